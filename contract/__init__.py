@@ -1,0 +1,1 @@
+"""What the stages agree on: border files, errors, comparison, statistics and wire codecs."""

@@ -1,0 +1,82 @@
+"""Child processes: torch and TensorFlow never share one, and a crash in one stays there.
+
+A child's lines are passed on as they come, less the start-up noise of the frameworks; the last ones are kept for the error
+message. Whatever ends the parent ends the child.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contract.progress import say
+
+# Lines that the frameworks print at every start and that tell nobody anything.
+NOISE = (
+    "WARNING: All log messages before absl::InitializeLog()",
+    "cudart_stub.cc",
+    "cuda_executor.cc",
+    "port.cc",
+    "cpu_feature_guard.cc",
+    "To enable the following instructions",
+    "computation_placer.cc",
+    "cuda_platform.cc",
+)
+# The frameworks stay on the CPU of the machine that exports, and Keras on TensorFlow.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
+LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its exit code (negative: the signal) and its last lines."""
+
+    code: int
+    lines: list[str]
+
+    @property
+    def reason(self) -> str:
+        """The last line of an error, or the signal that killed it."""
+        if self.code < 0:
+            return f"killed by signal {-self.code}"
+        return (self.lines[-1] if self.lines else f"exit code {self.code}").removeprefix("error: ")
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this project with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command as a person would type it (the interpreter by its plain name)."""
+    return shlex.join(["python" if part == sys.executable else part for part in command])
+
+
+def run_child(command: Sequence[str], echo: bool = True) -> Ended:
+    """Run a command to its end, passing its lines on to stderr when ``echo``."""
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    child = subprocess.Popen(
+        command, env={**os.environ, **QUIET}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    try:
+        assert child.stdout is not None
+        for line in child.stdout:
+            text = line.rstrip()
+            if text and not any(noise in text for noise in NOISE):
+                last.append(text)
+                if echo:
+                    say(text)
+        return Ended(child.wait(), list(last))
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(5)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()

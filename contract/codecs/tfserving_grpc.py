@@ -1,0 +1,80 @@
+"""TF Serving over gRPC: ``tensorflow.serving.PredictionService/Predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from contract.codecs import MalformedAnswer, Payload
+from contract.codecs.tfserving_messages import PredictRequest, PredictResponse
+from contract.tensors import BY_TENSORFLOW, DTYPES, Array, Tensors, TensorSpec, dtype_of, from_bytes, to_bytes
+
+# Which repeated field of a TensorProto holds the values of a dtype, when they are not in tensor_content.
+TYPED_FIELDS = {
+    "bool": "bool_val",
+    "uint8": "int_val",
+    "int8": "int_val",
+    "int16": "int_val",
+    "int32": "int_val",
+    "int64": "int64_val",
+    "float16": "half_val",
+    "float32": "float_val",
+    "float64": "double_val",
+    "string": "string_val",
+}
+
+
+class TfServingGrpc:
+    """Codec of PredictRequest and PredictResponse."""
+
+    def target(self, served: str, version: int) -> str:
+        return "/tensorflow.serving.PredictionService/Predict"
+
+    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+        request = PredictRequest()
+        request.model_spec.name = served
+        request.model_spec.version.value = version
+        request.model_spec.signature_name = "serving_default"
+        for name, array in inputs.items():
+            _fill(request.inputs.add(key=name).value, array)
+        request.output_filter.extend(spec.name for spec in outputs)
+        return Payload(request.SerializeToString())
+
+    def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors:
+        try:
+            response = PredictResponse.FromString(body)
+            return {entry.key: _array(entry.value) for entry in response.outputs}
+        except (DecodeError, ValueError, KeyError) as error:
+            raise MalformedAnswer(f"not a PredictResponse: {error!r}") from None
+
+
+def _fill(tensor: Any, array: Array) -> None:
+    dtype = dtype_of(array)
+    tensor.dtype = DTYPES[dtype].tensorflow
+    for size in array.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    if dtype == "string":
+        tensor.string_val.extend(array.ravel().tolist())
+    else:
+        tensor.tensor_content = to_bytes(array)
+
+
+def _array(tensor: Any) -> Array:
+    dtype = BY_TENSORFLOW[tensor.dtype]
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_content:
+        return from_bytes(tensor.tensor_content, dtype, shape)
+    values = getattr(tensor, TYPED_FIELDS[dtype])
+    if dtype == "float16":
+        flat = np.array(values, dtype=np.uint16).view(np.float16)
+    else:
+        flat = np.array(list(values), dtype=object if dtype == "string" else DTYPES[dtype].numpy)
+    if flat.size == 1:  # TensorFlow's rule: a single value stands for every element
+        return np.broadcast_to(flat, shape).copy() if shape else flat.reshape(())
+    return flat.reshape(shape)
+
+
+CODEC = TfServingGrpc()

@@ -1,0 +1,61 @@
+"""Triton over HTTP: the KServe v2 protocol with the binary tensor data extension.
+
+Body: a JSON header, then each input's buffer in order (little-endian, row-major, strings length-prefixed). The header's
+size travels in ``Inference-Header-Content-Length``, in requests and in answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from contract.codecs import MalformedAnswer, Payload
+from contract.tensors import BY_TRITON, DTYPES, Tensors, TensorSpec, dtype_of, from_bytes, to_bytes
+
+LENGTH_HEADER = "Inference-Header-Content-Length"
+
+
+class TritonHttp:
+    """Codec of ``POST /v2/models/<model>/versions/<version>/infer``."""
+
+    def target(self, served: str, version: int) -> str:
+        return f"/v2/models/{served}/versions/{version}/infer"
+
+    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+        buffers = {name: to_bytes(array) for name, array in inputs.items()}
+        header = json.dumps(
+            {
+                "inputs": [
+                    {
+                        "name": name,
+                        "shape": list(array.shape),
+                        "datatype": DTYPES[dtype_of(array)].triton,
+                        "parameters": {"binary_data_size": len(buffers[name])},
+                    }
+                    for name, array in inputs.items()
+                ],
+                "outputs": [{"name": spec.name, "parameters": {"binary_data": True}} for spec in outputs],
+            },
+            separators=(",", ":"),
+        ).encode()
+        headers = {"Content-Type": "application/octet-stream", LENGTH_HEADER: str(len(header))}
+        return Payload(header + b"".join(buffers.values()), headers)
+
+    def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors:
+        lowered = {name.lower(): value for name, value in headers.items()}
+        size = int(lowered.get(LENGTH_HEADER.lower(), len(body)))
+        try:
+            document = json.loads(body[:size])
+            tensors: Tensors = {}
+            offset = size
+            for entry in document["outputs"]:
+                length = int(entry["parameters"]["binary_data_size"])
+                data = body[offset : offset + length]
+                tensors[entry["name"]] = from_bytes(data, BY_TRITON[entry["datatype"]], tuple(entry["shape"]))
+                offset += length
+        except (ValueError, KeyError, TypeError) as error:
+            raise MalformedAnswer(f"not an answer of Triton's HTTP protocol: {error!r}") from None
+        return tensors
+
+
+CODEC = TritonHttp()

@@ -1,0 +1,139 @@
+"""compare(): the one judgement of "the same answer", used after export, at the endpoint and on sampled answers.
+
+An element agrees when ``|answer - reference| <= atol + rtol * |reference|`` (numpy's allclose rule, which is defined at
+reference zero). NaN or Inf where the reference is finite, another shape, another dtype, a missing output: each fails by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.tensors import Array, Tensors, dtype_of
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an answer may be from the trained model's: ``atol + rtol * |reference|``."""
+
+    atol: float
+    rtol: float
+
+
+class Parity(BaseModel):
+    """How a set of answers compares with the trained model's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    passed: bool = Field(description="every element of every output within tolerance, nothing missing")
+    max_abs: float | None = Field(description="largest |answer - reference|; null when nothing could be compared")
+    max_rel: float | None = Field(description="largest |answer - reference| / |reference| where the reference is not 0")
+    agreement: float | None = Field(
+        description="share of rows whose predicted class (argmax of the last axis) agrees; null without classes"
+    )
+    requests: int = Field(description="how many requests were compared")
+    reasons: list[str] = Field(default_factory=list, description="why it failed, first ones only")
+
+
+MOST_REASONS = 5
+
+
+def compare(pairs: Iterable[tuple[str, Tensors, Tensors]], tolerance: Tolerance) -> Parity:
+    """Compare answers with references: ``pairs`` yields (request key, reference outputs, answered outputs)."""
+    reasons: list[str] = []
+    failed = False
+    max_abs: float | None = None
+    max_rel: float | None = None
+    rows = agreed = requests = 0
+    for key, reference, answer in pairs:
+        requests += 1
+        for name, expected in reference.items():
+            outcome = _compare_output(name, expected, answer.get(name), tolerance)
+            max_abs = _larger(max_abs, outcome.max_abs)
+            max_rel = _larger(max_rel, outcome.max_rel)
+            rows += outcome.rows
+            agreed += outcome.agreed
+            if outcome.reason:
+                failed = True
+                if len(reasons) < MOST_REASONS:
+                    reasons.append(f"{key}: {outcome.reason}")
+        extra = sorted(set(answer) - set(reference))
+        if extra:
+            failed = True
+            reasons.append(f"{key}: unexpected output {', '.join(extra)}")
+    if requests == 0:
+        return Parity(
+            passed=False, max_abs=None, max_rel=None, agreement=None, requests=0, reasons=["nothing was compared"]
+        )
+    return Parity(
+        passed=not failed,
+        max_abs=max_abs,
+        max_rel=max_rel,
+        agreement=agreed / rows if rows else None,
+        requests=requests,
+        reasons=reasons[:MOST_REASONS],
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    reason: str | None
+    max_abs: float | None = None
+    max_rel: float | None = None
+    rows: int = 0
+    agreed: int = 0
+
+
+def _compare_output(name: str, expected: Array, actual: Array | None, tolerance: Tolerance) -> _Outcome:
+    if actual is None:
+        return _Outcome(f"output '{name}' is missing")
+    if dtype_of(actual) != dtype_of(expected):
+        return _Outcome(f"dtype of '{name}' is {dtype_of(actual)}, expected {dtype_of(expected)}")
+    if actual.shape != expected.shape:
+        return _Outcome(f"shape of '{name}' is {list(actual.shape)}, expected {list(expected.shape)}")
+    if expected.dtype.kind not in "fc":
+        different = int(np.sum(actual != expected))
+        reason = f"'{name}' differs in {different} of {expected.size} elements" if different else None
+        return _Outcome(reason)
+    return _compare_floats(name, expected.astype(np.float64), actual.astype(np.float64), tolerance)
+
+
+def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolerance) -> _Outcome:
+    rows, agreed = _agreement(expected, actual)
+    for label, test in (("NaN", np.isnan), ("Inf", np.isinf)):
+        new = int(np.sum(test(actual) & ~test(expected)))
+        if new:
+            return _Outcome(f"{label} in {new} elements of '{name}' where the trained model is finite", None, None, rows, agreed)
+    same = (np.isnan(expected) & np.isnan(actual)) | (expected == actual)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(same, 0.0, np.abs(actual - expected))
+    magnitude = np.abs(expected)
+    allowed = tolerance.atol + tolerance.rtol * np.where(np.isfinite(magnitude), magnitude, 0.0)
+    nonzero = (magnitude > 0) & np.isfinite(magnitude)
+    max_abs = float(difference.max(initial=0.0))
+    max_rel = float((difference[nonzero] / magnitude[nonzero]).max(initial=0.0))
+    # A NaN that the reference has and the answer lacks leaves NaN in `difference`: not (<=) counts it as outside.
+    outside = int(np.sum(~(difference <= allowed)))
+    reason = None
+    if outside:
+        reason = (
+            f"'{name}' is out of tolerance in {outside} of {expected.size} elements "
+            f"(max |difference| {max_abs:.3g}, atol {tolerance.atol:g}, rtol {tolerance.rtol:g})"
+        )
+    return _Outcome(reason, max_abs, max_rel, rows, agreed)
+
+
+def _agreement(expected: Array, actual: Array) -> tuple[int, int]:
+    if expected.ndim < 2 or expected.shape[-1] < 2 or expected.size == 0:
+        return 0, 0
+    same = np.argmax(expected, axis=-1) == np.argmax(actual, axis=-1)
+    return int(same.size), int(same.sum())
+
+
+def _larger(left: float | None, right: float | None) -> float | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return max(left, right)

@@ -1,0 +1,168 @@
+"""models.toml: the one dial. Which models, from where, which formats, how served, which objectives.
+
+Unknown keys are errors that name the nearest known key. The file is never rewritten by the project.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from contract.compare import Tolerance
+from contract.errors import UsageError, nearest
+from contract.tensors import TensorSpec
+
+SCHEMA_VERSION = 1
+NAME = r"^[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*$"
+FORMATS = ("torchscript", "savedmodel", "onnx")
+Format = Literal["torchscript", "savedmodel", "onnx"]
+Engine = Literal["triton", "tfserving"]
+Framework = Literal["pytorch", "keras"]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of models.toml: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Batching(Section):
+    """How Triton batches a model (`config.pbtxt`)."""
+
+    max_batch_size: Count = Field(32, description="largest batch that the server may form")
+    max_queue_delay_us: Annotated[int, Field(ge=0)] = Field(500, description="how long a request may wait for others")
+    instances: Count = Field(1, description="instances per server; each is a process of its own with a python-based backend")
+    threads: Count = Field(1, description="intra-op threads of one instance")
+
+
+class Slo(Section):
+    """The objectives of a model, judged at `rate` with Poisson arrivals, from the intended send."""
+
+    rate: Positive = Field(200.0, description="requests per second of the open-loop stage")
+    p99_ms: Positive = Field(50.0, description="99th percentile of the latency, milliseconds")
+    error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.001, description="largest share of failed requests")
+
+
+class Load(Section):
+    """The stages that every variant goes through."""
+
+    concurrency: Annotated[list[Count], Field(min_length=1)] = Field([1, 4, 16], description="closed-loop levels")
+    duration_s: Positive = Field(3.0, description="measured seconds of a closed-loop stage")
+    open_duration_s: Positive = Field(8.0, description="measured seconds of the open-loop stage")
+    warmup_s: Annotated[float, Field(ge=0)] = Field(0.5, description="excluded seconds before each stage's window")
+    in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
+    answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
+    seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
+
+
+class Model(Section):
+    """One trained model."""
+
+    framework: Framework = Field(description="which framework trained it")
+    source: str = Field(description="PyTorch: `package.module:factory` that builds the module; Keras: a `.keras` file")
+    weights: Path | None = Field(None, description="PyTorch: state_dict as `.safetensors` or `.pt` (weights only)")
+    examples: Path | None = Field(None, description="`.npz` of real requests; made up from dims and ranges if absent")
+    formats: Annotated[list[Format], Field(min_length=1)] = Field(description="what to export to")
+    inputs: Annotated[list[TensorSpec], Field(min_length=1)] = Field(description="tensors of the signature")
+    outputs: Annotated[list[TensorSpec], Field(min_length=1)] = Field(description="tensors of the signature")
+    engines: Annotated[list[Engine], Field(min_length=1)] = Field(
+        ["triton", "tfserving"], description="where to serve it; TF Serving takes the SavedModel only"
+    )
+    group: str = Field("default", description="`make … GROUP=name` works on one group")
+    atol: Annotated[float, Field(ge=0)] = Field(1e-4, description="absolute tolerance of parity")
+    rtol: Annotated[float, Field(ge=0)] = Field(1e-3, description="relative tolerance of parity")
+    batching: Batching = Field(default_factory=Batching, description="see below")
+    slo: Slo = Field(default_factory=Slo, description="see below")
+
+    @property
+    def tolerance(self) -> Tolerance:
+        return Tolerance(self.atol, self.rtol)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Model:
+        for side, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
+            names = [spec.name for spec in specs]
+            if len(set(names)) != len(names):
+                raise ValueError(f"{side} holds a name twice: {', '.join(names)}")
+            for spec in specs:
+                if isinstance(spec.dims[0], int):
+                    raise ValueError(
+                        f"the first of the dims of '{spec.name}' is {spec.dims[0]}; it is the batch axis, name it (\"batch\")"
+                    )
+        if len(set(self.formats)) != len(self.formats):
+            raise ValueError(f"formats holds a format twice: {', '.join(self.formats)}")
+        return self
+
+
+class ModelsFile(Section):
+    """The whole of models.toml."""
+
+    schema_version: Literal[1] = Field(description="of this file")
+    target: Annotated[str, Field(pattern=r"^\d\d\.\d\d$")] = Field(
+        "26.08", description="Triton release that production runs; decides what stands in for what"
+    )
+    load: Load = Field(default_factory=Load, description="see below")
+    models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(description="by name: letters, digits, `.`, `-`, single `_`")
+
+    def group(self, name: str) -> dict[str, Model]:
+        """The models of one group; ``all`` means every model."""
+        groups = sorted({model.group for model in self.models.values()})
+        if name != "all" and name not in groups:
+            raise UsageError(f"no model is in group '{name}': one of {', '.join([*groups, 'all'])}")
+        return {key: model for key, model in self.models.items() if name in ("all", model.group)}
+
+
+def read_config(path: Path) -> ModelsFile:
+    """Read models.toml. Raises UsageError with a sentence for the first thing that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; name another file with --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+    try:
+        config = ModelsFile.model_validate(document)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_sentence(error)}") from None
+    if not config.models:
+        raise UsageError(f"{path} declares no models; add a table [models.NAME]")
+    return config
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    parts = [part for part in first["loc"] if part != "[key]"]
+    where = ".".join(str(part) for part in parts)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(parts[:-1])
+        hint = nearest(str(parts[-1]), known) or f"; known keys: {', '.join(known)}"
+        return f"unknown key '{where}'{hint}"
+    if first["type"] == "missing":
+        return f"key '{where}' is missing"
+    if first["type"] == "literal_error":
+        choices = [choice.strip(" '") for choice in first["ctx"]["expected"].replace(" or ", ",").split(",")]
+        return f"'{where}' is '{first['input']}': one of {', '.join(choices)}{nearest(str(first['input']), choices)}"
+    if first["loc"] and first["loc"][-1] == "[key]":
+        return f"'{parts[-1]}' is not a model name: letters, digits, '.', '-' and single '_' between them"
+    message = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"'{where}': {message[0].lower() + message[1:]}{shown}"
+
+
+def _known_keys(path: list[Any]) -> list[str]:
+    """Walk the sections along an error's location and list the keys that are known there."""
+    section: type[BaseModel] = ModelsFile
+    for part in path:
+        if part == "models":
+            section = Model
+        elif part in ("inputs", "outputs"):
+            section = TensorSpec
+        elif part in ("batching", "slo", "load"):
+            section = {"batching": Batching, "slo": Slo, "load": Load}[part]
+    return list(section.model_fields)

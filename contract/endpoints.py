@@ -1,0 +1,108 @@
+"""live/endpoints.json and live/payloads: what is up, and the requests already serialised for each protocol."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contract.compare import Parity
+from contract.config import Slo
+from contract.machine import Machine
+from contract.manifest import Entry
+from contract.tensors import TensorSpec
+
+Protocol = Literal["http", "grpc", "rest"]
+EngineKind = Literal["real", "embedded"]
+
+
+class ServerRecord(Entry):
+    """One running server."""
+
+    engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
+    engine_kind: EngineKind = Field(description="`real`, or `embedded` for our TF Serving stand-in")
+    engine_version: str = Field(description="as the server names it")
+    place: str = Field(description="`process` | `docker`")
+    pid: int | None = Field(description="of the process that we started")
+    pid_started: float | None = Field(description="its start time, so that a reused pid is never signalled")
+    container: str | None = Field(description="id of the container that we started")
+    command: list[str] = Field(description="how it was started")
+    ports: dict[str, int] = Field(description="by purpose: http, grpc, metrics, rest")
+    log: str = Field(description="path of its log")
+    shm_prefix: str | None = Field(description="prefix of its files in /dev/shm")
+
+
+class Servers(Entry):
+    """live/servers.json: written as soon as something runs, so that `make stop` always finds it."""
+
+    schema_version: Literal[1]
+    servers: list[ServerRecord] = Field(description="what we started")
+
+
+class Configuration(Entry):
+    """How the served model is configured."""
+
+    max_batch_size: int | None = Field(description="largest batch that the server may form; null where it does not batch")
+    max_queue_delay_us: int | None = Field(description="how long a request may wait for others")
+    instances: int = Field(description="instances of the model")
+    threads: int = Field(description="intra-op threads of one instance")
+
+
+class Endpoint(Entry):
+    """One (model, format, engine, protocol) that answered a golden request correctly."""
+
+    id: str = Field(description="`model__format__engine__protocol`: names the variant in every later file")
+    model: str = Field(description="name in models.toml")
+    version: int = Field(description="artifact version")
+    format: str = Field(description="`torchscript` | `savedmodel` | `onnx`")
+    engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
+    engine_kind: EngineKind = Field(description="`real` | `embedded`")
+    engine_version: str = Field(description="as the server names it")
+    backend_kind: Literal["native", "python"] = Field(description="how the engine runs the model")
+    stand_in_for: str | None = Field(description="what the deployment would run instead, or null")
+    device: str = Field(description="`cpu` | `gpu:<name>`")
+    protocol: Protocol = Field(description="`http` | `grpc` | `rest`")
+    address: str = Field(description="host:port")
+    served_name: str = Field(description="the model's name on the server")
+    configuration: Configuration = Field(description="see below")
+    artifact_sha256: str = Field(description="of the bytes that are served")
+    parity_export: Parity = Field(description="after export (file)")
+    parity_endpoint: Parity = Field(description="every golden request through this endpoint")
+    load_to_ready_s: float = Field(description="from the load command (or server start) to ready")
+    first_request_ms: float = Field(description="the first request over this protocol, connection included")
+    payloads: str = Field(description="directory of the serialised requests, relative to live/")
+    outputs: list[TensorSpec] = Field(description="what an answer holds")
+    golden: str = Field(description="path of golden.npz, relative to the workspace")
+    atol: float = Field(description="absolute tolerance of parity")
+    rtol: float = Field(description="relative tolerance of parity")
+    slo: Slo = Field(description="objectives of the model")
+
+
+class Endpoints(Entry):
+    """live/endpoints.json."""
+
+    schema_version: Literal[1]
+    started: str = Field(description="UTC, ISO 8601")
+    machine: Machine = Field(description="where the servers run")
+    target: str = Field(description="Triton release that production runs")
+    servers: list[ServerRecord] = Field(description="what runs")
+    endpoints: list[Endpoint] = Field(description="what can be loaded")
+    resident: list[str] = Field(description="every model that shares the machine with the one under test")
+
+
+class PayloadEntry(Entry):
+    """One serialised request."""
+
+    key: str = Field(description="golden request, e.g. `r0007`")
+    file: str = Field(description="body, beside the index")
+    headers: dict[str, str] = Field(description="HTTP headers that belong to this body")
+    rows: int = Field(description="inferences asked for")
+
+
+class PayloadIndex(Entry):
+    """live/payloads/<served>/<protocol>/index.json."""
+
+    schema_version: Literal[1]
+    protocol: Protocol = Field(description="`http` | `grpc` | `rest`")
+    target: str = Field(description="path of the POST, or full name of the gRPC method")
+    payloads: list[PayloadEntry] = Field(description="in the order of the golden batch")

@@ -1,0 +1,122 @@
+"""golden.npz: seeded example requests and the trained model's own answers.
+
+Entries are named ``r0007/in/<name>`` and ``r0007/out/<name>``; requests differ in batch size and length. Strings are
+stored as length-prefixed bytes beside their shape, so that nothing is ever pickled. This one batch traces the model, proves
+the export, smoke-tests the server, warms it up, and is the load's payload. A file of examples that a user brings has the
+``in`` entries only.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from contract.errors import UsageError
+from contract.files import write_bytes
+from contract.tensors import Array, Tensors, TensorSpec, pack_strings, unpack_strings
+
+ENTRY = re.compile(r"^(?P<key>r\d{4})/(?P<side>in|out)/(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<part>\.bytes|\.shape)?$")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One request and, once the trained model has spoken, its answer. Every tensor's first axis is the batch."""
+
+    key: str
+    inputs: Tensors
+    outputs: Tensors = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many inferences the request asks for: the size of the batch axis."""
+        return int(next(iter(self.inputs.values())).shape[0])
+
+
+def write_examples(path: Path, examples: list[Example]) -> None:
+    """Write examples as an ``.npz`` file, atomically and byte for byte the same for the same values."""
+    entries: dict[str, Array] = {}
+    for example in examples:
+        for side, tensors in (("in", example.inputs), ("out", example.outputs)):
+            for name, array in tensors.items():
+                entry = f"{example.key}/{side}/{name}"
+                if array.dtype == object:
+                    entries[f"{entry}.bytes"] = np.frombuffer(pack_strings(array), dtype=np.uint8)
+                    entries[f"{entry}.shape"] = np.asarray(array.shape, dtype=np.int64)
+                else:
+                    entries[entry] = array
+    buffer = io.BytesIO()
+    np.savez(buffer, **entries)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def read_examples(path: Path, made_by: str = "make export") -> list[Example]:
+    """Read examples in the order of their keys. Raises UsageError for a missing or foreign file."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; run '{made_by}' first")
+    collected: dict[str, dict[str, Tensors]] = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for entry in archive.files:
+                match = ENTRY.match(entry)
+                if match is None:
+                    raise UsageError(f"{path}: entry '{entry}' is not of the form r0000/in/NAME or r0000/out/NAME")
+                if match["part"] == ".shape":
+                    continue
+                array = archive[entry]
+                if match["part"] == ".bytes":
+                    shape = tuple(int(n) for n in archive[entry.removesuffix(".bytes") + ".shape"])
+                    array = unpack_strings(array.tobytes(), shape)
+                sides = collected.setdefault(match["key"], {"in": {}, "out": {}})
+                sides[match["side"]][match["name"]] = array
+    except (ValueError, OSError, KeyError) as error:
+        raise UsageError(f"{path} cannot be read as an .npz file of examples: {error}") from None
+    if not collected:
+        raise UsageError(f"{path} holds no examples")
+    return [Example(key, sides["in"], sides["out"]) for key, sides in sorted(collected.items())]
+
+
+def check_inputs(examples: list[Example], specs: list[TensorSpec], path: Path) -> None:
+    """Raise UsageError unless every example gives exactly the inputs that ``specs`` declare."""
+    for example in examples:
+        expected, given = {spec.name for spec in specs}, set(example.inputs)
+        if expected != given:
+            raise UsageError(f"{path}: {example.key} gives inputs {sorted(given)}, models.toml declares {sorted(expected)}")
+        for spec in specs:
+            reason = spec.mismatch(example.inputs[spec.name])
+            if reason:
+                raise UsageError(f"{path}: {example.key}: {reason}")
+
+
+def synthesize(specs: list[TensorSpec], count: int, seed: int) -> list[Example]:
+    """Make ``count`` examples from dims and ranges alone, for a model that comes without real ones."""
+    random = np.random.default_rng(seed)
+    dynamic = sorted({dim for spec in specs for dim in spec.dims if isinstance(dim, str)})
+    batch = specs[0].dims[0]
+    examples = []
+    for index in range(count):
+        sizes = {name: int(random.integers(2, 33)) for name in dynamic}
+        if isinstance(batch, str):
+            sizes[batch] = 1 if index % 4 else int(random.integers(2, 9))
+        inputs: Tensors = {}
+        for spec in specs:
+            shape = tuple(dim if isinstance(dim, int) else sizes[dim] for dim in spec.dims)
+            inputs[spec.name] = _values(spec, shape, random)
+        examples.append(Example(f"r{index:04d}", inputs))
+    return examples
+
+
+def _values(spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    low, high = spec.range or (0.0, 2.0 if "int" in spec.dtype else 1.0)
+    if spec.dtype == "string":
+        words = np.empty(int(np.prod(shape)), dtype=object)
+        words[:] = [f"example {n}".encode() for n in random.integers(0, 1000, words.size)]
+        return words.reshape(shape)
+    if spec.dtype == "bool":
+        return random.integers(0, 2, shape).astype(bool)
+    if "int" in spec.dtype:
+        return random.integers(int(low), int(high), shape).astype(spec.dtype)
+    return random.uniform(low, high, shape).astype(spec.dtype)

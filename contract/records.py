@@ -1,0 +1,151 @@
+"""results/<id>: the plan, one flat record per request, the server's counters, sampled raw answers.
+
+All times are nanoseconds of CLOCK_MONOTONIC on the client's machine. Latency counts from ``intended_ns``; service time
+from ``sent_ns``. In a closed loop the two are the same instant.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from contract.endpoints import Endpoint, ServerRecord
+from contract.errors import UsageError
+from contract.machine import Machine
+from contract.manifest import Entry
+
+Mode = Literal["closed", "open"]
+
+COLUMNS: dict[str, tuple[pa.DataType, str]] = {
+    "variant": (pa.dictionary(pa.int32(), pa.string()), "id of the endpoint"),
+    "worker": (pa.int32(), "which load worker sent it"),
+    "stage": (pa.int32(), "index into the plan's stages"),
+    "payload": (pa.dictionary(pa.int32(), pa.string()), "golden request that was sent"),
+    "rows": (pa.int32(), "inferences asked for"),
+    "intended_ns": (pa.int64(), "when the schedule wanted it sent"),
+    "sent_ns": (pa.int64(), "when the client began to send it"),
+    "done_ns": (pa.int64(), "when the whole answer was there, or the failure"),
+    "status": (pa.int32(), "HTTP status or gRPC code; -1 when there was no answer"),
+    "error": (pa.dictionary(pa.int32(), pa.string()), "class of the failure; empty when it went well"),
+    "bytes_sent": (pa.int64(), "body"),
+    "bytes_received": (pa.int64(), "body"),
+}
+SCHEMA = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
+
+
+class Stage(Entry):
+    """One stage of the plan."""
+
+    name: str = Field(description="e.g. `closed-4`, `open-200`")
+    mode: Mode = Field(description="`closed`: users wait for their answer; `open`: arrivals by a schedule")
+    concurrency: int | None = Field(description="closed: users")
+    rate: float | None = Field(description="open: Poisson arrivals per second")
+    duration_s: float = Field(description="measured window")
+    warmup_s: float = Field(description="before the window, excluded")
+    in_flight: int = Field(description="most requests in flight")
+
+
+class VariantPlan(Entry):
+    """What one endpoint goes through. A `repeat` measures an endpoint again, to know the noise (A/A)."""
+
+    id: str = Field(description="id of the endpoint, `#2` appended for the repeat")
+    endpoint: Endpoint = Field(description="copied, so that results can be read alone")
+    stages: list[Stage] = Field(description="in order")
+    repeat_of: str | None = Field(description="the variant that this one repeats")
+
+
+class Seeds(Entry):
+    """Separate seeds for separate choices."""
+
+    schedule: int = Field(description="arrival times")
+    payload: int = Field(description="which request is sent")
+    sampling: int = Field(description="which answers are kept")
+
+
+class Plan(Entry):
+    """results/<id>/plan.json."""
+
+    schema_version: Literal[1]
+    id: str = Field(description="UTC start, e.g. `20240131-120000`")
+    started: str = Field(description="UTC, ISO 8601")
+    machine: Machine = Field(description="where the load comes from")
+    same_machine: bool = Field(description="client and server share their cores")
+    versions: dict[str, str] = Field(description="of the client's packages")
+    target: str = Field(description="Triton release that production runs")
+    seeds: Seeds = Field(description="recorded, so that a run can be repeated")
+    answers: int = Field(description="answers kept per stage")
+    servers: list[ServerRecord] = Field(description="what was running")
+    resident: list[str] = Field(description="every model that shares the machine")
+    variants: list[VariantPlan] = Field(description="in the order of measuring")
+
+
+class ServerCounters(Entry):
+    """What the server counted during a window (differences; nanoseconds)."""
+
+    inferences: int = Field(description="rows")
+    executions: int = Field(description="batches")
+    success: int = Field(description="requests")
+    queue_ns: int = Field(description="waiting for a batch")
+    compute_input_ns: int = Field(description="preparing inputs")
+    compute_infer_ns: int = Field(description="the model")
+    compute_output_ns: int = Field(description="preparing outputs")
+
+
+class StageObservation(Entry):
+    """One stage as it really ran."""
+
+    stage: int = Field(description="index into the variant's stages")
+    window_start_ns: int = Field(description="first intended send that counts")
+    window_end_ns: int = Field(description="no request is intended from here on")
+    client_cpu: float = Field(description="share of one core that the load process used in the window")
+    server: ServerCounters | None = Field(description="null where the server has no such counters")
+
+
+class Observation(Entry):
+    """results/<id>/server-stats-<variant>.json: written when a variant has gone through its stages."""
+
+    schema_version: Literal[1]
+    variant: str = Field(description="id of the variant")
+    complete: bool = Field(description="false when it was interrupted")
+    stages: list[StageObservation] = Field(description="those that were finished")
+
+
+def read_records(directory: Path, variant: str) -> pa.Table:
+    """Read one variant's records, all workers and parts, in file order."""
+    files = sorted(directory.glob(f"requests-{variant}-*.parquet"))
+    tables = [pq.read_table(file, schema=SCHEMA) for file in files]
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+FRAME = struct.Struct("<II")
+
+
+def answer_frame(stage: int, payload: str, headers: dict[str, str], body: bytes) -> bytes:
+    """One sampled answer: ``<u32 header length><u32 body length>``, a JSON header, the raw body."""
+    header = json.dumps({"stage": stage, "payload": payload, "headers": headers}).encode()
+    return FRAME.pack(len(header), len(body)) + header + body
+
+
+def read_answers(path: Path) -> Iterator[tuple[int, str, dict[str, str], bytes]]:
+    """Yield (stage, payload key, headers, body). A frame cut off at the file's end, after a kill, is left out."""
+    data = path.read_bytes()
+    offset = 0
+    while offset + FRAME.size <= len(data):
+        header_size, body_size = FRAME.unpack_from(data, offset)
+        offset += FRAME.size
+        if offset + header_size + body_size > len(data):
+            return
+        try:
+            header = json.loads(data[offset : offset + header_size])
+            entry = int(header["stage"]), str(header["payload"]), dict(header["headers"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} is not a file of sampled answers: {error}") from None
+        yield (*entry, data[offset + header_size : offset + header_size + body_size])
+        offset += header_size + body_size

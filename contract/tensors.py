@@ -1,0 +1,116 @@
+"""Tensors as the border files describe them: a name, a dtype and dims, some of them named and dynamic.
+
+One table relates the project's dtype names to numpy, to Triton's protocol and to TensorFlow's enum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Array = NDArray[Any]
+Tensors = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Dtype:
+    """One row of the dtype table: the numpy name, Triton's wire name, TensorFlow's DataType number."""
+
+    numpy: str
+    triton: str
+    tensorflow: int
+
+
+DTYPES: dict[str, Dtype] = {
+    "bool": Dtype("bool", "BOOL", 10),
+    "uint8": Dtype("uint8", "UINT8", 4),
+    "int8": Dtype("int8", "INT8", 6),
+    "int16": Dtype("int16", "INT16", 5),
+    "int32": Dtype("int32", "INT32", 3),
+    "int64": Dtype("int64", "INT64", 9),
+    "float16": Dtype("float16", "FP16", 19),
+    "float32": Dtype("float32", "FP32", 1),
+    "float64": Dtype("float64", "FP64", 2),
+    "string": Dtype("object", "BYTES", 7),
+}
+BY_TRITON = {row.triton: name for name, row in DTYPES.items()}
+BY_TENSORFLOW = {row.tensorflow: name for name, row in DTYPES.items()}
+
+
+def dtype_of(array: Array) -> str:
+    """Return the project's name for an array's dtype; object arrays hold byte strings."""
+    return "string" if array.dtype == object else array.dtype.name
+
+
+def _known_dtype(name: str) -> str:
+    if name not in DTYPES:
+        raise ValueError(f"unknown dtype '{name}': one of {', '.join(DTYPES)}")
+    return name
+
+
+class TensorSpec(BaseModel):
+    """One input or output. ``dims`` holds sizes, or names for dynamic axes; the first is the batch axis."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="as in the model's signature")]
+    dtype: Annotated[str, AfterValidator(_known_dtype), Field(description="a dtype of the table")]
+    dims: Annotated[list[int | str], Field(min_length=1, description="a size, or a name for a dynamic axis")]
+    range: Annotated[
+        tuple[float, float] | None,
+        Field(description="[low, high) of made-up example values, where no examples file is given"),
+    ] = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dims with -1 for every dynamic axis."""
+        return tuple(dim if isinstance(dim, int) else -1 for dim in self.dims)
+
+    def mismatch(self, array: Array) -> str | None:
+        """Return why ``array`` is not a value of this spec, or None."""
+        if dtype_of(array) != self.dtype:
+            return f"dtype of '{self.name}' is {dtype_of(array)}, expected {self.dtype}"
+        if array.ndim != len(self.dims) or any(
+            size not in (-1, actual) for size, actual in zip(self.shape, array.shape, strict=True)
+        ):
+            return f"shape of '{self.name}' is {list(array.shape)}, expected {self.dims}"
+        return None
+
+
+def pack_strings(array: Array) -> bytes:
+    """Encode an array of byte strings as ``<u32 length><bytes>`` per element, little-endian, row-major."""
+    return b"".join(len(item).to_bytes(4, "little") + item for item in array.ravel())
+
+
+def unpack_strings(data: bytes, shape: tuple[int, ...]) -> Array:
+    """Decode what `pack_strings` wrote. Raises ValueError when the lengths do not add up."""
+    count = int(np.prod(shape, dtype=np.int64))
+    items, offset = np.empty(count, dtype=object), 0
+    for index in range(count):
+        size = int.from_bytes(data[offset : offset + 4], "little")
+        offset += 4
+        if offset + size > len(data):
+            raise ValueError(f"string {index} of {count} reaches beyond the {len(data)} bytes that are there")
+        items[index] = data[offset : offset + size]
+        offset += size
+    if offset != len(data):
+        raise ValueError(f"{len(data) - offset} bytes are left over after {count} strings")
+    return items.reshape(shape)
+
+
+def to_bytes(array: Array) -> bytes:
+    """Encode as Triton's binary extension does: little-endian, row-major, strings length-prefixed."""
+    if array.dtype == object:
+        return pack_strings(array)
+    return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def from_bytes(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    """Decode what `to_bytes` wrote."""
+    if dtype == "string":
+        return unpack_strings(data, shape)
+    return np.frombuffer(data, dtype=np.dtype(DTYPES[dtype].numpy).newbyteorder("<")).reshape(shape)

@@ -1,0 +1,188 @@
+"""report.json: the contract that others build on, and the recommendation drawn from it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contract.compare import Parity
+from contract.endpoints import Configuration
+from contract.machine import Machine
+from contract.manifest import Entry
+
+
+class Percentile(Entry):
+    """One percentile of a stage."""
+
+    value: float | None = Field(description="order statistic, milliseconds; null without samples")
+    upper: float | None = Field(description="what may be claimed at 99 % confidence; null when samples are too few or dependent")
+    missing: int = Field(description="requests that a claim still needs; 0 when `upper` is there")
+
+
+class Percentiles(Entry):
+    """Exact percentiles of a stage, milliseconds."""
+
+    p50: Percentile
+    p90: Percentile
+    p95: Percentile
+    p99: Percentile
+    p999: Percentile
+    p9999: Percentile
+    max: Percentile
+
+
+class Attribution(Entry):
+    """Where the mean milliseconds of a request went; null where the server has no such counter."""
+
+    client: float | None = Field(description="from intended to actual send")
+    wire: float | None = Field(description="the remainder: network, front end, parsing")
+    queue: float | None = Field(description="waiting for a batch")
+    compute: float | None = Field(description="inputs, model, outputs")
+
+
+class Check(Entry):
+    """One constraint of validity."""
+
+    name: str = Field(description="e.g. `samples for p99`")
+    passed: bool = Field(description="held or not")
+    detail: str = Field(description="the figure and the limit")
+    recommendation: str | None = Field(description="what to change, where it failed")
+
+
+class Point(Entry):
+    """One window of a stage's course."""
+
+    t_s: float = Field(description="seconds since the window's start")
+    throughput_rps: float = Field(description="answers per second")
+    p50_ms: float | None = Field(description="median latency of the answers")
+
+
+class StageResult(Entry):
+    """One stage of one variant."""
+
+    name: str = Field(description="as in the plan")
+    mode: Literal["closed", "open"] = Field(description="closed loop or open loop")
+    target: float = Field(description="closed: users; open: requests per second")
+    offered_rps: float | None = Field(description="open: intended sends per second of the window")
+    duration_s: float = Field(description="measured window")
+    valid: bool = Field(description="every check passed")
+    reasons: list[str] = Field(description="why it is not valid")
+    checks: list[Check] = Field(description="one line each")
+    notes: list[str] = Field(description="what could mislead, beside the figure")
+    client_bound: bool = Field(description="the load process used over 80 % of a core: throughput is a lower bound")
+    requests: int = Field(description="intended within the window")
+    errors: dict[str, int] = Field(description="by class")
+    throughput_rps: float = Field(description="good answers per second of the window")
+    latency_ms: Percentiles = Field(description="from the intended send")
+    service_ms: Percentiles = Field(description="from the actual send")
+    sent_late_ms: Percentiles = Field(description="from the intended to the actual send")
+    attribution_ms: Attribution = Field(description="means")
+    mean_batch: float | None = Field(description="rows per execution, from the server's counters")
+    client_cpu: float | None = Field(description="share of one core")
+    answers_checked: int = Field(description="sampled answers compared with the golden batch")
+    wrong_answers: int = Field(description="of these, out of tolerance")
+    course: list[Point] = Field(description="over time")
+
+
+class MaxRate(Entry):
+    """The highest rate that was seen to keep the objectives."""
+
+    value: float | None = Field(description="requests per second; null when none was")
+    low: float | None = Field(description="same as value: it was measured")
+    high: float | None = Field(description="lowest rate that was seen to fail; null when none was tried")
+
+
+class SloResult(Entry):
+    """The objectives of one variant."""
+
+    passed: bool | None = Field(description="null when no valid open-loop stage could be judged")
+    max_rps: MaxRate = Field(description="bounds on the rate under the SLO")
+    cost_per_million: float | None = Field(description="null with the reason in cost_reason")
+    cost_reason: str = Field(description="why there is no cost, or how it was computed")
+    reasons: list[str] = Field(description="one sentence per objective")
+
+
+class VariantParity(Entry):
+    """Against the trained model, three times."""
+
+    export: Parity = Field(description="the file")
+    engine: Parity | None = Field(description="after loading in the serving engine; null where only the endpoint was compared")
+    endpoint: Parity = Field(description="through the running endpoint")
+
+
+class Variant(Entry):
+    """One (model, format, engine, protocol, configuration)."""
+
+    id: str
+    model: str
+    format: str
+    engine: Literal["triton", "tfserving"]
+    engine_kind: Literal["real", "embedded"]
+    engine_version: str
+    backend_kind: Literal["native", "python"]
+    stand_in_for: str | None
+    device: str
+    protocol: Literal["http", "grpc", "rest"]
+    configuration: Configuration
+    artifact_sha256: str
+    parity: VariantParity
+    load_to_ready_s: float
+    first_request_ms: float
+    complete: bool = Field(description="false when the run was interrupted before its stages were through")
+    rankable: bool = Field(description="real engine, parity passed, valid open-loop stage")
+    rank_class: str = Field(description="`<device>, real` or `<device>, stand-ins`: winners are sought among equals")
+    not_ranked_because: list[str] = Field(description="empty when rankable")
+    stages: list[StageResult]
+    slo: SloResult
+
+
+class Winner(Entry):
+    """The best variant of one model within one class of equals."""
+
+    model: str
+    rank_class: str = Field(description="the equals among which it won")
+    variant: str | None = Field(description="null for a tie")
+    tied: list[str] = Field(description="variants closer to the best than the noise")
+    passed: bool = Field(description="keeps its objectives")
+    sentence: str = Field(description="with the reason")
+
+
+class Noise(Entry):
+    """The same variant measured twice (A/A): a smaller difference between variants means nothing."""
+
+    variant: str | None = Field(description="null when nothing was repeated")
+    p99_relative: float | None = Field(description="|difference| of the open-loop p99, relative")
+    p50_relative: float | None = Field(description="|difference| of the open-loop p50, relative")
+    low: float | None = Field(description="99 % interval of the relative difference of mean latency")
+    high: float | None = Field(description="99 % interval of the relative difference of mean latency")
+    reason: str = Field(description="how it was measured, or why not")
+
+
+class Report(Entry):
+    """reports/<id>/report.json."""
+
+    schema_version: Literal[1]
+    id: str
+    started: str
+    machine: Machine
+    versions: dict[str, str]
+    target: str = Field(description="Triton release that production runs")
+    verdict: Literal["PASS", "FAIL", "INVALID"]
+    sentence: str = Field(description="the verdict in words")
+    warnings: list[str] = Field(description="what could mislead about every figure of the run")
+    objectives: dict[str, dict[str, float]] = Field(description="by model: rate, p99_ms, error_rate")
+    accuracy: dict[str, dict[str, float | int | str]] = Field(description="by model, as training stated it")
+    unserved: dict[str, str] = Field(description="exports that are not served, with their status")
+    resident: list[str] = Field(description="models that shared the machine with the one under test")
+    variants: list[Variant]
+    winners: list[Winner]
+    noise: Noise
+
+
+class Recommendation(Entry):
+    """reports/<id>/recommendation.json: what to deploy, per model; only winners that keep their objectives."""
+
+    schema_version: Literal[1]
+    report: str = Field(description="id of the report")
+    models: dict[str, str] = Field(description="model -> id of the recommended variant")

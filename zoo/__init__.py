@@ -1,0 +1,1 @@
+"""The example models, trained here on real data: the same small network in PyTorch and in Keras."""

@@ -1,0 +1,52 @@
+"""python -m zoo: train the example models that are missing, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.children import python, run_child, shown
+from contract.cli import Parser, run
+from contract.errors import LoadproofError, UsageError, nearest
+from contract.files import read_model
+from contract.progress import say
+from contract.workspace import Workspace
+from zoo.card import CARD, Card, trained
+from zoo.train import MODELS, train
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="python -m zoo", description="Train the example models on real data (under a minute each).")
+    parser.add_argument("models", nargs="*", default=list(MODELS), help="which ones")
+    parser.add_argument("--workspace", type=Path, default=Path("."), help="folder below which stages read and write")
+    parser.add_argument("--retrain", action="store_true", help="train even when the model is there")
+    parser.add_argument("--here", action="store_true", help="train in this process (one framework only)")
+    options = parser.parse_args(arguments)
+    for name in options.models:
+        if name not in MODELS:
+            raise UsageError(f"the zoo has no '{name}': one of {', '.join(MODELS)}{nearest(name, list(MODELS))}")
+    zoo = Workspace(options.workspace.resolve()).zoo
+    for name in options.models:
+        if options.here:
+            train(name, zoo / name, zoo / "data")
+            continue
+        if options.retrain or not trained(zoo / name):
+            _train_in_child(name, options.workspace)
+        card = read_model(zoo / name / CARD, Card, "make zoo")
+        say(
+            f"{name}: accuracy {card.accuracy:.3f} on {card.test_sentences} sentences it never saw "
+            f"(majority baseline {card.majority_baseline:.3f}), trained in {card.seconds:.0f} s"
+        )
+    return 0
+
+
+def _train_in_child(name: str, workspace: Path) -> None:
+    say(f"training {name} (once; 'python -m zoo {name} --retrain' repeats it)")
+    command = python("zoo", name, "--here", "--workspace", str(workspace))
+    ended = run_child(command)
+    if ended.code != 0:
+        raise LoadproofError(f"training {name} failed: {ended.reason}; run it alone: {shown(command)}")
+
+
+if __name__ == "__main__":
+    run(main)
