@@ -1,0 +1,107 @@
+"""python -m serving: lay out the model repository, start the servers, tell how they are, stop them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from contract.cli import Parser, add_common, run, workspace_of
+from contract.config import read_config
+from contract.endpoints import Endpoints
+from contract.errors import UsageError
+from contract.files import read_model
+from contract.progress import say
+from contract.workspace import Workspace
+from serving import fleet, releases, repository, tensorflow_serving
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="python -m serving", description="Artifacts -> model repository -> running endpoints.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    for name, about in (
+        ("repository", "write model_repository/ from the newest artifacts"),
+        ("up", "write the repository, start the servers in the background, prove every endpoint"),
+        ("status", "tell what runs"),
+        ("stop", "stop what was started"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        add_common(command)
+        if name == "up":
+            flavours = ["auto", *tensorflow_serving.FLAVOURS]
+            command.add_argument("--tfserving", choices=flavours, default="auto", help="which TF Serving to start")
+    options = parser.parse_args(arguments)
+    return {"repository": _repository, "up": _up, "status": _status, "stop": _stop}[options.command](options)
+
+
+def _repository(options: argparse.Namespace) -> int:
+    config, workspace = read_config(options.config), workspace_of(options)
+    served, refused = repository.plan(config, options.group, workspace)
+    _warn(config.target, refused)
+    repository.lay_out(served, workspace)
+    for item in served:
+        print(f"{item.engine:9} {item.name} version {item.version} ({item.format})")
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    config, workspace = read_config(options.config), workspace_of(options)
+    served, refused = repository.plan(config, options.group, workspace)
+    if not served:
+        raise UsageError(f"no export of group '{options.group}' may be served; 'make export' says why")
+    _warn(config.target, refused)
+    if _already_up(workspace, fleet.fingerprint(config, served, options.tfserving)):
+        say("the servers already run with these models")
+    else:
+        fleet.stop(workspace)
+        repository.lay_out(served, workspace)
+        fleet.up(config, served, refused, workspace, options.tfserving)
+    _print(read_model(workspace.endpoints, Endpoints, "make serve"))
+    return 0
+
+
+def _already_up(workspace: Workspace, fingerprint: str) -> bool:
+    if not workspace.endpoints.is_file():
+        return False
+    known = read_model(workspace.endpoints, Endpoints, "make serve")
+    return known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(known.servers)
+
+
+def _status(options: argparse.Namespace) -> int:
+    workspace = workspace_of(options)
+    servers = fleet.running(workspace)
+    if not servers:
+        print("nothing runs; 'make serve' starts the servers")
+        return 0
+    for server in servers:
+        where = f"pid {server.pid}" if server.pid else f"container {server.container}"
+        ports = ", ".join(f"{purpose} {port}" for purpose, port in server.ports.items())
+        print(f"{server.engine} {server.engine_version} ({server.engine_kind}), {where}, {ports}, log {server.log}")
+    if workspace.endpoints.is_file():
+        _print(read_model(workspace.endpoints, Endpoints, "make serve"))
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    stopped = fleet.stop(workspace_of(options))
+    print(f"stopped {', '.join(server.engine for server in stopped)}" if stopped else "nothing was running")
+    return 0
+
+
+def _print(endpoints: Endpoints) -> None:
+    for item in endpoints.endpoints:
+        kind = "embedded" if item.engine_kind == "embedded" else f"{item.backend_kind} backend"
+        print(
+            f"ready  {item.id:45} {item.address:16} {kind:15} "
+            f"max |difference| {item.parity_endpoint.max_abs or 0.0:.1e} over {item.parity_endpoint.requests} requests"
+        )
+
+
+def _warn(target: str, refused: dict[str, str]) -> None:
+    for sentence in releases.warnings(target):
+        say(f"warning: {sentence}")
+    for name, status in refused.items():
+        say(f"not served: {name}: {status}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,103 @@
+"""Ask a running endpoint every golden question: ready means that the answers are right."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from contract.codecs import MalformedAnswer, codec_for
+from contract.compare import Parity, compare
+from contract.config import Batching
+from contract.endpoints import PayloadEntry, PayloadIndex
+from contract.errors import ServerError
+from contract.golden import Example
+from contract.tensors import Tensors
+from serving.repository import Served
+
+Send = Callable[[bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the golden requests showed."""
+
+    parity: Parity
+    first_request_ms: float
+
+
+def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Probed:
+    """Send every golden request that the server's batch limit admits, one after the other, and compare the answers."""
+    codec = codec_for(served.engine, index.protocol)
+    limit = batch_limit(served)
+    by_key = {example.key: example for example in examples}
+    entries = [entry for entry in index.payloads if limit is None or entry.rows <= limit]
+    started = time.monotonic()
+    send = TRANSPORTS[index.protocol](address, index.target)
+    first_ms: float | None = None
+    pairs: list[tuple[str, Tensors, Tensors]] = []
+    for entry in entries:
+        body, headers = _ask(send, served, index, entry, (folder / entry.file).read_bytes())
+        if first_ms is None:
+            first_ms = (time.monotonic() - started) * 1000
+        try:
+            answer = codec.decode(body, headers, served.manifest.outputs)
+        except MalformedAnswer as error:
+            raise ServerError(f"{served.name} over {index.protocol}: {error}") from None
+        pairs.append((entry.key, by_key[entry.key].outputs, answer))
+    parity = compare(pairs, served.model.tolerance)
+    return Probed(parity, round(first_ms or 0.0, 3))
+
+
+def batch_limit(served: Served) -> int | None:
+    """The most rows of one request: Triton refuses more than max_batch_size."""
+    batching: Batching = served.model.batching
+    return batching.max_batch_size if served.engine == "triton" else None
+
+
+def _ask(
+    send: Send, served: Served, index: PayloadIndex, entry: PayloadEntry, body: bytes
+) -> tuple[bytes, dict[str, str]]:
+    try:
+        return send(body, entry.headers)
+    except (OSError, http.client.HTTPException, grpc.RpcError, RuntimeError) as error:
+        detail = error.details() if isinstance(error, grpc.RpcError) and hasattr(error, "details") else error
+        raise ServerError(
+            f"{served.engine} did not answer golden request {entry.key} of {served.name} over {index.protocol}: {detail}"
+        ) from None
+
+
+def _http(address: str, path: str) -> Send:
+    host, port = address.rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+
+    def send(body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        connection.request("POST", path, body=body, headers=headers)
+        response = connection.getresponse()
+        data = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"HTTP {response.status}: {data[:300].decode(errors='replace')}")
+        return data, dict(response.getheaders())
+
+    return send
+
+
+def _grpc(address: str, method: str) -> Send:
+    # Raw bytes in and out; message sizes unlimited, as the servers' own are.
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    channel = grpc.insecure_channel(address, options=options)
+    call: Any = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
+
+    def send(body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        return call(body, timeout=TIMEOUT_S, wait_for_ready=True), {}
+
+    return send
+
+
+TRANSPORTS: dict[str, Callable[[str, str], Send]] = {"http": _http, "rest": _http, "grpc": _grpc}

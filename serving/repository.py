@@ -1,0 +1,150 @@
+"""The model repository: a triton tree and a tfserving tree, laid out from the newest complete artifacts.
+
+The trees are generated whole and swapped in by a rename; what does not change is left alone. Only formats that passed parity
+are laid out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.config import Model, ModelsFile
+from contract.errors import UsageError
+from contract.files import sha256_tree, write_bytes, write_text
+from contract.golden import Example, read_examples
+from contract.manifest import GOLDEN, FormatRecord, Manifest, read_newest
+from contract.tensors import to_bytes
+from contract.workspace import Workspace
+from serving.tfserving_config import MONITORING_CONFIG, batching_config, models_config
+from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
+
+# Triton's Python backend starts its child through a shell without quoting (until 25.08).
+SAFE_PATH = re.compile(r"^[A-Za-z0-9._/-]+$")
+
+
+@dataclass(frozen=True)
+class Served:
+    """One artifact that is laid out for one engine."""
+
+    name: str
+    model_name: str
+    model: Model
+    engine: str
+    format: str
+    version: int
+    record: FormatRecord
+    manifest: Manifest
+    artifact: Path
+    golden: Path
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def served_name(model: str, form: str) -> str:
+    """The model's name on Triton: one per format."""
+    return f"{model}__{form}"
+
+
+def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Served], dict[str, str]]:
+    """What will be served, and what will not, with its status."""
+    served: list[Served] = []
+    refused: dict[str, str] = {}
+    for name, model in config.group(group).items():
+        directory, manifest = read_newest(workspace.artifacts / name)
+        for form, record in manifest.formats.items():
+            if not record.ok or record.path is None:
+                refused[f"{name} {form}"] = record.status
+                continue
+            for engine in model.engines:
+                if engine == "tfserving" and form != "savedmodel":
+                    continue
+                served.append(
+                    Served(
+                        name=name if engine == "tfserving" else served_name(name, form),
+                        model_name=name,
+                        model=model,
+                        engine=engine,
+                        format=form,
+                        version=manifest.version,
+                        record=record,
+                        manifest=manifest,
+                        artifact=directory / record.path,
+                        golden=directory / GOLDEN,
+                    )
+                )
+    return served, refused
+
+
+def lay_out(served: list[Served], workspace: Workspace) -> None:
+    """Write both trees. Raises UsageError for paths that Triton's Python backend could not take."""
+    root = str(workspace.triton_repository)
+    if not SAFE_PATH.match(root):
+        raise UsageError(
+            f"the workspace's path {root} holds characters other than letters, digits, '.', '_', '-' and '/'; "
+            "Triton's Python backend passes it through a shell, so choose another folder with --workspace"
+        )
+    for item in served:
+        if item.record.sha256 != sha256_tree(item.artifact):
+            raise UsageError(f"{item.artifact} is not what its manifest says; run 'make export' again")
+    _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], _lay_out_triton)
+    _swap(workspace.tfserving_repository, [item for item in served if item.engine == "tfserving"], _lay_out_tfserving)
+
+
+def _swap(target: Path, items: list[Served], write: object) -> None:
+    assert callable(write)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir()
+    write(items, fresh, target)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _lay_out_triton(items: list[Served], tree: Path, target: Path) -> None:
+    for item in items:
+        folder = tree / item.name
+        _copy(item.artifact, folder / str(item.version) / BACKENDS[item.format].filename)
+        examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size)
+        config = model_config(
+            item.name,
+            item.format,
+            item.manifest.inputs,
+            item.manifest.outputs,
+            item.model.batching,
+            examples,
+            item.record.sha256 or "",
+        )
+        write_text(folder / "config.pbtxt", to_text(config))
+        _write_warm_up(folder / "warmup", examples)
+
+
+def _write_warm_up(folder: Path, examples: list[Example]) -> None:
+    for example in examples:
+        for name, array in example.inputs.items():
+            write_bytes(folder / warm_up_file(example, name), to_bytes(array))
+
+
+def _lay_out_tfserving(items: list[Served], tree: Path, target: Path) -> None:
+    for item in items:
+        _copy(item.artifact, tree / item.name / str(item.version))
+    write_text(tree / "models.config", models_config({item.name: target / item.name for item in items}))
+    if items:
+        write_text(tree / "batching.config", batching_config(items[0].model.batching, os.cpu_count() or 1))
+    write_text(tree / "monitoring.config", MONITORING_CONFIG)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)

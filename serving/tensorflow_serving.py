@@ -1,0 +1,80 @@
+"""TF Serving: the C++ server on PATH, the official image, or else the embedded stand-in, all with the same configuration."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from contract.errors import UsageError
+from contract.workspace import Workspace
+from serving import place_docker
+from serving.launch import Launch
+from serving.ports import LOOPBACK, choose_ports
+
+BINARY = "tensorflow_model_server"
+IMAGE = "tensorflow/serving"
+USUAL_PORTS = {"grpc": 8500, "rest": 8501}
+FLAVOURS = ("binary", "docker", "embedded")
+ROOT = Path(__file__).parents[1]
+
+
+def choose_flavour(wanted: str) -> str:
+    """``auto`` takes the first that is there: the binary, the image, the embedded server."""
+    if wanted != "auto":
+        return wanted
+    if shutil.which(BINARY):
+        return "binary"
+    return "docker" if place_docker.has_image(IMAGE) else "embedded"
+
+
+def launch(workspace: Workspace, flavour: str, threads: int) -> Launch:
+    """The Launch of a TF Serving on loopback."""
+    if flavour == "binary" and not shutil.which(BINARY):
+        raise UsageError(f"{BINARY} is not on PATH; install it, or leave the choice with --tfserving auto")
+    ports = choose_ports(USUAL_PORTS, "TF Serving")
+    tree = workspace.tfserving_repository
+    # In a container the usual ports are taken inside, and published on loopback.
+    inside = USUAL_PORTS if flavour == "docker" else ports
+    flags = [
+        f"--port={inside['grpc']}",
+        f"--rest_api_port={inside['rest']}",
+        f"--model_config_file={tree / 'models.config'}",
+        f"--monitoring_config_file={tree / 'monitoring.config'}",
+        f"--tensorflow_intra_op_parallelism={threads}",
+    ]
+    if flavour != "embedded":
+        flags += ["--enable_batching=true", f"--batching_parameters_file={tree / 'batching.config'}"]
+    program = {
+        "binary": [shutil.which(BINARY) or BINARY],
+        "docker": [BINARY],
+        "embedded": [sys.executable, "-m", "serving.tfserving", f"--host={LOOPBACK}"],
+    }
+    return Launch(
+        engine="tfserving",
+        engine_kind="embedded" if flavour == "embedded" else "real",
+        command=program[flavour] + flags,
+        image=IMAGE if flavour == "docker" else None,
+        environment={} if flavour == "docker" else {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)},
+        ports=ports,
+        ready="/v1/models/",
+        ready_port="rest",
+        log=workspace.live / "logs" / "tfserving.log",
+        mounts=[tree] if flavour == "docker" else [],
+        inside=inside if flavour == "docker" else {},
+    )
+
+
+def engine_version(flavour: str) -> str:
+    """The version of the server that was started."""
+    if flavour == "embedded":
+        return f"embedded stand-in on TensorFlow {importlib.metadata.version('tensorflow')}"
+    if flavour == "docker":
+        return place_docker.image_label(IMAGE)
+    result = subprocess.run([BINARY, "--version"], capture_output=True, text=True, env=dict(os.environ), timeout=60)
+    found = re.search(r"TensorFlow ModelServer: (\S+)", result.stdout + result.stderr)
+    return found.group(1) if found else "unknown"
