@@ -35,7 +35,7 @@ class Batching(Section):
     """How Triton batches a model (`config.pbtxt`)."""
 
     max_batch_size: Count = Field(32, description="largest batch that the server may form")
-    max_queue_delay_us: Annotated[int, Field(ge=0)] = Field(500, description="how long a request may wait for others")
+    max_queue_delay_us: Annotated[int, Field(ge=0)] = Field(0, description="how long a request may wait for others")
     instances: Count = Field(1, description="instances per server; each is a process of its own with a python-based backend")
     threads: Count = Field(1, description="intra-op threads of one instance")
 

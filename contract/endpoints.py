@@ -76,6 +76,7 @@ class Endpoint(Entry):
     atol: float = Field(description="absolute tolerance of parity")
     rtol: float = Field(description="relative tolerance of parity")
     slo: Slo = Field(description="objectives of the model")
+    accuracy: dict[str, float | int | str] = Field(description="what training stated, copied from the manifest")
 
 
 class Endpoints(Entry):
@@ -85,6 +86,8 @@ class Endpoints(Entry):
     started: str = Field(description="UTC, ISO 8601")
     machine: Machine = Field(description="where the servers run")
     target: str = Field(description="Triton release that production runs")
+    fingerprint: str = Field(description="SHA-256 over what is served and how; the same means already up")
+    unserved: dict[str, str] = Field(description="exports that are not served, with their status")
     servers: list[ServerRecord] = Field(description="what runs")
     endpoints: list[Endpoint] = Field(description="what can be loaded")
     resident: list[str] = Field(description="every model that shares the machine with the one under test")

@@ -28,3 +28,36 @@ def say(text: str) -> None:
     """Print one line on stderr without breaking a bar that is being drawn."""
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
+
+
+class Bar:
+    """A bar over seconds on a terminal; without one, only the notes are printed."""
+
+    def __init__(self, title: str, total_s: float) -> None:
+        self._bar: tqdm[object] | None = None
+        self._title, self._total = title, total_s
+        self._done = 0.0
+
+    def __enter__(self) -> Bar:
+        if sys.stderr.isatty():
+            layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
+            self._bar = tqdm(total=self._total, desc=self._title, file=sys.stderr, dynamic_ncols=True, bar_format=layout)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def note(self, text: str) -> None:
+        """Say what is going on."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+        else:
+            say(f"{self._title} {text}")
+
+    def advance(self, seconds: float) -> None:
+        """Move the bar; it never moves back."""
+        step = max(0.0, min(seconds, self._total - self._done))
+        self._done += step
+        if self._bar is not None:
+            self._bar.update(step)

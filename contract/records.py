@@ -83,6 +83,7 @@ class Plan(Entry):
     answers: int = Field(description="answers kept per stage")
     servers: list[ServerRecord] = Field(description="what was running")
     resident: list[str] = Field(description="every model that shares the machine")
+    unserved: dict[str, str] = Field(description="exports that are not served, with their status")
     variants: list[VariantPlan] = Field(description="in the order of measuring")
 
 
@@ -122,6 +123,11 @@ def read_records(directory: Path, variant: str) -> pa.Table:
     files = sorted(directory.glob(f"requests-{variant}-*.parquet"))
     tables = [pq.read_table(file, schema=SCHEMA) for file in files]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def golden_name(endpoint: Endpoint) -> str:
+    """Name of the copy of the golden batch beside the plan."""
+    return f"golden-{endpoint.model}-{endpoint.version}.npz"
 
 
 FRAME = struct.Struct("<II")

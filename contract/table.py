@@ -1,4 +1,4 @@
-"""Tables of name -> "module:attribute": the seams that grow by a row and a file.
+"""Tables of name -> "module:attribute" (or a whole "module"): the seams that grow by a row and a file.
 
 A row is imported when it is chosen and not before, so that choosing `onnx` never imports TensorFlow.
 """
@@ -20,9 +20,9 @@ def choose(table: Mapping[str, str], name: str, what: str) -> Any:
 
 
 def load(target: str) -> Any:
-    """Import ``"package.module:attribute"`` and return the attribute, with a sentence for each way to fail."""
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
+    """Import ``"package.module:attribute"`` (or ``"package.module"``) and return it; a sentence for each way to fail."""
+    module_name, colon, attribute = target.partition(":")
+    if not module_name or (colon and not attribute):
         raise UsageError(f"'{target}' is not of the form package.module:attribute")
     try:
         module = importlib.import_module(module_name)
@@ -32,6 +32,8 @@ def load(target: str) -> Any:
                 f"there is no module '{module_name}' (from '{target}'); run from the project's root"
             ) from error
         raise
+    if not attribute:
+        return module
     try:
         return getattr(module, attribute)
     except AttributeError as error:

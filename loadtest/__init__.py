@@ -1,0 +1,1 @@
+"""Endpoints and payloads -> load -> one record per request."""

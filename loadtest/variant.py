@@ -1,0 +1,156 @@
+"""One variant under load: its stages, the window that is open now, its requests, its recorder. No Locust in here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.endpoints import PayloadEntry, PayloadIndex
+from contract.errors import UsageError
+from contract.files import read_model, write_json
+from contract.records import Observation, Plan, ServerCounters, Stage, StageObservation, VariantPlan
+from loadtest import counters
+from loadtest.arrivals import choices
+from loadtest.clients import Reply, Send, connect
+from loadtest.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, ready to be sent."""
+
+    key: str
+    rows: int
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class Window:
+    """The part of a stage that counts; ``end_ns`` is None during warm-up."""
+
+    stage: int
+    start_ns: int = 0
+    end_ns: int | None = None
+    counted_before: ServerCounters | None = None
+    cpu_before: float = 0.0
+
+    def closed_at(self, now_ns: int) -> bool:
+        """Whether nothing may be intended any more."""
+        return self.end_ns is not None and now_ns >= self.end_ns
+
+
+class Variant:
+    """State of one run of one variant in one worker."""
+
+    def __init__(self, plan: Plan, variant: VariantPlan, results: Path, live: Path, worker: int = 0) -> None:
+        self.plan = plan
+        self.stages: list[Stage] = variant.stages
+        self.window: Window | None = None
+        self._variant = variant
+        self._results = results
+        self._index, self.requests = _read_requests(live / variant.endpoint.payloads)
+        self._seed = plan.seeds.payload + worker
+        self._ports = next((s.ports for s in plan.servers if s.engine == variant.endpoint.engine), {})
+        self._observed: list[StageObservation] = []
+        self.recorder = Recorder(results, variant.id, worker, plan.answers, plan.seeds.sampling + worker)
+
+    def connect(self, connections: int) -> Send:
+        """A client with connections of its own."""
+        endpoint = self._variant.endpoint
+        return connect(endpoint.protocol, endpoint.address, self._index.target, connections)
+
+    def picks(self, user: int) -> Iterator[Request]:
+        """The requests of one user, drawn by its own seeded sequence."""
+        return (self.requests[index] for index in choices(len(self.requests), self._seed + 7919 * user))
+
+    def send(self, window: Window, request: Request, intended_ns: int, send: Send) -> tuple[Reply, int, int]:
+        """Send one request, record it, return (reply, sent, done)."""
+        sent_ns = time.monotonic_ns()
+        reply = send(request.body, request.headers)
+        done_ns = time.monotonic_ns()
+        self._record(window, request, intended_ns, sent_ns, done_ns, reply)
+        if not reply.error:
+            self.recorder.offer(window.stage, request.key, reply.headers, reply.body)
+        return reply, sent_ns, done_ns
+
+    def give_up(self, window: Window, request: Request, intended_ns: int) -> None:
+        """Record a request that the in-flight limit held back until long after the window."""
+        now = time.monotonic_ns()
+        self._record(window, request, intended_ns, now, now, Reply(-1, "never sent", b""))
+
+    def _record(
+        self, window: Window, request: Request, intended_ns: int, sent_ns: int, done_ns: int, reply: Reply
+    ) -> None:
+        self.recorder.add(
+            window.stage,
+            request.key,
+            request.rows,
+            intended_ns,
+            sent_ns,
+            done_ns,
+            reply.status,
+            reply.error,
+            len(request.body),
+            len(reply.body),
+        )
+
+    def begin(self, stage: int) -> Window:
+        """Enter a stage: users send, nothing counts yet."""
+        self.window = Window(stage)
+        return self.window
+
+    def open_window(self, window: Window) -> None:
+        """From now on requests count, for the stage's duration."""
+        window.counted_before = counters.read(self._variant.endpoint, self._ports)
+        window.cpu_before = _cpu_seconds()
+        window.start_ns = time.monotonic_ns()
+        window.end_ns = window.start_ns + int(self.stages[window.stage].duration_s * 1e9)
+
+    def close_window(self, window: Window) -> None:
+        """Note what the server and this process did in the window, and write everything down."""
+        cpu = _cpu_seconds() - window.cpu_before
+        elapsed = (time.monotonic_ns() - window.start_ns) / 1e9
+        after = counters.read(self._variant.endpoint, self._ports)
+        assert window.end_ns is not None
+        self._observed.append(
+            StageObservation(
+                stage=window.stage,
+                window_start_ns=window.start_ns,
+                window_end_ns=window.end_ns,
+                client_cpu=round(cpu / elapsed, 4),
+                server=counters.difference(window.counted_before, after),
+            )
+        )
+        self.window = None
+        self.finish(complete=len(self._observed) == len(self.stages))
+
+    def finish(self, complete: bool) -> None:
+        """Write buffered records and the observation so far."""
+        self.recorder.flush()
+        observation = Observation(
+            schema_version=1, variant=self._variant.id, complete=complete, stages=self._observed
+        )
+        write_json(self._results / f"server-stats-{self._variant.id}.json", observation)
+
+    @property
+    def complete(self) -> bool:
+        return len(self._observed) == len(self.stages)
+
+
+def _read_requests(folder: Path) -> tuple[PayloadIndex, list[Request]]:
+    """Read the serialised requests of one inference each; where there are none, all of them."""
+    index = read_model(folder / "index.json", PayloadIndex, "make serve")
+    singles: list[PayloadEntry] = [entry for entry in index.payloads if entry.rows == 1] or index.payloads
+    if not singles:
+        raise UsageError(f"{folder} holds no requests; run 'make serve' again")
+    requests = [Request(entry.key, entry.rows, (folder / entry.file).read_bytes(), entry.headers) for entry in singles]
+    return index, requests
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system
