@@ -1,7 +1,7 @@
 """Child processes: torch and TensorFlow never share one, and a crash in one stays there.
 
-A child's lines are passed on as they come, less the start-up noise of the frameworks; the last ones are kept for the error
-message. Whatever ends the parent ends the child.
+A child's lines are passed on as they come, less the start-up noise of the frameworks; the last ones are kept for the
+error message. Whatever ends the parent ends the child.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ NOISE = (
     "cuda_platform.cc",
 )
 # The frameworks stay on the CPU of the machine that exports, and Keras on TensorFlow.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "CUDA_VISIBLE_DEVICES": "",
+    "KERAS_BACKEND": "tensorflow",
+    "PYTHONUNBUFFERED": "1",
+}
 LAST_LINES = 15
 
 
@@ -61,7 +66,12 @@ def run_child(command: Sequence[str], echo: bool = True) -> Ended:
     """Run a command to its end, passing its lines on to stderr when ``echo``."""
     last: deque[str] = deque(maxlen=LAST_LINES)
     child = subprocess.Popen(
-        command, env={**os.environ, **QUIET}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        env={**os.environ, **QUIET},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     try:
         assert child.stdout is not None

@@ -1,7 +1,8 @@
 """compare(): the one judgement of "the same answer", used after export, at the endpoint and on sampled answers.
 
 An element agrees when ``|answer - reference| <= atol + rtol * |reference|`` (numpy's allclose rule, which is defined at
-reference zero). NaN or Inf where the reference is finite, another shape, another dtype, a missing output: each fails by name.
+reference zero). NaN or Inf where the reference is finite, another shape, another dtype, a missing output: each fails
+by name.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolera
     for label, test in (("NaN", np.isnan), ("Inf", np.isinf)):
         new = int(np.sum(test(actual) & ~test(expected)))
         if new:
-            return _Outcome(f"{label} in {new} elements of '{name}' where the trained model is finite", None, None, rows, agreed)
+            return _Outcome(
+                f"{label} in {new} elements of '{name}' where the trained model is finite", None, None, rows, agreed
+            )
     same = (np.isnan(expected) & np.isnan(actual)) | (expected == actual)
     with np.errstate(invalid="ignore"):
         difference = np.where(same, 0.0, np.abs(actual - expected))

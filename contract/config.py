@@ -36,7 +36,9 @@ class Batching(Section):
 
     max_batch_size: Count = Field(32, description="largest batch that the server may form")
     max_queue_delay_us: Annotated[int, Field(ge=0)] = Field(0, description="how long a request may wait for others")
-    instances: Count = Field(1, description="instances per server; each is a process of its own with a python-based backend")
+    instances: Count = Field(
+        1, description="instances per server; each is a process of its own with a python-based backend"
+    )
     threads: Count = Field(1, description="intra-op threads of one instance")
 
 
@@ -76,8 +78,8 @@ class Model(Section):
     group: str = Field("default", description="`make … GROUP=name` works on one group")
     atol: Annotated[float, Field(ge=0)] = Field(1e-4, description="absolute tolerance of parity")
     rtol: Annotated[float, Field(ge=0)] = Field(1e-3, description="relative tolerance of parity")
-    batching: Batching = Field(default_factory=Batching, description="see below")
-    slo: Slo = Field(default_factory=Slo, description="see below")
+    batching: Batching = Field(Batching(), description="see below")
+    slo: Slo = Field(Slo(), description="see below")
 
     @property
     def tolerance(self) -> Tolerance:
@@ -92,7 +94,8 @@ class Model(Section):
             for spec in specs:
                 if isinstance(spec.dims[0], int):
                     raise ValueError(
-                        f"the first of the dims of '{spec.name}' is {spec.dims[0]}; it is the batch axis, name it (\"batch\")"
+                        f"the first of the dims of '{spec.name}' is {spec.dims[0]}; "
+                        'it is the batch axis, name it ("batch")'
                     )
         if len(set(self.formats)) != len(self.formats):
             raise ValueError(f"formats holds a format twice: {', '.join(self.formats)}")
@@ -106,8 +109,10 @@ class ModelsFile(Section):
     target: Annotated[str, Field(pattern=r"^\d\d\.\d\d$")] = Field(
         "26.08", description="Triton release that production runs; decides what stands in for what"
     )
-    load: Load = Field(default_factory=Load, description="see below")
-    models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(description="by name: letters, digits, `.`, `-`, single `_`")
+    load: Load = Field(Load(), description="see below")
+    models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(
+        description="by name: letters, digits, `.`, `-`, single `_`"
+    )
 
     def group(self, name: str) -> dict[str, Model]:
         """The models of one group; ``all`` means every model."""
@@ -131,7 +136,18 @@ def read_config(path: Path) -> ModelsFile:
         raise UsageError(f"{path}: {_sentence(error)}") from None
     if not config.models:
         raise UsageError(f"{path} declares no models; add a table [models.NAME]")
-    return config
+    folder = path.resolve().parent
+    return config.model_copy(update={"models": {name: _rooted(model, folder) for name, model in config.models.items()}})
+
+
+def _rooted(model: Model, folder: Path) -> Model:
+    """Paths in models.toml are relative to it."""
+    update: dict[str, object] = {
+        name: folder / getattr(model, name) for name in ("weights", "examples") if getattr(model, name)
+    }
+    if model.framework == "keras":
+        update["source"] = str(folder / model.source)
+    return model.model_copy(update=update)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -155,6 +171,9 @@ def _sentence(error: ValidationError) -> str:
     return f"'{where}': {message[0].lower() + message[1:]}{shown}"
 
 
+SECTIONS: dict[Any, type[BaseModel]] = {"batching": Batching, "slo": Slo, "load": Load}
+
+
 def _known_keys(path: list[Any]) -> list[str]:
     """Walk the sections along an error's location and list the keys that are known there."""
     section: type[BaseModel] = ModelsFile
@@ -163,6 +182,6 @@ def _known_keys(path: list[Any]) -> list[str]:
             section = Model
         elif part in ("inputs", "outputs"):
             section = TensorSpec
-        elif part in ("batching", "slo", "load"):
-            section = {"batching": Batching, "slo": Slo, "load": Load}[part]
+        elif part in SECTIONS:
+            section = SECTIONS[part]
     return list(section.model_fields)

@@ -42,7 +42,9 @@ class Servers(Entry):
 class Configuration(Entry):
     """How the served model is configured."""
 
-    max_batch_size: int | None = Field(description="largest batch that the server may form; null where it does not batch")
+    max_batch_size: int | None = Field(
+        description="largest batch that the server may form; null where it does not batch"
+    )
     max_queue_delay_us: int | None = Field(description="how long a request may wait for others")
     instances: int = Field(description="instances of the model")
     threads: int = Field(description="intra-op threads of one instance")

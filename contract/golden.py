@@ -1,9 +1,9 @@
 """golden.npz: seeded example requests and the trained model's own answers.
 
 Entries are named ``r0007/in/<name>`` and ``r0007/out/<name>``; requests differ in batch size and length. Strings are
-stored as length-prefixed bytes beside their shape, so that nothing is ever pickled. This one batch traces the model, proves
-the export, smoke-tests the server, warms it up, and is the load's payload. A file of examples that a user brings has the
-``in`` entries only.
+stored as length-prefixed bytes beside their shape, so that nothing is ever pickled. This one batch traces the model,
+proves the export, smoke-tests the server, warms it up, and is the load's payload. A file of examples that a user
+brings has the ``in`` entries only.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def write_examples(path: Path, examples: list[Example]) -> None:
                 else:
                     entries[entry] = array
     buffer = io.BytesIO()
-    np.savez(buffer, **entries)  # type: ignore[arg-type]
+    np.savez(buffer, **entries)
     write_bytes(path, buffer.getvalue())
 
 
@@ -84,7 +84,9 @@ def check_inputs(examples: list[Example], specs: list[TensorSpec], path: Path) -
     for example in examples:
         expected, given = {spec.name for spec in specs}, set(example.inputs)
         if expected != given:
-            raise UsageError(f"{path}: {example.key} gives inputs {sorted(given)}, models.toml declares {sorted(expected)}")
+            raise UsageError(
+                f"{path}: {example.key} gives inputs {sorted(given)}, models.toml declares {sorted(expected)}"
+            )
         for spec in specs:
             reason = spec.mismatch(example.inputs[spec.name])
             if reason:

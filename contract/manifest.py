@@ -1,4 +1,4 @@
-"""artifacts/<model>/<version>/manifest.json: what export made and how well it agrees. Written last; existing means complete."""
+"""artifacts/<model>/<version>/manifest.json: what export made and how well it agrees. Existing means complete."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class Manifest(Entry):
     rtol: float = Field(description="relative tolerance of parity")
     golden_sha256: str = Field(description="of golden.npz beside this file")
     formats: dict[str, FormatRecord] = Field(description="by format")
-    accuracy: dict[str, float | int | str] = Field(description="what the training stage states: accuracy, baseline, data hash")
+    accuracy: dict[str, float | int | str] = Field(
+        description="what the training stage states: accuracy, baseline, data hash"
+    )
 
 
 def versions_of(model_directory: Path) -> list[int]:

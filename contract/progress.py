@@ -41,7 +41,9 @@ class Bar:
     def __enter__(self) -> Bar:
         if sys.stderr.isatty():
             layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
-            self._bar = tqdm(total=self._total, desc=self._title, file=sys.stderr, dynamic_ncols=True, bar_format=layout)
+            self._bar = tqdm(
+                total=self._total, desc=self._title, file=sys.stderr, dynamic_ncols=True, bar_format=layout
+            )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,8 +5,8 @@ upper bound follows the rule of MLPerf LoadGen's early stopping (tolerance 0, co
 most X" may be claimed from n independent samples of which t are above X when ``BinomialCDF(t; n, 1 - p) <= 1 - c``.
 
 Latencies under queueing are not independent. The integrated autocorrelation time of the exceedances (initial positive
-sequence, Geyer 1992) tells how many samples one independent sample is worth; the rule is applied to that smaller number, and
-where it is too small for a claim the result says how many more requests are needed instead of a bound.
+sequence, Geyer 1992) tells how many samples one independent sample is worth; the rule is applied to that smaller
+number, and where it is too small for a claim the result says how many more requests are needed instead of a bound.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def dependence(samples: Floats, p: float) -> float:
 def quantile(samples: Floats, p: float, confidence: float = CONFIDENCE) -> Quantile:
     """The p-quantile of samples in time order, with an upper bound that respects their dependence.
 
-    ``upper`` is None when too few (independent) samples are there; ``missing`` says how many more requests a bound needs.
+    ``upper`` is None when too few (independent) samples are there; ``missing`` says how many more requests a bound
+    needs.
     """
     n = len(samples)
     if n == 0:

@@ -20,7 +20,7 @@ def choose(table: Mapping[str, str], name: str, what: str) -> Any:
 
 
 def load(target: str) -> Any:
-    """Import ``"package.module:attribute"`` (or ``"package.module"``) and return it; a sentence for each way to fail."""
+    """Import ``"package.module:attribute"`` (or ``"package.module"``) and return it; each failure is a sentence."""
     module_name, colon, attribute = target.partition(":")
     if not module_name or (colon and not attribute):
         raise UsageError(f"'{target}' is not of the form package.module:attribute")
@@ -38,6 +38,4 @@ def load(target: str) -> Any:
         return getattr(module, attribute)
     except AttributeError as error:
         known = [name for name in vars(module) if not name.startswith("_")]
-        raise UsageError(
-            f"module '{module_name}' has no attribute '{attribute}'{nearest(attribute, known)}"
-        ) from error
+        raise UsageError(f"module '{module_name}' has no attribute '{attribute}'{nearest(attribute, known)}") from error

@@ -16,7 +16,9 @@ class Percentile(Entry):
     """One percentile of a stage."""
 
     value: float | None = Field(description="order statistic, milliseconds; null without samples")
-    upper: float | None = Field(description="what may be claimed at 99 % confidence; null when samples are too few or dependent")
+    upper: float | None = Field(
+        description="what may be claimed at 99 % confidence; null when samples are too few or dependent"
+    )
     missing: int = Field(description="requests that a claim still needs; 0 when `upper` is there")
 
 
@@ -107,7 +109,9 @@ class VariantParity(Entry):
     """Against the trained model, three times."""
 
     export: Parity = Field(description="the file")
-    engine: Parity | None = Field(description="after loading in the serving engine; null where only the endpoint was compared")
+    engine: Parity | None = Field(
+        description="after loading in the serving engine; null where only the endpoint was compared"
+    )
     endpoint: Parity = Field(description="through the running endpoint")
 
 

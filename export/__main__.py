@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     add_common(parser)
     parser.add_argument("--force", action="store_true", help="make a new version even when nothing has changed")
     options = parser.parse_args(arguments)
+    sys.path.append(str(options.config.resolve().parent))  # a user's own factory is found beside models.toml
     models = read_config(options.config).group(options.group)
     artifacts = workspace_of(options).artifacts
     manifests = []
@@ -61,7 +63,11 @@ def _export(job: Job) -> Manifest:
 
 
 def _check_sources(job: Job) -> None:
-    for path in (job.model.weights, job.model.examples, Path(job.model.source) if job.model.framework == "keras" else None):
+    for path in (
+        job.model.weights,
+        job.model.examples,
+        Path(job.model.source) if job.model.framework == "keras" else None,
+    ):
         if path and not path.is_file():
             hint = "; run 'make zoo' first" if "zoo" in path.parts else "; correct the path in models.toml"
             raise LoadproofError(f"{job.name}: {path} does not exist{hint}")

@@ -84,7 +84,9 @@ def _by_name(model: Model, network: Any) -> Any:
 def _signature(specs: list[TensorSpec]) -> list[Any]:
     return [
         tf.TensorSpec(
-            [None if size == -1 else size for size in spec.shape], tf.as_dtype(DTYPES[spec.dtype].tensorflow), name=spec.name
+            [None if size == -1 else size for size in spec.shape],
+            tf.as_dtype(DTYPES[spec.dtype].tensorflow),
+            name=spec.name,
         )
         for spec in specs
     ]

@@ -28,7 +28,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        return load_file(path)
+        loaded: dict[str, torch.Tensor] = load_file(path)
+        return loaded
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -40,6 +41,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 def build(model: Model) -> torch.nn.Module:
     """Build the module from its factory and load its weights, ready for inference on the CPU."""
+    if ":" not in model.source:
+        raise UsageError(f"source '{model.source}' is not of the form package.module:factory")
     factory = load(model.source)
     state = read_state(model.weights) if model.weights else None
     takes_state = any(
@@ -60,7 +63,7 @@ def build(model: Model) -> torch.nn.Module:
     declared = [spec.name for spec in model.inputs]
     if names[: len(declared)] != declared:
         raise UsageError(
-            f"forward() of '{model.source}' takes {', '.join(names)}; models.toml declares inputs {', '.join(declared)} "
+            f"forward() of '{model.source}' takes {', '.join(names)}; models.toml declares {', '.join(declared)} "
             "(Triton matches them by these names, so they have to be the same)"
         )
     return module.eval().requires_grad_(False)

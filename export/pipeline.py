@@ -1,7 +1,7 @@
 """Export one model: golden batch, every format, its proof, and the manifest, written last.
 
-Work happens in a staging folder that becomes the version by one rename, so that a version either is complete or does not
-exist. A version is never rewritten: when anything that the export depends on has changed, the next one is made.
+Work happens in a staging folder that becomes the version by one rename, so that a version either is complete or does
+not exist. A version is never rewritten: when anything that the export depends on has changed, the next one is made.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from contract.machine import versions
 from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, versions_of
 from export.routes import EXPORTERS, FILES, PACKAGES
 
+# What an export does not depend on: objectives, serving, and where files are (their contents count).
+NOT_EXPORTED = {"slo", "batching", "engines", "group", "weights", "examples"}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -41,10 +44,12 @@ class Job:
 def fingerprint(model: Model) -> str:
     """SHA-256 over everything that the artifacts depend on; objectives and batching are not among it."""
     facts: dict[str, object] = {
-        "model": model.model_dump(mode="json", exclude={"slo", "batching", "engines", "group"}),
+        "model": model.model_dump(mode="json", exclude=NOT_EXPORTED),
         "versions": {form: versions(PACKAGES.get(f"{model.framework}/{form}", [])) for form in model.formats},
         "exporters": sha256_tree(Path(__file__).parent / f"from_{model.framework}.py"),
     }
+    if model.framework == "keras":
+        facts["model"] = model.model_dump(mode="json", exclude=NOT_EXPORTED | {"source"})
     for label, path in (("weights", model.weights), ("examples", model.examples), ("source", _source_file(model))):
         facts[label] = sha256_file(path) if path and path.is_file() else None
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -100,7 +105,15 @@ def export_format(job: Job, form: str, folder: Path) -> FormatRecord:
     if route not in EXPORTERS:
         status = f"unsupported: there is no exporter from {job.model.framework} to {form} yet"
         return FormatRecord(
-            status=status, path=None, sha256=None, bytes=None, route="none", parity=None, versions={}, seconds=0, reproduce=[]
+            status=status,
+            path=None,
+            sha256=None,
+            bytes=None,
+            route="none",
+            parity=None,
+            versions={},
+            seconds=0,
+            reproduce=[],
         )
     commands = [step_command(step, job, folder, form) for step in ("export", "verify")]
     started = time.monotonic()
@@ -110,7 +123,11 @@ def export_format(job: Job, form: str, folder: Path) -> FormatRecord:
         if ended.code != 0:
             status = f"failed: {ended.reason}"
             break
-    artifact, parity_file, route_file = folder / FILES[form], folder / f"{form}.parity.json", folder / f"{form}.route.json"
+    artifact, parity_file, route_file = (
+        folder / FILES[form],
+        folder / f"{form}.parity.json",
+        folder / f"{form}.route.json",
+    )
     if route_file.is_file():
         described = json.loads(route_file.read_text())["route"]
     if parity_file.is_file():
@@ -168,8 +185,14 @@ def _accuracy(model: Model) -> dict[str, float | int | str]:
     if not card.is_file():
         return {}
     stated = json.loads(card.read_text())
-    return {key: stated[key] for key in ("accuracy", "majority_baseline", "test_sentences", "data_sha256") if key in stated}
+    return {
+        key: stated[key] for key in ("accuracy", "majority_baseline", "test_sentences", "data_sha256") if key in stated
+    }
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+    )

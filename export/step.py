@@ -1,13 +1,14 @@
 """python -m export.step: one step in a process of its own, as the parent runs it and as a person can repeat it.
 
-    golden  the trained model's own answers            (the framework's process)
-    export  one artifact                               (the framework's process)
-    verify  that artifact against the golden batch     (the serving runtime's process)
+golden  the trained model's own answers            (the framework's process)
+export  one artifact                               (the framework's process)
+verify  that artifact against the golden batch     (the serving runtime's process)
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def verify(model: Model, form: str, directory: Path) -> Parity:
     for side, actual, specs in (("inputs", inputs, model.inputs), ("outputs", outputs, model.outputs)):
         declared = sorted(spec.name for spec in specs)
         if sorted(actual) != declared:
-            raise ParityError(f"the artifact's {side} are {', '.join(sorted(actual))}, declared are {', '.join(declared)}")
+            raise ParityError(
+                f"the artifact's {side} are {', '.join(sorted(actual))}, declared are {', '.join(declared)}"
+            )
     examples = read_examples(directory / GOLDEN)
     parity = compare(((item.key, item.outputs, call(item.inputs)) for item in examples), model.tolerance)
     write_json(directory / f"{form}.parity.json", parity)
@@ -77,6 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, default=Path("models.toml"), help="the dial of the run")
     parser.add_argument("--directory", type=Path, required=True, help="where golden.npz and the artifacts are")
     options = parser.parse_args(arguments)
+    sys.path.append(str(options.config.resolve().parent))  # a user's own factory is found beside models.toml
     models = read_config(options.config).models
     if options.model not in models:
         raise UsageError(f"{options.config} has no model '{options.model}'{nearest(options.model, list(models))}")

@@ -1,6 +1,6 @@
 """Clients that send bytes which are ready and return bytes which are judged later. Gevent only; no ML framework.
 
-    connect(address, target, connections) -> send(body, headers) -> Reply
+connect(address, target, connections) -> send(body, headers) -> Reply
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def _prepare(environment: Any, **_: Any) -> None:
     plan = read_model(results / "plan.json", Plan, "make loadtest")
     chosen = next((item for item in plan.variants if item.id == options.variant), None)
     if chosen is None:
-        raise UsageError(f"the plan has no variant '{options.variant}': one of {', '.join(v.id for v in plan.variants)}")
+        raise UsageError(
+            f"the plan has no variant '{options.variant}': one of {', '.join(v.id for v in plan.variants)}"
+        )
     environment.variant = Variant(plan, chosen, results, Path(options.live))
 
 
@@ -66,12 +68,12 @@ def _report(user: User, name: str, started_ns: int, ended_ns: int, size: int, er
 
 
 class Dispatcher(User):
-    """One dispatcher with connections of its own. Locust starts as many as the stage has users, one for an open loop."""
+    """One dispatcher with connections of its own. Locust starts as many as the stage has users; an open loop, one."""
 
     numbered = 0
 
     def on_start(self) -> None:
-        self.variant: Variant = self.environment.variant  # type: ignore[attr-defined]
+        self.variant: Variant = self.environment.variant
         Dispatcher.numbered += 1
         self.picks = self.variant.picks(Dispatcher.numbered)
         self.client: Send | None = None
@@ -83,7 +85,8 @@ class Dispatcher(User):
             stage = self.variant.stages[window.stage]
             if stage.mode == "closed":
                 self._closed(window, stage)
-            else:
+            elif not window.dispatched:
+                window.dispatched = True
                 self._open(window, stage)
         gevent.sleep(IDLE_S)
 
@@ -132,36 +135,40 @@ class Dispatcher(User):
 
 
 class Stages(LoadTestShape):
-    """The plan's stages. `tick` enters a stage, and at its next call holds the window open for its whole length."""
+    """The plan's stages. `tick` asks for a stage's users; its next call holds the window open for its whole length."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next = 0
-        self._window: Window | None = None
-        self._entered = 0.0
+        self._entering: gevent.Greenlet | None = None
 
     def tick(self) -> Any:
         assert self.runner is not None
-        variant: Variant = self.runner.environment.variant  # type: ignore[attr-defined]
-        if self._window is not None:
-            self._measure(variant, self._window)
+        variant: Variant = self.runner.environment.variant
+        if self._entering is not None:
+            self._measure(variant, *self._entering.get())
         if self._next == len(variant.stages):
             return None
-        stage = variant.stages[self._next]
-        self._window = variant.begin(self._next)
-        self._entered = time.monotonic()
+        users = variant.stages[self._next].concurrency or 1
+        self._entering = gevent.spawn(self._enter, variant, self._next, users)
         self._next += 1
-        return stage.concurrency or 1, SPAWN_RATE
+        return users, SPAWN_RATE
 
-    def _measure(self, variant: Variant, window: Window) -> None:
-        warm_up = variant.stages[window.stage].warmup_s - (time.monotonic() - self._entered)
+    def _enter(self, variant: Variant, stage: int, users: int) -> tuple[Window, float]:
+        """Wait until Locust has exactly the stage's users, those that it stops being gone, then let them send."""
+        assert self.runner is not None
+        while self.runner.user_count != users:
+            gevent.sleep(IDLE_S)
+        return variant.begin(stage), time.monotonic()
+
+    def _measure(self, variant: Variant, window: Window, entered: float) -> None:
+        warm_up = variant.stages[window.stage].warmup_s - (time.monotonic() - entered)
         gevent.sleep(max(0.0, warm_up))
         variant.open_window(window)
         assert window.end_ns is not None
         _sleep_until(window.end_ns)
         gevent.sleep(IDLE_S)  # the last answers of the window are a moment away
         variant.close_window(window)
-        self._window = None
 
 
 def _sleep_until(when_ns: int) -> None:

@@ -40,11 +40,18 @@ def _open_stage(load: Load, endpoint: Endpoint) -> Stage:
 
 
 def make_plan(
-    run_id: str, started: str, load: Load, endpoints: Endpoints, chosen: list[Endpoint], machine: Machine, versions: dict[str, str]
+    run_id: str,
+    started: str,
+    load: Load,
+    endpoints: Endpoints,
+    chosen: list[Endpoint],
+    machine: Machine,
+    versions: dict[str, str],
 ) -> Plan:
     """Every chosen endpoint once, and the first real one again at the end, to know the noise (A/A)."""
     variants = [
-        VariantPlan(id=endpoint.id, endpoint=endpoint, stages=stages(load, endpoint), repeat_of=None) for endpoint in chosen
+        VariantPlan(id=endpoint.id, endpoint=endpoint, stages=stages(load, endpoint), repeat_of=None)
+        for endpoint in chosen
     ]
     repeated = next((item for item in chosen if item.engine_kind == "real"), None)
     if repeated:

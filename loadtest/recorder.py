@@ -1,7 +1,7 @@
 """One flat record per request, appended to columns and written as Parquet parts while running.
 
-Memory stays flat: a part is written whole (then renamed) every ``PART`` records and at the end of a stage, so whatever was
-measured before a kill can be read. Of the answers a seeded reservoir per stage is kept raw.
+Memory stays flat: a part is written whole (then renamed) every ``PART`` records and at the end of a stage, so
+whatever was measured before a kill can be read. Of the answers a seeded reservoir per stage is kept raw.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ class Window:
     end_ns: int | None = None
     counted_before: ServerCounters | None = None
     cpu_before: float = 0.0
+    dispatched: bool = False  # open loop: one dispatcher has taken the schedule
 
     def closed_at(self, now_ns: int) -> bool:
         """Whether nothing may be intended any more."""
@@ -131,9 +132,7 @@ class Variant:
     def finish(self, complete: bool) -> None:
         """Write buffered records and the observation so far."""
         self.recorder.flush()
-        observation = Observation(
-            schema_version=1, variant=self._variant.id, complete=complete, stages=self._observed
-        )
+        observation = Observation(schema_version=1, variant=self._variant.id, complete=complete, stages=self._observed)
         write_json(self._results / f"server-stats-{self._variant.id}.json", observation)
 
     @property

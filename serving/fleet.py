@@ -1,7 +1,7 @@
 """Bring the servers up, tell how they are, take them down.
 
-Whatever was started is written to live/servers.json at once, so that `make stop` finds it whatever happens next; when starting
-fails or is interrupted, everything that was started is stopped again.
+Whatever was started is written to live/servers.json at once, so that `make stop` finds it whatever happens next; when
+starting fails or is interrupted, everything that was started is stopped again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from contract.config import ModelsFile
 from contract.endpoints import Configuration, Endpoint, Endpoints, Protocol, ServerRecord, Servers
@@ -116,7 +116,8 @@ def up(
 def fingerprint(config: ModelsFile, served: list[Served], tfserving: str) -> str:
     """SHA-256 over what is served and how."""
     facts = [
-        [item.name, item.engine, item.version, item.record.sha256, item.model.model_dump(mode="json")] for item in served
+        [item.name, item.engine, item.version, item.record.sha256, item.model.model_dump(mode="json")]
+        for item in served
     ]
     return hashlib.sha256(json.dumps([config.target, tfserving, facts], sort_keys=True).encode()).hexdigest()
 
@@ -133,7 +134,10 @@ def _all_or_nothing(workspace: Workspace) -> Iterator[None]:
 def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> tuple[ServerRecord, float]:
     """Start one server, remember it, wait until it is ready. Returns it with the seconds that took."""
     place = choose(PLACES, "docker" if flavour == "docker" else "process", "place")
-    say(f"starting {launch.engine} ({launch.engine_kind}) on {LOOPBACK}, ports {_ports(launch.ports)}; log: {launch.log}")
+    say(
+        f"starting {launch.engine} ({launch.engine_kind}) on {LOOPBACK}, "
+        f"ports {_ports(launch.ports)}; log: {launch.log}"
+    )
     started = time.monotonic()
     server = place.start(launch)
     _remember(server, workspace)
@@ -142,7 +146,8 @@ def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> 
             raise ServerError(f"{launch.engine} died while starting; its last lines:\n{place.last_lines(server)}")
         if time.monotonic() - started > launch.timeout_s:
             raise ServerError(
-                f"{launch.engine} was not ready after {launch.timeout_s:.0f} s; its last lines:\n{place.last_lines(server)}"
+                f"{launch.engine} was not ready after {launch.timeout_s:.0f} s; "
+                f"its last lines:\n{place.last_lines(server)}"
             )
         time.sleep(0.1)
     seconds = round(time.monotonic() - started, 2)
@@ -199,7 +204,11 @@ def _prove(
             raise ServerError(f"{error}{lines}") from None
         if not probed.parity.passed:
             raise ParityError(f"{target} does not agree with the trained model: {'; '.join(probed.parity.reasons)}")
-        endpoints.append(_endpoint(config, target, server, address, probed.parity, probed.first_request_ms, ready_s, where, workspace))
+        endpoints.append(
+            _endpoint(
+                config, target, server, address, probed.parity, probed.first_request_ms, ready_s, where, workspace
+            )
+        )
     return endpoints
 
 
@@ -217,7 +226,9 @@ def _endpoint(
     item = target.served
     if item.record.sha256 is None or item.record.parity is None:
         raise LoadproofError(f"the manifest of {item.name} says ok without a hash or a parity; run 'make export' again")
-    kind = "python" if item.engine == "triton" or server.engine_kind == "embedded" else "native"
+    kind: Literal["native", "python"] = (
+        "python" if item.engine == "triton" or server.engine_kind == "embedded" else "native"
+    )
     batching = item.model.batching
     batches = item.engine == "triton" or server.engine_kind == "real"
     return Endpoint(

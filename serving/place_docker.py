@@ -1,4 +1,4 @@
-"""Run a Launch as a container: published on loopback only, as a user without rights, the repository mounted read-only."""
+"""Run a Launch as a container: published on loopback only, a user without rights, the repository read-only."""
 
 from __future__ import annotations
 

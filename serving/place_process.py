@@ -15,7 +15,7 @@ from contract.errors import ServerError
 from serving.launch import Launch
 
 LAST_LINES = 20
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives; only our own prefix is touched
 STOP_TIMEOUT_S = 15.0
 
 

@@ -69,7 +69,8 @@ def _ask(
     except (OSError, http.client.HTTPException, grpc.RpcError, RuntimeError) as error:
         detail = error.details() if isinstance(error, grpc.RpcError) and hasattr(error, "details") else error
         raise ServerError(
-            f"{served.engine} did not answer golden request {entry.key} of {served.name} over {index.protocol}: {detail}"
+            f"{served.engine} did not answer golden request {entry.key} of {served.name} "
+            f"over {index.protocol}: {detail}"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """The model repository: a triton tree and a tfserving tree, laid out from the newest complete artifacts.
 
-The trees are generated whole and swapped in by a rename; what does not change is left alone. Only formats that passed parity
-are laid out.
+The trees are generated whole and swapped in by a rename; what does not change is left alone. Only formats that passed
+parity are laid out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TF Serving: the C++ server on PATH, the official image, or else the embedded stand-in, all with the same configuration."""
+"""TF Serving: the C++ server on PATH, the official image, or the embedded stand-in, with the same configuration."""
 
 from __future__ import annotations
 

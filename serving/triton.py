@@ -34,7 +34,7 @@ def wheel() -> Path:
 
 
 def library_folder() -> str:
-    """The folder of this interpreter's own libpython, which Triton's Python stub links. Raises UsageError without it."""
+    """The folder of this interpreter's own libpython, which Triton's stub links. Raises UsageError without it."""
     folder = sysconfig.get_config_var("LIBDIR") or ""
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
     candidates = [Path(folder), Path(folder) / (sysconfig.get_config_var("MULTIARCH") or "")]
@@ -75,7 +75,11 @@ def launch(workspace: Workspace) -> Launch:
     backends = assemble_backends(workspace)
     ports = choose_ports(USUAL_PORTS, "Triton")
     prefix = f"loadproof_{os.getpid()}_{ports['http']}_"
-    libraries = [library_folder(), str(wheel().parents[1] / "nvidia_pytriton.libs"), os.environ.get("LD_LIBRARY_PATH", "")]
+    libraries = [
+        library_folder(),
+        str(wheel().parents[1] / "nvidia_pytriton.libs"),
+        os.environ.get("LD_LIBRARY_PATH", ""),
+    ]
     command = [
         str(server),
         f"--model-repository={workspace.triton_repository}",

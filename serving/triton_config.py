@@ -1,7 +1,7 @@
 """config.pbtxt: a ModelConfig message, printed in protobuf's text format.
 
-One file for the local server with python-based backends and for NVIDIA's container: KIND_AUTO (GPU where there is one), an
-explicit count, explicit batching, inputs and outputs always given, warm-up from the golden batch.
+One file for the local server with python-based backends and for NVIDIA's container: KIND_AUTO (GPU where there is
+one), an explicit count, explicit batching, inputs and outputs always given, warm-up from the golden batch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def model_type(dtype: str) -> int:
 
 def warm_up_examples(examples: list[Example], max_batch_size: int) -> list[Example]:
     """A few golden requests of different shapes, the larger ones first, none over the batch limit."""
-    by_shape = {tuple(array.shape for array in item.inputs.values()): item for item in examples if item.rows <= max_batch_size}
+    by_shape = {
+        tuple(array.shape for array in item.inputs.values()): item for item in examples if item.rows <= max_batch_size
+    }
     ordered = sorted(by_shape.values(), key=lambda item: -sum(array.size for array in item.inputs.values()))
     step = max(1, len(ordered) // WARM_UP_REQUESTS)
     return ordered[::step][:WARM_UP_REQUESTS]
@@ -77,6 +79,7 @@ def model_config(
             tensor.dims.extend(spec.shape[1:] or (1,))
             if len(spec.shape) == 1:  # a scalar per row: dims may not be empty
                 tensor.reshape.SetInParent()
+    config.dynamic_batching.SetInParent()  # without it Triton would not batch at all
     config.dynamic_batching.max_queue_delay_microseconds = batching.max_queue_delay_us
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_AUTO, count=batching.instances)
     config.version_policy.latest.num_versions = 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contract.children import python, run_child, shown
 from contract.cli import Parser, run
+from contract.config import read_config
 from contract.errors import LoadproofError, UsageError, nearest
 from contract.files import read_model
 from contract.progress import say
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m zoo", description="Train the example models on real data (under a minute each).")
     parser.add_argument("models", nargs="*", default=list(MODELS), help="which ones")
     parser.add_argument("--workspace", type=Path, default=Path("."), help="folder below which stages read and write")
+    parser.add_argument("--config", type=Path, help="train only what this models.toml uses")
     parser.add_argument("--retrain", action="store_true", help="train even when the model is there")
     parser.add_argument("--here", action="store_true", help="train in this process (one framework only)")
     options = parser.parse_args(arguments)
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         if name not in MODELS:
             raise UsageError(f"the zoo has no '{name}': one of {', '.join(MODELS)}{nearest(name, list(MODELS))}")
     zoo = Workspace(options.workspace.resolve()).zoo
-    for name in options.models:
+    for name in _used(options.models, options.config, zoo):
         if options.here:
             train(name, zoo / name, zoo / "data")
             continue
@@ -38,6 +40,19 @@ def main(arguments: Sequence[str]) -> int:
             f"(majority baseline {card.majority_baseline:.3f}), trained in {card.seconds:.0f} s"
         )
     return 0
+
+
+def _used(names: list[str], config: Path | None, zoo: Path) -> list[str]:
+    """Of these models, the ones whose files the configuration names."""
+    if config is None:
+        return names
+    files = [
+        str(path)
+        for model in read_config(config).models.values()
+        for path in (model.weights, model.examples, model.source)
+        if path
+    ]
+    return [name for name in names if any(file.startswith(f"{zoo / name}/") for file in files)]
 
 
 def _train_in_child(name: str, workspace: Path) -> None:

@@ -1,8 +1,8 @@
 """Sentences with human ratings of their sentiment, out of a registry package.
 
-The source distribution of vaderSentiment 3.2.1 (MIT) carries the data of Hutto and Gilbert (ICWSM 2014): sentences of movie
-and product reviews, each rated from -4 to 4 by 20 people. The archive is fetched once through pip, checked against its
-SHA-256, and read in place: nothing is extracted to disk, nothing in it is run by this module.
+The source distribution of vaderSentiment 3.2.1 (MIT) carries the data of Hutto and Gilbert (ICWSM 2014): sentences of
+movie and product reviews, each rated from -4 to 4 by 20 people. The archive is fetched once through pip, checked
+against its SHA-256, and read in place: nothing is extracted to disk, nothing in it is run by this module.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Sentence:
 
 
 def fetch(cache: Path) -> Path:
-    """Return the archive's path, asking pip for it when it is not in ``cache``. Raises UsageError when it cannot be had."""
+    """Return the archive's path, asking pip for it when it is not in ``cache``. Raises UsageError on failure."""
     archive = cache / ARCHIVE
     if not archive.is_file():
         cache.mkdir(parents=True, exist_ok=True)

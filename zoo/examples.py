@@ -1,7 +1,8 @@
 """The requests that stand for real traffic: sentences of the test split in many shapes.
 
-Most are single sentences, padded to the next bucket length, as a client of a batching server does (Triton batches requests
-of one shape only). The others are batches of odd sizes and lengths, which an export with a frozen dimension cannot answer.
+Most are single sentences, padded to the next bucket length, as a client of a batching server does (Triton batches
+requests of one shape only). The others are batches of odd sizes and lengths, which an export with a frozen dimension
+cannot answer.
 """
 
 from __future__ import annotations

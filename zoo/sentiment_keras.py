@@ -1,4 +1,4 @@
-"""The network of the seeds in Keras: the functional API, compile and fit. The mask of the embedding excludes padding."""
+"""The small network in Keras: the functional API, compile and fit. The embedding's mask excludes padding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build(vocabulary: int, width: int = 48, hidden: int = 32) -> keras.Model:
     return keras.Model(tokens, logits, name="sentiment_keras")
 
 
-class _Narrate(keras.callbacks.Callback):  # type: ignore[misc]
+class _Narrate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         figures = logs or {}
         say(
@@ -45,7 +45,13 @@ def train(tokens: Tokens, labels: Tokens, validation: tuple[Tokens, Tokens], voc
     )
     keep = keras.callbacks.ModelCheckpoint(str(out / WEIGHTS), monitor="val_accuracy", save_best_only=True)
     model.fit(
-        tokens, labels, validation_data=validation, epochs=EPOCHS, batch_size=BATCH, verbose=0, callbacks=[_Narrate(), keep]
+        tokens,
+        labels,
+        validation_data=validation,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        verbose=0,
+        callbacks=[_Narrate(), keep],
     )
 
 

@@ -1,4 +1,4 @@
-"""The network of the seeds in PyTorch: embedding, masked average pooling, dense; a subclass of nn.Module, its own loop."""
+"""The small network in PyTorch: embedding, masked average pooling, dense; a subclass of nn.Module, its own loop."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class SentimentNet(nn.Module):
 
 def build(state: dict[str, torch.Tensor]) -> SentimentNet:
     """Build the network to the size of a state_dict: what models.toml names as the source."""
-    return SentimentNet(state["embedding.weight"].shape[0], state["hidden.weight"].shape[1], state["hidden.weight"].shape[0])
+    return SentimentNet(
+        state["embedding.weight"].shape[0], state["hidden.weight"].shape[1], state["hidden.weight"].shape[0]
+    )
 
 
 def train(tokens: Tokens, labels: Tokens, validation: tuple[Tokens, Tokens], vocabulary: int, out: Path) -> None:
@@ -81,4 +83,5 @@ def predict(network: SentimentNet, tokens: Tokens) -> Tokens:
     """The predicted class of each row."""
     network.eval()
     with torch.inference_mode():
-        return network(torch.from_numpy(tokens)).argmax(dim=1).numpy()
+        classes: Tokens = network(torch.from_numpy(tokens)).argmax(dim=1).numpy()
+    return classes

@@ -25,15 +25,15 @@ LONGEST = 64
 
 def train(name: str, out: Path, cache: Path) -> Card:
     """Train ``name`` into ``out``; card.json is written last."""
-    module = {key: choose({key: f"{MODELS[name]}:{key}"}, key, "part") for key in ("train", "accuracy", "VERSIONS", "SEED")}
+    module = choose(MODELS, name, "model of the zoo")
     archive = data.fetch(cache)
     parts = data.split(data.read_sentences(archive))
     words = vocabulary.learn(parts["train"])
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    module["train"](*_arrays(parts["train"], words), _arrays(parts["validation"], words), words.size, out)
+    module.train(*_arrays(parts["train"], words), _arrays(parts["validation"], words), words.size, out)
     seconds = time.monotonic() - started
-    accuracy = module["accuracy"](out, *_arrays(parts["test"], words))
+    accuracy = module.accuracy(out, *_arrays(parts["test"], words))
     baseline = data.majority_baseline(parts["test"])
     if accuracy <= baseline:
         raise UsageError(f"{name} learned nothing: accuracy {accuracy:.3f}, majority baseline {baseline:.3f}")
@@ -48,9 +48,9 @@ def train(name: str, out: Path, cache: Path) -> Card:
         train_sentences=len(parts["train"]),
         vocabulary=words.size,
         data_sha256=data.SHA256,
-        seed=module["SEED"],
+        seed=module.SEED,
         seconds=round(seconds, 1),
-        versions=versions(module["VERSIONS"]),
+        versions=versions(module.VERSIONS),
     )
     write_json(out / CARD, card)
     return card

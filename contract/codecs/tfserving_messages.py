@@ -1,8 +1,9 @@
 """The few TF Serving messages that a client needs, described here so that a client needs no TensorFlow.
 
 The package tensorflow-serving-api imports all of TensorFlow (seconds, hundreds of MB). Field numbers are those of
-tensorflow/core/framework/{tensor,tensor_shape}.proto and tensorflow_serving/apis/{model,predict}.proto; a test compares the
-bytes with that package's own. The messages live in a descriptor pool of their own, so both can be in one process.
+tensorflow/core/framework/{tensor,tensor_shape}.proto and tensorflow_serving/apis/{model,predict}.proto; a test
+compares the bytes with that package's own. The messages live in a descriptor pool of their own, so both can be in one
+process.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ _MESSAGES: dict[str, list[tuple[str, int, str, bool]]] = {
         ("uint64_val", 17, "uint64", True),
     ],
     "Version": [("value", 1, "int64", False)],
-    "ModelSpec": [("name", 1, "string", False), ("version", 2, "Version", False), ("signature_name", 3, "string", False)],
+    "ModelSpec": [
+        ("name", 1, "string", False),
+        ("version", 2, "Version", False),
+        ("signature_name", 3, "string", False),
+    ],
     # A proto map is, on the wire, a repeated message of key and value.
     "Named": [("key", 1, "string", False), ("value", 2, "Tensor", False)],
     "PredictRequest": [
@@ -68,7 +73,9 @@ def _classes() -> dict[str, Any]:
                 field.type, field.type_name = Field.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES}
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES
+    }
 
 
 _CLASSES = _classes()

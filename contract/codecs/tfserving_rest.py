@@ -1,4 +1,4 @@
-"""TF Serving over REST: ``POST /v1/models/<model>/versions/<version>:predict``, row format for one input, else columnar."""
+"""TF Serving over REST: ``POST /v1/models/<model>/versions/<version>:predict``; rows for one input, else columns."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class Settings:
 def execute(requests, settings, call, pb_utils):
     """Answer ``requests`` in order. ``call({input: array}) -> [array per output]`` is made once per input shape.
 
-    Triton's dynamic batcher only joins requests of one shape; where a model allows ragged batches, each shape is one call.
-    A failing call fails the requests of that call and no others; cancelled requests are not computed.
+    Triton's dynamic batcher only joins requests of one shape; where a model allows ragged batches, each shape is one
+    call. A failing call fails the requests of that call and no others; cancelled requests are not computed.
     """
     responses = [None] * len(requests)
     groups = defaultdict(list)
@@ -77,11 +77,11 @@ def _run(group, settings, call):
     """One call for a group of one shape; yields (request index, {output: array})."""
     if len(group) == 1:
         index, arrays = group[0]
-        results = _typed(call(dict(zip(settings.inputs, arrays))), settings)
+        results = _typed(call(dict(zip(settings.inputs, arrays, strict=True))), settings)
         yield index, results
         return
-    columns = zip(*(arrays for _, arrays in group))
-    joined = {name: np.concatenate(column) for name, column in zip(settings.inputs, columns)}
+    columns = zip(*(arrays for _, arrays in group), strict=True)
+    joined = {name: np.concatenate(column) for name, column in zip(settings.inputs, columns, strict=True)}
     results = _typed(call(joined), settings)
     start = 0
     for index, arrays in group:
@@ -91,7 +91,7 @@ def _run(group, settings, call):
 
 
 def _typed(arrays, settings):
-    results = dict(zip(settings.outputs, arrays))
+    results = dict(zip(settings.outputs, arrays, strict=True))
     for name, array in results.items():
         expected = settings.output_types[name]
         if array.dtype != expected:

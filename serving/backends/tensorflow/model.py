@@ -1,7 +1,8 @@
 """Triton backend "tensorflow" (SavedModel) on the Python backend.
 
-NVIDIA's releases from 25.03 on have no TensorFlow backend, so this is what serves a SavedModel there. The SavedModel is loaded
-into a Session and run through a prepared callable, as TF Serving does; that costs about a third of a signature call.
+NVIDIA's releases from 25.03 on have no TensorFlow backend, so this is what serves a SavedModel there. The SavedModel
+is loaded into a Session and run through a prepared callable, as TF Serving does; that costs about a third of a
+signature call.
 """
 
 import os

@@ -1,0 +1,75 @@
+# Loadproof. `make help` lists the targets; each also works alone and says what to run first when its input is missing.
+# Several goals of one call run in the order of the road whatever -j says: a stage waits for an earlier one only if both are asked for.
+
+PYTHON ?= python3
+EXTRA  ?= cpu
+GROUP  ?= default
+CONFIG ?= models.toml
+
+VENV  := .venv
+RUN   := $(VENV)/bin/python
+STAMP := $(VENV)/.installed-$(EXTRA)
+STAGE := --config $(CONFIG) --group $(GROUP)
+asked  = $(filter $(1),$(MAKECMDGOALS))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env lock zoo export serve loadtest report verdict status stop check format test test-all clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1  \2/p' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## make the virtual environment from requirements/$(EXTRA).lock (EXTRA=cpu or gpu)
+
+$(STAMP): requirements/$(EXTRA).lock bootstrap.py
+	@$(PYTHON) bootstrap.py --extra $(EXTRA) --venv $(VENV)
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+lock: ## resolve pyproject.toml anew into the lock files
+	@$(PYTHON) bootstrap.py --lock
+
+zoo: $(STAMP) ## train the example models that are missing
+	@$(RUN) -m zoo --config $(CONFIG)
+
+export: zoo ## export every model, prove each format, write the manifests
+	@$(RUN) -m export $(STAGE)
+
+serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint
+	@$(RUN) -m serving up $(STAGE)
+
+loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report
+	@$(RUN) -m loadtest $(STAGE)
+	@$(RUN) -m report
+
+report: $(STAMP) | $(call asked,loadtest) ## judge the newest results again and write the report
+	@$(RUN) -m report
+
+verdict: $(STAMP) | $(call asked,loadtest report) ## the gate: fail unless the newest verdict is PASS
+	@$(RUN) -m report --verdict
+
+status: $(STAMP) | $(call asked,serve) ## tell what runs
+	@$(RUN) -m serving status
+
+stop: $(STAMP) | $(call asked,export serve loadtest report verdict status) ## stop what was started
+	@$(RUN) -m serving stop
+
+check: $(STAMP) ## format, lint, types, architecture
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy contract zoo export serving loadtest report tests bootstrap.py
+	@$(RUN) -m pytest -q tests/test_architecture.py
+
+format: $(STAMP) ## let ruff format the code and mend what it can
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (up to 5 minutes)
+	@$(RUN) -m pytest -q -m "not slow" -n 2 --dist loadgroup
+
+test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too
+	@$(RUN) -m pytest -q -n 2 --dist loadgroup
+
+clean: | $(call asked,stop) ## remove what the stages wrote (not the environment, not the trained models)
+	rm -rf artifacts live results reports model_repository/triton model_repository/tfserving

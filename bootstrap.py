@@ -1,0 +1,199 @@
+"""Make the virtual environment from a lock file. Needs nothing but the standard library of Python 3.11 or 3.12.
+
+    python3 bootstrap.py --extra cpu --venv .venv
+    python3 bootstrap.py --lock                    writes requirements/*.lock from pyproject.toml (needs network)
+
+pip is asked for exactly what the lock file pins. What only torch's CUDA build needs is pinned as constraints, which
+hold when torch asks for it, so that an index with CPU builds of torch gives a small environment:
+PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+EXTRAS = ("cpu", "gpu")
+RIVALS = {"cpu": "onnxruntime-gpu", "gpu": "onnxruntime"}
+PYTHONS = ((3, 11), (3, 12))
+# Needed by torch's CUDA build alone: constraints, not requirements.
+CUDA = re.compile(r"^(nvidia-(?!pytriton).*|cuda-.*|triton)$")
+FREE_GIB = 12
+
+
+class Refused(Exception):
+    """The environment cannot be made here; the text says why and what to do."""
+
+
+def check_machine(venv: Path) -> None:
+    """Raise Refused on a platform where the servers do not run."""
+    if sys.version_info[:2] not in PYTHONS:
+        known = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
+        raise Refused(f"this is Python {platform.python_version()}, needed is {known}: make PYTHON=python3.11 …")
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise Refused(
+            f"this is {platform.system()} on {platform.machine()}; Triton's wheel is for Linux on x86-64 only: "
+            "use such a machine, or a virtual one"
+        )
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        minor = sys.version_info.minor
+        raise Refused(
+            f"this Python cannot make virtual environments; Debian and Ubuntu: apt-get install python3.{minor}-venv"
+        ) from None
+    import shutil
+
+    free = shutil.disk_usage(venv.parent).free / 2**30
+    if free < FREE_GIB and not venv.exists():
+        raise Refused(f"{venv.parent} has {free:.1f} GiB free, the environment needs about {FREE_GIB}")
+
+
+def install(extra: str, venv: Path) -> None:
+    """Make the environment, or bring it to the lock file's state."""
+    lock = ROOT / "requirements" / f"{extra}.lock"
+    python = venv / "bin" / "python"
+    if not python.exists():
+        print(f"making {venv} for Python {platform.python_version()}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    subprocess.run(
+        [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", RIVALS[extra]], check=False, capture_output=True
+    )
+    pinned = sum(1 for line in lock.read_text().splitlines() if "==" in line)
+    # Bytecode is written when a module is first imported: compiling 8 GB of modules would take longer than installing
+    # them.
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--no-compile",
+        "--disable-pip-version-check",
+        "--progress-bar",
+        "off",
+    ]
+    _watch([*command, "-r", str(lock)], pinned)
+    check_rivals(python)
+
+
+def check_rivals(python: Path) -> None:
+    """Raise Refused when both ONNX Runtimes are installed: they are one module, and the second overwrites the first."""
+    listed = subprocess.run(
+        [str(python), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = {item["name"] for item in json.loads(listed.stdout)}
+    if {"onnxruntime", "onnxruntime-gpu"} <= names:
+        raise Refused(
+            "onnxruntime and onnxruntime-gpu are both installed and are the same module; "
+            "remove .venv and run 'make env EXTRA=cpu' or 'make env EXTRA=gpu'"
+        )
+
+
+def _watch(command: list[str], pinned: int) -> None:
+    """Run pip under a progress bar: one step per package that it has found, then the seconds that unpacking takes."""
+    started = time.monotonic()
+    found = 0
+    lines: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            lines.append(line)
+            if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+                found = min(found + 1, pinned)
+                _draw(found, pinned, line.split(":")[-1].split()[-1 if line.startswith("Req") else 1], started)
+            elif line.startswith("Installing collected packages"):
+                _draw(pinned, pinned, "unpacking (the longest part)", started)
+        code = pip.wait()
+    print(file=sys.stderr)
+    if code != 0:
+        raise Refused(
+            "pip could not install the lock file; its last lines:\n" + "".join(f"  | {line}" for line in lines[-8:])
+        )
+    print(f"environment ready after {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _draw(done: int, total: int, what: str, started: float) -> None:
+    bar = "#" * (done * 30 // total)
+    text = f"install [{bar:30}] {done}/{total} {time.monotonic() - started:4.0f} s {what[:40]:40}"
+    if sys.stderr.isatty():
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+    elif done == total or done % 20 == 1:
+        print(text.rstrip(), file=sys.stderr, flush=True)
+
+
+def write_locks() -> None:
+    """Resolve each extra anew and pin what comes out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extra in EXTRAS:
+        wanted = list(project["dependencies"])
+        for requirement in project["optional-dependencies"][extra]:
+            nested = re.match(r"loadproof\[(.*)\]", requirement)
+            names = nested.group(1).split(",") if nested else []
+            wanted += [item for name in names for item in project["optional-dependencies"][name]]
+            wanted += [] if nested else [requirement]
+        pins = _resolve(wanted)
+        cuda = [pin for pin in pins if CUDA.match(pin.split("==")[0])]
+        rest = [pin for pin in pins if pin not in cuda]
+        made = "Made by 'make lock' from pyproject.toml; do not edit."
+        _write(f"{extra}.lock", [f"# What was tested together. {made}", f"-c {extra}.constraints", *rest])
+        _write(
+            f"{extra}.constraints", [f"# What torch's CUDA build asks for, if it is the one installed. {made}", *cuda]
+        )
+
+
+def _write(name: str, lines: list[str]) -> None:
+    (ROOT / "requirements" / name).write_text("\n".join(lines) + "\n")
+    print(f"requirements/{name}: {len(lines)} lines", file=sys.stderr)
+
+
+def _resolve(wanted: list[str]) -> list[str]:
+    """Ask pip what it would install, and pin that."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+        subprocess.run([*command, "--report", report.name, *wanted], check=True)
+        document = json.loads(Path(report.name).read_text())
+    pins = {}
+    for item in document["install"]:
+        name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
+        pins[name] = item["metadata"]["version"].split("+")[0]
+    return [f"{name}=={version}" for name, version in sorted(pins.items())]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the virtual environment from a lock file.")
+    parser.add_argument("--extra", choices=EXTRAS, default="cpu", help="which ONNX Runtime, and so which lock file")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where")
+    parser.add_argument("--lock", action="store_true", help="write the lock files instead")
+    options = parser.parse_args()
+    try:
+        check_machine(options.venv.resolve())
+        if options.lock:
+            write_locks()
+        else:
+            install(options.extra, options.venv)
+    except Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:
+        print(f"error: {' '.join(map(str, error.cmd[:4]))} … ended with code {error.returncode}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the next 'make env' goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

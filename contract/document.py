@@ -1,0 +1,186 @@
+"""docs/formats.md from the models themselves, so that the page cannot lie. `python -m contract.document` writes it."""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from contract import compare, config, endpoints, machine, manifest, records, tensors, verdict
+from contract.files import write_text
+from contract.statistics import PERCENTILES
+
+PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
+# (heading, words, models in the order of reading)
+FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
+    (
+        "models.toml",
+        "Written by you, read by every stage, never rewritten. Paths are relative to the file. Unknown keys are errors "
+        "that name the nearest known key.",
+        [config.ModelsFile, config.Model, tensors.TensorSpec, config.Batching, config.Slo, config.Load],
+    ),
+    (
+        "artifacts/&lt;model&gt;/&lt;version&gt;/manifest.json",
+        "Written by export, last and by one rename with its folder: its existence means complete. "
+        "A version is never rewritten.",
+        [manifest.Manifest, manifest.FormatRecord, compare.Parity],
+    ),
+    (
+        "live/servers.json",
+        "Written by serving as soon as a server runs, so that `make stop` finds it.",
+        [endpoints.Servers, endpoints.ServerRecord],
+    ),
+    (
+        "live/endpoints.json",
+        "Written by serving when every endpoint has answered the golden batch; read by loadtest.",
+        [endpoints.Endpoints, endpoints.Endpoint, endpoints.Configuration, machine.Machine],
+    ),
+    (
+        "live/payloads/&lt;engine&gt;/&lt;served model&gt;/&lt;protocol&gt;/index.json",
+        "Written by serving: the golden requests as bytes, one `.bin` file per body, so that load workers only send.",
+        [endpoints.PayloadIndex, endpoints.PayloadEntry],
+    ),
+    (
+        "results/&lt;id&gt;/plan.json",
+        "Written by loadtest before the first request. `golden-<model>-<version>.npz` beside it is a copy, so that "
+        "results can be judged alone.",
+        [records.Plan, records.VariantPlan, records.Stage, records.Seeds],
+    ),
+    (
+        "results/&lt;id&gt;/server-stats-&lt;variant&gt;.json",
+        "Written by loadtest after each stage of a variant.",
+        [records.Observation, records.StageObservation, records.ServerCounters],
+    ),
+    (
+        "reports/&lt;id&gt;/report.json",
+        "Written by report. The contract that others build on; `report.html` and `report.md` show the same figures.",
+        [
+            verdict.Report,
+            verdict.Variant,
+            verdict.VariantParity,
+            verdict.StageResult,
+            verdict.Check,
+            verdict.Percentiles,
+            verdict.Percentile,
+            verdict.Attribution,
+            verdict.Point,
+            verdict.SloResult,
+            verdict.MaxRate,
+            verdict.Winner,
+            verdict.Noise,
+        ],
+    ),
+    ("reports/&lt;id&gt;/recommendation.json", "Written by report: what to deploy.", [verdict.Recommendation]),
+]
+HEAD = """# Border files
+
+The stages meet only in these files; a person can open every one. Made from the models in `contract/` by
+`python -m contract.document`; a test keeps it true. Every JSON document carries `schema_version`, and its JSON Schema
+is `python -c "from contract.verdict import Report; print(Report.model_json_schema())"` (and so on for the others).
+"""
+BINARY = """## artifacts/&lt;model&gt;/&lt;version&gt;/golden.npz
+
+Written by export; read by serving, loadtest (as a copy) and report. numpy's `.npz`, nothing pickled. Entries are
+`r0007/in/<name>` and `r0007/out/<name>`: requests of any batch size and length, and the trained model's own answers.
+Strings are two entries, `….bytes` (u32 little-endian length, then the bytes, per element) and `….shape`.
+A file of examples that you bring (`examples` in models.toml) has the `in` entries only.
+
+## results/&lt;id&gt;/requests-&lt;variant&gt;-&lt;worker&gt;-&lt;part&gt;.parquet
+
+Written by loadtest while running, one row per request. Times are nanoseconds of CLOCK_MONOTONIC on the client's
+machine: latency counts from `intended_ns`, service time from `sent_ns`.
+
+| column | type | meaning |
+|---|---|---|
+{columns}
+
+## results/&lt;id&gt;/answers-&lt;variant&gt;-&lt;worker&gt;.bin
+
+Sampled raw answers, one frame after the other: u32 header length, u32 body length (little-endian), a JSON header
+(`stage`, `payload`, `headers`), the body as the server sent it. A frame that is cut off at the end is ignored.
+"""
+
+
+# A key that means the same in several files is described once.
+_MEANINGS = (
+    {
+        name: field.description
+        for model in (endpoints.Endpoint, records.Plan, verdict.Winner)
+        for name, field in model.model_fields.items()
+        if field.description
+    }
+    | {
+        "schema_version": "of this file",
+        "parity": "against the trained model, three times",
+        "stages": "one entry per finished stage",
+        "verdict": "of the run",
+        "variants": "one entry per endpoint",
+        "winners": "per model and class of equals",
+        "noise": "below which a difference means nothing",
+    }
+    | {name: f"{float(p) * 100:g}th percentile" for name, p in PERCENTILES.items()}
+    | {"max": "the slowest"}
+)
+
+
+def formats_page() -> str:
+    """The whole page."""
+    columns = "\n".join(f"| `{name}` | {kind} | {words} |" for name, (kind, words) in records.COLUMNS.items())
+    parts = [HEAD]
+    for heading, words, models in FILES:
+        parts.append(f"## {heading}\n\n{words}\n")
+        parts += [_table(model) for model in models]
+    parts.append(BINARY.format(columns=columns))
+    return "\n".join(parts)
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = [_row(name, field) for name, field in model.model_fields.items()]
+    about = (model.__doc__ or "").strip().splitlines()[0]
+    return (
+        f"### {model.__name__}\n\n{about}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        default = "required"
+    elif isinstance(field.default, BaseModel):
+        default = "all defaults"
+    else:
+        value = [] if field.default is PydanticUndefined else field.default
+        default = f"`{value!r}`".replace("'", '"').replace("None", "none")
+    meaning = field.description or _MEANINGS.get(name, "")
+    return f"| `{name}` | {_kind(field.annotation)} | {default} | {meaning} |"
+
+
+def _kind(annotation: Any) -> str:
+    """A type in a reader's words."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is typing.Annotated:
+        return _kind(parts[0])
+    if origin is Literal:
+        return " \\| ".join(f"`{part}`" for part in parts)
+    if origin in (Union, types.UnionType):
+        return " or ".join("null" if part is type(None) else _kind(part) for part in parts)
+    if origin is list:
+        return f"list of {_kind(parts[0])}"
+    if origin is tuple:
+        return f"[{', '.join(_kind(part) for part in parts)}]"
+    if origin is dict:
+        return f"table of {_kind(parts[1])}"
+    if isinstance(annotation, type):
+        words = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "Path": "path"}
+        return words.get(annotation.__name__, annotation.__name__)
+    return str(annotation)
+
+
+if __name__ == "__main__":
+    write_text(PAGE, formats_page())

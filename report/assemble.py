@@ -1,0 +1,196 @@
+"""results/<id> -> Report: reads the files, calls the pure parts, decides the verdict of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from contract.endpoints import Endpoint
+from contract.files import read_model
+from contract.records import Observation, Plan, StageObservation, VariantPlan, read_records
+from contract.statistics import Floats
+from contract.verdict import Noise, Recommendation, Report, StageResult, Variant, VariantParity
+from report import objectives, ranking
+from report.answers import Judged, judge
+from report.summary import summarize
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One variant's stages, and the open-loop latencies (milliseconds, in time order) for the noise."""
+
+    stages: list[StageResult]
+    complete: bool
+    open_latencies: Floats | None
+
+
+def assemble(results: Path) -> Report:
+    """Read one run and judge it."""
+    plan = read_model(results / "plan.json", Plan, "make loadtest")
+    measured = {item.id: _measure(results, item) for item in plan.variants}
+    variants = [_variant(item, measured[item.id]) for item in plan.variants if item.repeat_of is None]
+    noise = _noise(plan, measured)
+    winners = ranking.winners(variants, noise)
+    verdict, sentence = decide(variants)
+    return Report(
+        schema_version=1,
+        id=plan.id,
+        started=plan.started,
+        machine=plan.machine,
+        versions=plan.versions,
+        target=plan.target,
+        verdict=verdict,
+        sentence=sentence,
+        warnings=_warnings(plan),
+        objectives={
+            item.endpoint.model: {
+                "rate": item.endpoint.slo.rate,
+                "p99_ms": item.endpoint.slo.p99_ms,
+                "error_rate": item.endpoint.slo.error_rate,
+            }
+            for item in plan.variants
+        },
+        accuracy={item.endpoint.model: item.endpoint.accuracy for item in plan.variants},
+        unserved=plan.unserved,
+        resident=plan.resident,
+        variants=variants,
+        winners=winners,
+        noise=noise,
+    )
+
+
+def decide(variants: list[Variant]) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
+    """INVALID if a model has no rankable variant; else FAIL if some model's best misses an objective; else PASS."""
+    models = sorted({variant.model for variant in variants})
+    if not models:
+        return "INVALID", "INVALID: nothing was measured."
+    without = [model for model in models if not any(v.rankable for v in variants if v.model == model)]
+    if without:
+        return "INVALID", f"INVALID: {', '.join(without)} has no variant whose measurement can carry a verdict."
+    missing = [model for model in models if not any(v.slo.passed for v in variants if v.model == model and v.rankable)]
+    if missing:
+        return "FAIL", f"FAIL: no variant of {', '.join(missing)} keeps its objectives."
+    return "PASS", f"PASS: every model ({', '.join(models)}) has a variant that keeps its objectives."
+
+
+def recommend(report: Report) -> Recommendation:
+    """What to deploy: per model the best rankable variant that keeps its objectives.
+
+    Variants that would be deployed just as they were measured come before stand-ins.
+    """
+    best: dict[str, str] = {}
+    for model in sorted({variant.model for variant in report.variants}):
+        candidates = [v for v in report.variants if v.model == model and v.rankable and v.slo.passed]
+        candidates.sort(key=lambda v: (v.stand_in_for is not None, ranking.rank_p99(v)))
+        if candidates:
+            best[model] = candidates[0].id
+    return Recommendation(schema_version=1, report=report.id, models=best)
+
+
+def _measure(results: Path, item: VariantPlan) -> Measured:
+    path = results / f"server-stats-{item.id}.json"
+    if not path.is_file():
+        return Measured([], False, None)
+    observation = read_model(path, Observation, "make loadtest")
+    records = read_records(results, item.id)
+    judged = judge(results, item.id, item.endpoint)
+    stages = [
+        summarize(item.stages[seen.stage], seen, records, judged.get(seen.stage, Judged()), item.endpoint.slo)
+        for seen in observation.stages
+    ]
+    opened = next((seen for seen in observation.stages if item.stages[seen.stage].mode == "open"), None)
+    latencies = _latencies(records, opened) if opened else None
+    return Measured(stages, observation.complete, latencies)
+
+
+def _latencies(records: pa.Table, seen: StageObservation) -> Floats:
+    table = records.sort_by("intended_ns")
+    intended, done = table.column("intended_ns").to_numpy(), table.column("done_ns").to_numpy()
+    good = table.column("error").cast(pa.string()).to_numpy() == ""
+    inside = (intended >= seen.window_start_ns) & (intended < seen.window_end_ns) & good
+    latencies: Floats = (done[inside] - intended[inside]) / 1e6
+    return latencies
+
+
+def _variant(item: VariantPlan, measured: Measured) -> Variant:
+    endpoint = item.endpoint
+    slo = objectives.judge(measured.stages, endpoint.slo)
+    reasons = _not_ranked(endpoint, measured)
+    return Variant(
+        id=endpoint.id,
+        model=endpoint.model,
+        format=endpoint.format,
+        engine=endpoint.engine,
+        engine_kind=endpoint.engine_kind,
+        engine_version=endpoint.engine_version,
+        backend_kind=endpoint.backend_kind,
+        stand_in_for=endpoint.stand_in_for,
+        device=endpoint.device,
+        protocol=endpoint.protocol,
+        configuration=endpoint.configuration,
+        artifact_sha256=endpoint.artifact_sha256,
+        parity=VariantParity(export=endpoint.parity_export, engine=None, endpoint=endpoint.parity_endpoint),
+        load_to_ready_s=endpoint.load_to_ready_s,
+        first_request_ms=endpoint.first_request_ms,
+        complete=measured.complete,
+        rankable=not reasons,
+        rank_class=f"{endpoint.device}, {'stand-ins' if endpoint.stand_in_for else 'real'}",
+        not_ranked_because=reasons,
+        stages=measured.stages,
+        slo=slo,
+    )
+
+
+def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
+    reasons = []
+    if endpoint.engine_kind == "embedded":
+        reasons.append("the embedded server is not what a deployment would run")
+    if not (endpoint.parity_export.passed and endpoint.parity_endpoint.passed):
+        reasons.append("it does not agree with the trained model")
+    if not any(stage.valid and stage.mode == "open" for stage in measured.stages):
+        reasons.append("it has no valid open-loop stage")
+    return reasons
+
+
+def _noise(plan: Plan, measured: dict[str, Measured]) -> Noise:
+    repeat = next((item for item in plan.variants if item.repeat_of), None)
+    if repeat is None or repeat.repeat_of is None:
+        return ranking.no_noise("nothing was measured twice: no real endpoint was in the run")
+    first, again = measured[repeat.repeat_of], measured[repeat.id]
+    stages = [next((s for s in item.stages if s.mode == "open"), None) for item in (first, again)]
+    if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:
+        return ranking.no_noise("the run was interrupted before a variant was measured twice")
+    if not len(first.open_latencies) or not len(again.open_latencies):
+        return ranking.no_noise("the variant that was measured twice gave no good answers")
+    return ranking.noise_between(repeat.repeat_of, stages[0], stages[1], (first.open_latencies, again.open_latencies))
+
+
+def _warnings(plan: Plan) -> list[str]:
+    endpoints = [item.endpoint for item in plan.variants]
+    found = []
+    if plan.same_machine:
+        found.append(
+            f"The load generator and the servers share the {plan.machine.cores} cores of one machine: "
+            "more load is less server. Throughput is a lower bound, latency an upper one."
+        )
+    if any(endpoint.engine_kind == "embedded" for endpoint in endpoints):
+        found.append(
+            "TF Serving was the embedded stand-in (Python), not tensorflow_model_server (C++): its figures show that "
+            "the protocol works, not how fast TF Serving is. It is shown and never ranked."
+        )
+    stand_ins = sorted({e.stand_in_for for e in endpoints if e.stand_in_for and e.engine == "triton"})
+    if stand_ins:
+        found.append(
+            "Triton's core and front ends were real; its backends were python-based and stand in for "
+            f"{' and '.join(stand_ins)}."
+        )
+    if any(endpoint.device == "cpu" for endpoint in endpoints):
+        found.append("Everything ran on a CPU; nothing here says how a GPU would do.")
+    if len(plan.resident) > 1:
+        found.append(
+            f"{len(plan.resident)} served models were resident at once; idle neighbours cost the one under test."
+        )
+    return found

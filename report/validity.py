@@ -1,0 +1,131 @@
+"""VALID or INVALID first: each constraint is one line, and one that fails comes with a recommendation. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contract.config import Slo
+from contract.records import Mode
+from contract.statistics import Floats, least_samples
+from contract.verdict import Check
+
+MOST_ERRORS = 0.05
+MOST_CLIENT_CPU = 0.8
+MOST_LATE_SHARE = 0.05
+LEAST_ACHIEVED = 0.95
+STEADY_WITHIN = 0.30
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """What the constraints look at. Times in milliseconds; ``done_s`` are seconds since the window's start."""
+
+    mode: Mode
+    duration_s: float
+    requests: int
+    failed: int
+    sent_late_ms: Floats
+    done_s: Floats
+    client_cpu: float
+    answers_checked: int
+    wrong_answers: int
+    wrong_reason: str | None
+
+
+def check(facts: StageFacts, slo: Slo) -> list[Check]:
+    """All constraints of a stage, in the order in which a person would ask."""
+    checks = [_samples(facts), _errors(facts), _answers(facts)]
+    if facts.mode == "open":
+        checks += [_on_time(facts, slo), _kept_up(facts), _client(facts)]
+    else:
+        checks.append(_steady(facts))
+    return checks
+
+
+def _samples(facts: StageFacts) -> Check:
+    needed = least_samples(0.99)
+    return Check(
+        name="samples for p99",
+        passed=facts.requests >= needed,
+        detail=f"{facts.requests} requests, at least {needed} needed",
+        recommendation=None if facts.requests >= needed else "raise duration_s (or the rate) in models.toml",
+    )
+
+
+def _errors(facts: StageFacts) -> Check:
+    share = facts.failed / facts.requests if facts.requests else 1.0
+    passed = share <= MOST_ERRORS
+    return Check(
+        name="error rate",
+        passed=passed,
+        detail=f"{share:.2%} of the requests failed, at most {MOST_ERRORS:.0%} allowed",
+        recommendation=None if passed else "look into the server's log: latencies of the survivors would mislead",
+    )
+
+
+def _answers(facts: StageFacts) -> Check:
+    passed = facts.answers_checked > 0 and facts.wrong_answers == 0
+    detail = f"{facts.wrong_answers} of {facts.answers_checked} sampled answers differ from the trained model's"
+    if facts.wrong_reason:
+        detail += f" ({facts.wrong_reason})"
+    return Check(
+        name="answers",
+        passed=passed,
+        detail=detail,
+        recommendation=None
+        if passed
+        else "a fast wrong answer is worth nothing: compare with 'make serve', which proves endpoints",
+    )
+
+
+def _on_time(facts: StageFacts, slo: Slo) -> Check:
+    limit = max(1.0, 0.05 * slo.p99_ms)
+    share = float(np.mean(facts.sent_late_ms > limit)) if len(facts.sent_late_ms) else 1.0
+    passed = share <= MOST_LATE_SHARE
+    return Check(
+        name="sent on time",
+        passed=passed,
+        detail=f"{share:.2%} of the requests left over {limit:g} ms late, at most {MOST_LATE_SHARE:.0%} allowed",
+        recommendation=None if passed else "the client was the bottleneck: lower the rate, or give it cores of its own",
+    )
+
+
+def _kept_up(facts: StageFacts) -> Check:
+    answered = int(np.sum(facts.done_s <= facts.duration_s + 0.25)) - facts.failed
+    share = answered / facts.requests if facts.requests else 0.0
+    passed = share >= LEAST_ACHIEVED
+    return Check(
+        name="kept up",
+        passed=passed,
+        detail=f"{share:.1%} of the offered requests were answered by the window's end, {LEAST_ACHIEVED:.0%} needed",
+        recommendation=None
+        if passed
+        else "the server is beyond its capacity at this rate: latencies only measure the test's length",
+    )
+
+
+def _client(facts: StageFacts) -> Check:
+    passed = facts.client_cpu <= MOST_CLIENT_CPU
+    return Check(
+        name="client has time",
+        passed=passed,
+        detail=f"the load process used {facts.client_cpu:.0%} of a core, at most {MOST_CLIENT_CPU:.0%} allowed",
+        recommendation=None if passed else "the client was the bottleneck: lower the rate, or spread it over workers",
+    )
+
+
+def _steady(facts: StageFacts) -> Check:
+    edges = np.linspace(0.0, facts.duration_s, 4)
+    counts, _ = np.histogram(facts.done_s, edges)
+    spread = float((counts.max() - counts.min()) / counts.mean()) if counts.mean() else float("inf")
+    passed = spread <= STEADY_WITHIN
+    return Check(
+        name="steady",
+        passed=passed,
+        detail=f"the throughput of the window's thirds differs by {spread:.0%}, at most {STEADY_WITHIN:.0%} allowed",
+        recommendation=None
+        if passed
+        else "something else was using the machine, or the warm-up was too short: measure again",
+    )

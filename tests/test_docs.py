@@ -1,0 +1,81 @@
+"""Documentation is tested: what it names exists, what is generated is fresh."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from contract.config import read_config
+from contract.document import formats_page
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):.*## ", MAKEFILE, re.M))
+
+
+def test_every_make_target_that_readme_names_exists() -> None:
+    lines = re.findall(r"^make ([a-z -]+)$", README, re.M)
+    named = {word for line in lines for word in line.split()} | set(re.findall(r"`make ([a-z-]+)`", README))
+    assert named
+    assert named - TARGETS == set()
+
+
+def test_every_target_is_phony_and_explained() -> None:
+    phony = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.M).group(1).split())  # type: ignore[union-attr]
+    assert phony == TARGETS
+
+
+def test_continuous_integration_calls_only_what_readme_names() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    commands = re.findall(r"^make (.*)$", script, re.M)
+    assert commands == ["check test"]
+    assert f"make {commands[0]}" in README
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "model_repository/README.md"])
+def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if "://" not in link and not (folder / link).exists()] == []
+
+
+def test_every_folder_of_the_tree_in_readme_exists() -> None:
+    tree = README.split("## The tree")[1].split("```")[1]
+    named = re.findall(r"\b([a-z_0-9/]+/|[A-Za-z]+\.(?:toml|py)|Makefile)(?=\s)", tree)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_page_of_border_files_is_made_from_the_models() -> None:
+    assert (ROOT / "docs" / "formats.md").read_text() == formats_page(), "run 'python -m contract.document'"
+
+
+def test_the_example_in_readme_is_a_valid_models_toml(tmp_path: Path) -> None:
+    example = README.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "models.toml").write_text(example)
+    assert list(read_config(tmp_path / "models.toml").models) == ["churn"]
+
+
+def test_exactly_one_onnx_runtime_is_in_each_lock_file_and_none_is_a_base_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert not [item for item in project["dependencies"] if item.startswith("onnxruntime")]
+    for extra, package in (("cpu", "onnxruntime"), ("gpu", "onnxruntime-gpu")):
+        pins = [line.split("==")[0] for line in (ROOT / "requirements" / f"{extra}.lock").read_text().splitlines()]
+        assert [name for name in pins if name.startswith("onnxruntime")] == [package]
+
+
+def test_what_pyproject_pins_exactly_is_what_the_lock_files_hold() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        re.sub(r"\[.*\]", "", item)
+        for extra, items in project["optional-dependencies"].items()
+        if extra != "gpu"
+        for item in items
+        if "==" in item
+    }
+    locked = set((ROOT / "requirements" / "cpu.lock").read_text().splitlines())
+    assert wanted - locked == set()
