@@ -146,6 +146,8 @@ def _variant(item: VariantPlan, measured: Measured) -> Variant:
 
 def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
     reasons = []
+    if not measured.complete:
+        reasons.append("its measurement was interrupted")
     if endpoint.engine_kind == "embedded":
         reasons.append("the embedded server is not what a deployment would run")
     if not (endpoint.parity_export.passed and endpoint.parity_endpoint.passed):
@@ -163,6 +165,10 @@ def _noise(plan: Plan, measured: dict[str, Measured]) -> Noise:
     stages = [next((s for s in item.stages if s.mode == "open"), None) for item in (first, again)]
     if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:
         return ranking.no_noise("the run was interrupted before a variant was measured twice")
+    if not (stages[0].valid and stages[1].valid):
+        return ranking.no_noise(
+            f"the open-loop stage of {repeat.repeat_of} was measured twice, but not both were valid"
+        )
     if not len(first.open_latencies) or not len(again.open_latencies):
         return ranking.no_noise("the variant that was measured twice gave no good answers")
     return ranking.noise_between(repeat.repeat_of, stages[0], stages[1], (first.open_latencies, again.open_latencies))

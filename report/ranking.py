@@ -8,6 +8,7 @@ import numpy as np
 
 from contract.statistics import Floats, mean_interval
 from contract.verdict import Noise, StageResult, Variant, Winner
+from report import words
 
 BATCHES = 20
 
@@ -55,30 +56,25 @@ def _sentence(model: str, best: Variant, others: list[Variant], near: list[Varia
     stage = open_stage(best)
     rate = f"{stage.target:g} requests/s" if stage else "no rate"
     if near:
-        names = " and ".join(describe(v) for v in [best, *near])
+        names = " and ".join(words.label(v) for v in [best, *near])
         figures = ", ".join(f"{rank_p99(v):.2f}" for v in [best, *near])
         text = (
             f"{model}: a tie between {names}; their p99 at {rate} ({figures} ms) "
             f"differ by less than the noise of this run ({margin:.0%})"
         )
     else:
-        text = f"{model}: {describe(best)} is best, p99 {rank_p99(best):.2f} ms at {rate}"
+        text = f"{model}: {words.label(best)} is best, p99 {rank_p99(best):.2f} ms at {rate}"
         if others:
-            text += f", against {rank_p99(others[0]):.2f} ms of {describe(others[0])}"
+            text += f", against {rank_p99(others[0]):.2f} ms of {words.label(others[0])}"
         else:
             text += ", the only one of its class"
     kept = "keeps" if best.slo.passed else "misses"
-    text += f"; it {kept} the objectives" if not near else f"; the best {kept} the objectives"
+    text += f"; {'the best' if near else 'it'} {kept} the objectives"
+    if best.slo.passed and stage and stage.latency_ms.p99.upper is None:
+        text += f" as measured (about {stage.latency_ms.p99.missing:,} more requests would carry the claim)"
     if best.stand_in_for:
         text += f". Among stand-ins: the deployment would run {best.stand_in_for}"
     return text + "."
-
-
-def describe(variant: Variant) -> str:
-    """A variant in a person's words."""
-    engine = {"triton": "Triton", "tfserving": "TF Serving"}[variant.engine]
-    protocol = {"http": "HTTP", "grpc": "gRPC", "rest": "REST"}[variant.protocol]
-    return f"{variant.format} on {engine} over {protocol}"
 
 
 def noise_between(variant: str, first: StageResult, again: StageResult, samples: tuple[Floats, Floats]) -> Noise:

@@ -1,0 +1,1 @@
+"""Records -> summary -> verdict -> report: HTML, Markdown, terminal, JSON and JUnit."""

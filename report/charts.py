@@ -1,0 +1,298 @@
+"""The report's charts as plain plotly figure data: pure functions from a Report that need no plotly.
+
+A colour is written ``var(--name)``: the page resolves it from its style sheet, so charts follow the theme.
+What all figures share (fonts, grid, marker borders) is the template in report.js. One look everywhere: hue is
+format and engine, shape and shade are the protocol, a filled marker may be claimed at 99 % confidence, hollow
+ones may not, a dashed line is an embedded engine, a cross is an INVALID stage.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from contract.verdict import Percentile, Report, StageResult, Variant
+from report import words
+from report.style import styles
+
+Figure = dict[str, Any]
+Value = str | float | int | None
+Row = tuple[Value, ...]
+Measured = tuple[Variant, StageResult]
+
+PARTS = ("client", "wire", "queue", "compute")
+P99 = "p99 ms", "p99 claimable ms", "samples missing", "service p99 ms"
+TAIL = "percentile", "latency ms", "claimable ms", "samples missing", "service ms"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One marker: where, which, and what is read when it is pointed at."""
+
+    x: float
+    y: float | None
+    symbol: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing of a chart, by the stage that it shows ("" where a chart has no choice of stage)."""
+
+    title: str
+    figures: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of one model, with the same figures as a table."""
+
+    id: str
+    title: str
+    note: str
+    panels: tuple[Panel, ...]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+class Charts:
+    """The charts of one model of a report, drawn with one set of names and styles."""
+
+    def __init__(self, report: Report, model: str) -> None:
+        self.report = report
+        self.variants = [item for item in report.variants if item.model == model]
+        self.measured: list[Measured] = [(item, stage) for item in self.variants for stage in item.stages]
+        self.judged = [(v, s) for v in self.variants if (s := words.open_stage(report, v)) is not None]
+        self.names = words.labels(report)
+        self.styles = styles(report)
+        self.objective = report.objectives.get(model, {})
+        self.slug = f"model-{words.models(report).index(model) + 1}"
+
+    def all(self) -> list[Chart]:
+        """Every chart, or none when nothing was measured."""
+        return [self.tradeoff(), self.tail(), self.attribution(), self.course()] if self.measured else []
+
+    def tradeoff(self) -> Chart:
+        """p99 latency against throughput."""
+        shown = [(item, stage) for item, stage in self.measured if stage.latency_ms.p99.value is not None]
+        traces = []
+        for item in self.variants:
+            stages = sorted((s for v, s in shown if v is item), key=lambda s: s.target)
+            for is_open in (False, True):
+                points = [self._tradeoff_point(item, s) for s in stages if (s.mode == "open") == is_open]
+                if points:
+                    trace = _trace(item, self._line(item), points)
+                    look = {"mode": "markers"} if is_open else {}
+                    traces.append(trace | look | {"marker": trace["marker"] | {"size": 15 if is_open else 9}})
+        limit = self.objective.get("p99_ms")
+        axis = _log_axis([*(stage.latency_ms.p99.value for _, stage in shown), limit])
+        layout = _axes("Throughput, req/s", "p99 latency, ms", axis)
+        if limit:
+            text = f"— SLO: {words.objective(self.objective).split(', ')[0]}"
+            layout["shapes"] = [{"type": "line", "y0": limit, "y1": limit, "line": {"color": "var(--limit)"}}]
+            layout["annotations"] = [{"text": text, "font": {"color": "var(--limit)"}}]
+        return Chart(
+            f"{self.slug}-tradeoff",
+            "Latency against throughput",
+            "Lines follow the closed loop as users are added; a star is the open loop at its set rate.",
+            (Panel("p99 latency from the intended send", {"": {"data": traces, "layout": layout}}),),
+            ("variant", "stage", "throughput req/s", *P99, "state"),
+            self._rows(shown, lambda s: [(s.throughput_rps, *_claimed(s, "p99"))]),
+        )
+
+    def _tradeoff_point(self, item: Variant, stage: StageResult) -> Point:
+        p99 = stage.latency_ms.p99
+        symbol = self.styles[item.id].marker(stage, p99)
+        if stage.mode == "open" and stage.valid:
+            symbol = "star-open" if symbol.endswith("-open") else "star"
+        rate = f"throughput {words.number(stage.throughput_rps)} req/s"
+        bound = " (client-bound)" if stage.client_bound else ""
+        text = f"{self._head(item, stage)}<br>{rate}{bound}<br>p99 {_figure(p99, stage)}"
+        return Point(stage.throughput_rps, p99.value, symbol, text)
+
+    def tail(self) -> Chart:
+        """Open-loop percentiles, latency and service, on a tail axis: each nine is as wide as the last."""
+        limit = self.objective.get("p99_ms")
+        keys = words.PERCENTILES
+        both = [kind for _, stage in self.judged for kind in (stage.latency_ms, stage.service_ms)]
+        axis = _log_axis([*(getattr(kind, key).value for kind in both for key in keys), limit])
+        names = [words.percentile_name(key) for key in keys]
+        ticks = {
+            "tickvals": [_tail(p) for p in keys.values()],
+            "ticktext": [f"<br>{name}" if name == "p95" else name for name in names],  # p90 is close by
+            "tickangle": 0,
+            "range": [0.1, 4.2],
+        }
+        layout = _axes("Percentile", "ms", axis) | {"hovermode": "x unified"}
+        layout["xaxis"] |= ticks
+        latency = [self._tail_trace(item, stage, "latency_ms") for item, stage in self.judged]
+        service = [self._tail_trace(item, stage, "service_ms") for item, stage in self.judged]
+        if limit:
+            latency.append(_objective_mark(limit))
+        return Chart(
+            f"{self.slug}-tail",
+            "Open-loop latency percentiles",
+            "Latency counts from the intended send, so a wait for its turn counts too; "
+            "service counts from the actual send. The bar at p99 is the objective.",
+            (
+                Panel("Latency, from the intended send", {"": {"data": latency, "layout": layout}}),
+                Panel("Service, from the actual send", {"": {"data": service, "layout": layout}}),
+            ),
+            ("variant", "stage", *TAIL, "state"),
+            self._rows(self.judged, lambda s: [(words.percentile_name(k), *_claimed(s, k)) for k in keys]),
+        )
+
+    def _tail_trace(self, item: Variant, stage: StageResult, kind: str) -> Figure:
+        style, name = self.styles[item.id], _plain(self.names[item.id])
+        found = [(p, getattr(getattr(stage, kind), key)) for key, p in words.PERCENTILES.items()]
+        points = [
+            Point(_tail(p), v.value, style.marker(stage, v), f"{name}: {_figure(v, stage)}")
+            for p, v in found
+            if v.value is not None
+        ]
+        return _trace(item, self._line(item, stage), points)
+
+    def attribution(self) -> Chart:
+        """Where the mean milliseconds went, one bar per variant."""
+        return Chart(
+            f"{self.slug}-attribution",
+            "Where the time went",
+            "Mean milliseconds of a request: client is from intended to actual send, queue and compute are "
+            "the server's own counters, wire is the remainder. Hatched: embedded engine or INVALID stage.",
+            (Panel("Mean of the stage", {name: self._bars(name) for name in self._stage_names()}),),
+            ("variant", "stage", *(f"{part} ms" for part in PARTS), "state"),
+            self._rows(self.measured, lambda s: [tuple(getattr(s.attribution_ms, part) for part in PARTS)]),
+        )
+
+    def _bars(self, stage_name: str) -> Figure:
+        found = [(item, stage) for item, stage in self.measured if stage.name == stage_name]
+        places = list(range(len(found)))
+        hatches = ["/" if v.engine_kind == "embedded" or not s.valid else "" for v, s in found]
+        traces = []
+        for part in PARTS:
+            values = [getattr(stage.attribution_ms, part) for _, stage in found]
+            heads = [f"{self._head(item, stage)}<br>{part}" for item, stage in found]
+            trace: Figure = {"type": "bar", "orientation": "h", "name": part, "x": values, "y": places}
+            trace["marker"] = {"color": f"var(--part-{part})", "pattern": {"shape": hatches}}
+            trace["hovertext"] = [f"{h} {words.number(v)} ms" for h, v in zip(heads, values, strict=True)]
+            traces.append(trace)
+        ticks = [self._tick(item, stage) for item, stage in found]
+        axis = {"tickvals": places, "ticktext": ticks, "autorange": "reversed", "showgrid": False}
+        layout = _axes("ms", "", axis | {"automargin": True})
+        return {"data": traces, "layout": layout | {"barmode": "stack", "height": 96 + 52 * len(found)}}
+
+    def _tick(self, item: Variant, stage: StageResult) -> str:
+        name = _plain(self.names[item.id]).replace(" on ", " on<br>", 1)
+        lines = [name] if stage.valid else [name, "INVALID"]
+        lines += ["not counted by the server"] if stage.attribution_ms.queue is None else []
+        return "<br>".join(lines)
+
+    def course(self) -> Chart:
+        """Throughput and median over the seconds of a stage."""
+        names = self._stage_names()
+        rates = {name: self._lines(name, "throughput_rps", "req/s") for name in names}
+        medians = {name: self._lines(name, "p50_ms", "ms") for name in names}
+        return Chart(
+            f"{self.slug}-course",
+            "Over time",
+            "A stage that has settled is flat.",
+            (Panel("Throughput", rates), Panel("Median latency (p50)", medians)),
+            ("variant", "stage", "s", "throughput req/s", "p50 ms", "state"),
+            self._rows(self.measured, lambda s: [(p.t_s, p.throughput_rps, p.p50_ms) for p in s.course]),
+        )
+
+    def _lines(self, stage_name: str, field: str, unit: str) -> Figure:
+        traces, end = [], 1.0
+        for item, stage in self.measured:
+            if stage.name == stage_name and stage.course:
+                symbol, note = self.styles[item.id].marker(stage), "" if stage.valid else " (INVALID)"
+                name = _plain(self.names[item.id])
+                values = [(point.t_s, getattr(point, field)) for point in stage.course]
+                points = [Point(t, v, symbol, f"{name}: {words.number(v)} {unit}{note}") for t, v in values]
+                trace = _trace(item, self._line(item, stage), points)
+                traces.append(trace | {"marker": trace["marker"] | {"size": 6}})
+                end = max(end, stage.course[-1].t_s)
+        layout = _axes("Seconds", unit, {"rangemode": "tozero"})
+        layout["xaxis"] |= {"range": [-0.04 * end, 1.04 * end]}
+        return {"data": traces, "layout": layout | {"hovermode": "x unified", "height": 280}}
+
+    def _line(self, item: Variant, stage: StageResult | None = None) -> Figure:
+        style = self.styles[item.id]
+        invalid = stage is not None and not stage.valid
+        return {"color": style.color, "dash": "dot" if invalid else "dash" if style.embedded else "solid"}
+
+    def _rows(self, shown: list[Measured], of: Callable[[StageResult], list[Row]]) -> tuple[Row, ...]:
+        """The rows of a table: ``of`` gives those of a stage, between its names and its state."""
+        return tuple((self.names[v.id], s.name, *row, _state(v, s)) for v, s in shown for row in of(s))
+
+    def _head(self, item: Variant, stage: StageResult) -> str:
+        states = ", ".join(filter(None, [stage.name, _state(item, stage)]))
+        return f"<b>{_plain(self.names[item.id])}</b><br>{_plain(states)}"
+
+    def _stage_names(self) -> list[str]:
+        """Every stage, the one that the objective is judged at first."""
+        return list(dict.fromkeys(stage.name for _, stage in [*self.judged, *self.measured]))
+
+
+def _trace(item: Variant, line: Figure, points: list[Point]) -> Figure:
+    color = line["color"]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": _plain(words.label(item)),
+        "meta": item.id,  # by this the page finds the traces of a variant when its key is pressed
+        "x": [point.x for point in points],
+        "y": [point.y for point in points],
+        "line": line,
+        "marker": {"symbol": [point.symbol for point in points], "color": color, "line": {"color": color}},
+        "hovertext": [point.text for point in points],
+    }
+
+
+def _objective_mark(limit: float) -> Figure:
+    """A short bar at p99."""
+    marker = {"symbol": "line-ew-open", "size": 26, "color": "var(--limit)", "line": {"width": 2.5}}
+    text = f"SLO: p99 ≤ {words.plain(limit)} ms"
+    place = {"x": [_tail(0.99)], "y": [limit], "hovertext": [text]}
+    return {"type": "scatter", "mode": "markers", "name": "SLO", "marker": marker} | place
+
+
+def _axes(x: str, y: str, yaxis: Figure) -> Figure:
+    xaxis = {"title": {"text": x}, "rangemode": "tozero"}
+    return {"xaxis": xaxis, "yaxis": {"title": {"text": y}} | yaxis}
+
+
+def _log_axis(values: Iterable[float | None]) -> Figure:
+    """A logarithmic axis that holds all the values, with ticks at 1, 2, 5 of each decade."""
+    positive = [v for v in values if v is not None and math.isfinite(v) and v > 0] or [1.0]
+    low, high = min(positive) / 1.3, max(positive) * 1.4
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [t for decade in decades for step in (1, 2, 5) if low <= (t := step * 10.0**decade) <= high]
+    scale = {"type": "log", "range": [math.log10(low), math.log10(high)]}
+    return scale | {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def _tail(p: float) -> float:
+    return -math.log10(1 - p)
+
+
+def _claimed(stage: StageResult, key: str) -> Row:
+    latency, service = getattr(stage.latency_ms, key), getattr(stage.service_ms, key)
+    return latency.value, latency.upper if stage.valid else None, latency.missing, service.value
+
+
+def _figure(percentile: Percentile, stage: StageResult) -> str:
+    note = words.claim(percentile) if stage.valid else "INVALID"
+    return _plain(f"{words.number(percentile.value)} ms ({note})")
+
+
+def _state(item: Variant, stage: StageResult) -> str:
+    return ", ".join(["embedded"] * (item.engine_kind == "embedded") + ["INVALID"] * (not stage.valid))
+
+
+def _plain(text: str) -> str:
+    """Text for plotly, which reads some HTML."""
+    return escape(text, quote=False)

@@ -1,0 +1,102 @@
+"""The comparison: one row per variant, the same columns in every format of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contract.verdict import Percentile, Report, StageResult, Variant
+from report import words
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of the comparison: its text, a small second line, a key to sort by (None sorts last)."""
+
+    text: str
+    note: str = ""
+    sort: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the comparison, the same in every format."""
+
+    key: str
+    group: str
+    title: str
+    unit: str
+    cell: Callable[[Report, Variant], Cell]
+
+
+def _throughput(report: Report, variant: Variant) -> Cell:
+    stages = words.closed_stages(variant)
+    if not stages:
+        return Cell(words.ABSENT)
+    stage = stages[-1]
+    marks = ["client-bound"] * stage.client_bound + ["INVALID"] * (not stage.valid)
+    return Cell(words.number(stage.throughput_rps), ", ".join([stage.name, *marks]), stage.throughput_rps)
+
+
+def _open(of: Callable[[StageResult], Cell]) -> Callable[[Report, Variant], Cell]:
+    def cell(report: Report, variant: Variant) -> Cell:
+        stage = words.open_stage(report, variant)
+        return of(stage) if stage else Cell(words.ABSENT)
+
+    return cell
+
+
+def _percentile(stage: StageResult, found: Percentile) -> Cell:
+    return Cell(words.number(found.value), words.claim(found) if stage.valid else "INVALID", found.value)
+
+
+def _mean(value: float | None) -> Cell:
+    return Cell(words.number(value), "not counted" if value is None else "", value)
+
+
+def _errors(report: Report, variant: Variant) -> Cell:
+    total, classes = words.errors(variant.stages)
+    return Cell(f"{total:,}", classes, total) if variant.stages else Cell(words.ABSENT)
+
+
+def _wrong(report: Report, variant: Variant) -> Cell:
+    checked = sum(stage.answers_checked for stage in variant.stages)
+    wrong = sum(stage.wrong_answers for stage in variant.stages)
+    return Cell(f"{wrong:,}", f"of {checked:,}", wrong) if checked else Cell(words.ABSENT, "none checked")
+
+
+def _slo(report: Report, variant: Variant) -> Cell:
+    return Cell(
+        words.slo(variant), words.max_rate(variant.slo.max_rps), {True: 0, False: 1, None: 2}[variant.slo.passed]
+    )
+
+
+def _parity(report: Report, variant: Variant) -> Cell:
+    found = variant.parity.endpoint
+    return Cell(words.difference(found.max_abs), "" if found.passed else "differs", found.max_abs)
+
+
+def _fact(pick: Callable[[Variant], float]) -> Callable[[Report, Variant], Cell]:
+    return lambda report, variant: Cell(words.number(pick(variant)), "", pick(variant))
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("slo", "Objective", "SLO", "", _slo),
+    Column("throughput", "Closed loop", "Throughput", "req/s", _throughput),
+    Column("p50", "Open loop, from intended send", "p50", "ms", _open(lambda s: _percentile(s, s.latency_ms.p50))),
+    Column("p95", "Open loop, from intended send", "p95", "ms", _open(lambda s: _percentile(s, s.latency_ms.p95))),
+    Column("p99", "Open loop, from intended send", "p99", "ms", _open(lambda s: _percentile(s, s.latency_ms.p99))),
+    Column("service", "From actual send", "p99", "ms", _open(lambda s: _percentile(s, s.service_ms.p99))),
+    Column("queue", "Server means", "Queue", "ms", _open(lambda s: _mean(s.attribution_ms.queue))),
+    Column("compute", "Server means", "Compute", "ms", _open(lambda s: _mean(s.attribution_ms.compute))),
+    Column("errors", "All stages", "Errors", "", _errors),
+    Column("wrong", "All stages", "Wrong answers", "", _wrong),
+    Column("parity", "Endpoint parity", "Max |difference|", "", _parity),
+    Column("load", "Cold start", "Load to ready", "s", _fact(lambda variant: variant.load_to_ready_s)),
+    Column("first", "Cold start", "First request", "ms", _fact(lambda variant: variant.first_request_ms)),
+)
+
+
+def row(report: Report, variant: Variant) -> dict[str, Cell]:
+    """One row of the comparison by column key."""
+    return {column.key: column.cell(report, variant) for column in COLUMNS}

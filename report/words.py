@@ -1,0 +1,222 @@
+"""How the reports say things: numbers, units and names, one way for HTML, Markdown and terminal.
+
+Everything here is pure and returns plain text; escaping is the business of the format that prints it.
+Latencies are milliseconds, rates are requests per second, an absent figure is an en dash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from contract.endpoints import Configuration
+from contract.verdict import MaxRate, Percentile, Report, StageResult, Variant, Winner
+
+ABSENT = "–"  # noqa: RUF001
+ENGINES = {"triton": "Triton", "tfserving": "TF Serving"}
+PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "rest": "REST"}
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
+
+
+def number(value: float | None) -> str:
+    """Milliseconds, seconds or a rate: three significant digits below 1000, whole numbers above."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    size = abs(value)
+    if size >= 99.95:
+        return f"{value:,.0f}"
+    if size >= 9.995:
+        return f"{value:.1f}"
+    return "<0.01" if 0 < value < 0.005 else f"{value:.2f}"
+
+
+def plain(value: float) -> str:
+    """A figure that a person set (an objective, a rate, a user count): never more digits than were set."""
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+
+
+def difference(value: float | None) -> str:
+    """A parity figure: two significant digits."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return "0" if value == 0 else f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.2g}"
+
+
+def share(value: float | None) -> str:
+    """A share as per cent; only what is whole is called 100 %."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    rounded = f"{100 * value:.3g}"
+    if rounded == "100" and value < 1:
+        rounded = ">99.9" if value > 0.999 else f"{100 * value:.4g}"
+    return f"{rounded} %"
+
+
+def claim(percentile: Percentile) -> str:
+    """What may be said of a percentile at 99 % confidence, or what a claim still needs."""
+    if percentile.upper is not None:
+        return f"≤ {number(percentile.upper)}"
+    if percentile.missing > 0:
+        return f"needs ~{percentile.missing:,} more"
+    return "no claim"
+
+
+def percentile_name(key: str) -> str:
+    """``p999`` is shown as p99.9."""
+    return f"{key[:3]}.{key[3:]}" if len(key) > 3 else key
+
+
+def engine(variant: Variant) -> str:
+    """The engine's name, an embedded one never without saying so."""
+    name = ENGINES.get(variant.engine, variant.engine)
+    return f"{name} (embedded)" if variant.engine_kind == "embedded" else name
+
+
+def label(variant: Variant) -> str:
+    """E.g. ``onnx on Triton, gRPC``."""
+    return f"{variant.format} on {engine(variant)}, {PROTOCOLS.get(variant.protocol, variant.protocol)}"
+
+
+def labels(report: Report) -> dict[str, str]:
+    """A label per variant id, unique within its model: device, configuration or id are added where needed."""
+    candidates = {
+        item.id: (
+            label(item),
+            f"{label(item)}, {item.device}",
+            f"{label(item)}, {item.device}, {configuration(item.configuration)}",
+            f"{label(item)} [{item.id}]",
+        )
+        for item in report.variants
+    }
+    taken = Counter((item.model, text) for item in report.variants for text in candidates[item.id])
+    return {
+        item.id: next((text for text in candidates[item.id] if taken[item.model, text] == 1), item.id)
+        for item in report.variants
+    }
+
+
+def configuration(value: Configuration) -> str:
+    """E.g. ``batch ≤ 32, queue delay ≤ 500 µs, 1 instance, 1 thread``."""
+    parts = [f"batch ≤ {value.max_batch_size}" if value.max_batch_size else "no batching"]
+    if value.max_batch_size and value.max_queue_delay_us is not None:
+        parts.append(f"queue delay ≤ {value.max_queue_delay_us:,} µs")
+    return ", ".join([*parts, counted(value.instances, "instance"), counted(value.threads, "thread")])
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def models(report: Report) -> list[str]:
+    """Every model that the report speaks of, in order: measured ones first."""
+    return list(dict.fromkeys([*(item.model for item in report.variants), *report.objectives]))
+
+
+def objective(values: dict[str, float]) -> str:
+    """E.g. ``p99 ≤ 50 ms at 200 req/s, errors ≤ 0.1 %``."""
+    parts = []
+    if "p99_ms" in values:
+        at = f" at {plain(values['rate'])} req/s" if "rate" in values else ""
+        parts.append(f"p99 ≤ {plain(values['p99_ms'])} ms{at}")
+    if "error_rate" in values:
+        parts.append(f"errors ≤ {share(values['error_rate'])}")
+    return ", ".join(parts) or "no objective"
+
+
+def verdict(report: Report) -> str:
+    """The verdict as one sentence that begins with its word."""
+    sentence = report.sentence.strip()
+    return sentence if sentence.upper().startswith(report.verdict) else f"{report.verdict}: {sentence}"
+
+
+def winner_name(winner: Winner, names: dict[str, str]) -> str:
+    """Who won: one variant, or the tied ones."""
+    if winner.variant is not None:
+        return names.get(winner.variant, winner.variant)
+    return "Tie: " + "; ".join(names.get(item, item) for item in winner.tied) if winner.tied else "Tie"
+
+
+def winner_reason(winner: Winner) -> str:
+    """Why it won; the model's name is left out, for it stands beside the sentence."""
+    return f"{winner.sentence.removeprefix(f'{winner.model}: ').rstrip('.')}."
+
+
+def not_ranked(variant: Variant) -> str:
+    """Why a variant takes no part in the ranking."""
+    return "; ".join(variant.not_ranked_because) or "no reason was recorded"
+
+
+def slo(variant: Variant) -> str:
+    """``passed``, ``missed`` or ``not judged``."""
+    return {True: "passed", False: "missed", None: "not judged"}[variant.slo.passed]
+
+
+def max_rate(value: MaxRate) -> str:
+    """What was seen of the highest rate under the SLO."""
+    if value.value is None:
+        return "" if value.high is None else "holds no tried rate"
+    if value.high is None:
+        return f"holds {plain(value.value)} req/s"
+    return f"holds {plain(value.value)}, misses at {plain(value.high)} req/s"
+
+
+def errors(stages: Iterable[StageResult]) -> tuple[int, str]:
+    """Failed requests of the stages: their number, and the number by class."""
+    classes: Counter[str] = Counter()
+    for stage in stages:
+        classes.update(stage.errors)
+    return sum(classes.values()), ", ".join(f"{name} {count:,}" for name, count in classes.most_common() if count)
+
+
+def noise(report: Report) -> str:
+    """How far two measurements of the same variant lay apart."""
+    found = report.noise
+    reason = f"{found.reason[:1].upper()}{found.reason[1:].rstrip('.')}."
+    if found.variant is None or (found.p50_relative is None and found.p99_relative is None):
+        return f"Not measured. {reason}"
+    names = labels(report)
+    same = next((f"{v.model}, {names[v.id]}" for v in report.variants if v.id == found.variant), found.variant)
+    p50, p99 = share(found.p50_relative), share(found.p99_relative)
+    parts = [f"{same}, against itself (A/A): p50 {p50} apart, p99 {p99} apart"]
+    if found.low is not None and found.high is not None:
+        parts.append(f"99 % interval of the difference of means {100 * found.low:+.1f} % to {100 * found.high:+.1f} %")
+    return f"{'; '.join(parts)}. Smaller differences between variants mean nothing. {reason}"
+
+
+def reproduce(report: Report) -> list[tuple[str, str]]:
+    """The commands that lead to this report again, and what each does."""
+    return [
+        ("make export serve loadtest", "measure again, on your machine"),
+        (f"python -m report results/{report.id}", "make this report again from the same records"),
+    ]
+
+
+def badges(variant: Variant) -> list[tuple[str, str]]:
+    """Short words that set a variant apart, each with its explanation."""
+    found = []
+    if variant.engine_kind == "embedded":
+        found.append(("embedded", "an embedded replacement of the engine: shown, never ranked"))
+    if variant.stand_in_for:
+        found.append(("stand-in", f"stands in for {variant.stand_in_for}"))
+    if not variant.complete:
+        found.append(("interrupted", "the run ended before its stages were through"))
+    invalid = [stage.name for stage in variant.stages if not stage.valid]
+    if invalid:
+        found.append((f"INVALID {', '.join(invalid)}", "nothing is judged from these stages"))
+    if not (variant.parity.export.passed and variant.parity.endpoint.passed):
+        found.append(("parity failed", "does not give the trained model's answers"))
+    return found
+
+
+def closed_stages(variant: Variant) -> list[StageResult]:
+    """The closed-loop stages by rising concurrency."""
+    return sorted((stage for stage in variant.stages if stage.mode == "closed"), key=lambda stage: stage.target)
+
+
+def open_stage(report: Report, variant: Variant) -> StageResult | None:
+    """The open-loop stage that the SLO is judged at: of the objective's rate, else of the highest rate."""
+    stages = [stage for stage in variant.stages if stage.mode == "open"]
+    rate = report.objectives.get(variant.model, {}).get("rate")
+    return next((stage for stage in stages if stage.target == rate), max(stages, key=lambda s: s.target, default=None))

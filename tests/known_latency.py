@@ -1,0 +1,122 @@
+"""A workspace whose only endpoint is the server with the known latency, and the real load command against it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contract.endpoints import Endpoint
+from contract.files import write_bytes, write_json, write_text
+from contract.golden import Example
+from contract.records import Plan
+from contract.tensors import to_bytes
+from serving.payloads import write_payloads
+from tests.builders import endpoint, endpoints, examples, server, served, workspace
+from tests.conftest import ROOT
+
+VARIANT = "words__onnx__triton__http"
+TOML = """schema_version = 1
+
+[load]
+concurrency = {concurrency}
+duration_s = {closed_s}
+open_duration_s = {open_s}
+warmup_s = 0.2
+
+[models.words]
+framework = "pytorch"
+source = "nothing:here"
+formats = ["onnx"]
+inputs = [{{ name = "tokens", dtype = "int64", dims = ["batch", "length"] }}]
+outputs = [{{ name = "logits", dtype = "float32", dims = ["batch", 2] }}]
+slo = {{ rate = {rate} }}
+"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The running server and the workspace that names it."""
+
+    root: Path
+    port: int
+
+    def ask(self, path: str) -> Any:
+        """A GET to the server itself, past the load."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def configure(self, concurrency: list[int], closed_s: float, open_s: float, rate: float) -> None:
+        """Write models.toml and the endpoint whose SLO has that rate."""
+        text = TOML.format(concurrency=concurrency, closed_s=closed_s, open_s=open_s, rate=rate)
+        write_text(self.root / "models.toml", text)
+        base = endpoint(address=f"127.0.0.1:{self.port}", engine_kind="embedded", stand_in_for="a real server")
+        item: Endpoint = base.model_copy(update={"slo": base.slo.model_copy(update={"rate": rate})})
+        record = server(ports={"http": self.port})
+        write_json(self.root / "live" / "endpoints.json", endpoints(item, servers=[record]))
+
+    def command(self) -> list[str]:
+        """The load command as make runs it."""
+        words = ["--workspace", str(self.root), "--config", str(self.root / "models.toml")]
+        return [sys.executable, "-m", "loadtest", *words]
+
+    def start(self) -> subprocess.Popen[str]:
+        """Run the load command in a process group of its own."""
+        return subprocess.Popen(
+            self.command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def newest(self) -> Path:
+        """The folder of the newest run."""
+        return (self.root / "results" / "latest").resolve()
+
+    def plan(self) -> Plan:
+        return Plan.model_validate_json((self.newest() / "plan.json").read_text())
+
+
+def write_answers(folder: Path, payloads: Path, golden: list[Example]) -> None:
+    """The golden answers as Triton's HTTP protocol writes them, by the hash of the request's body."""
+    for example in golden:
+        buffers = {name: to_bytes(array) for name, array in example.outputs.items()}
+        outputs = [
+            {
+                "name": name,
+                "datatype": "FP32",
+                "shape": list(example.outputs[name].shape),
+                "parameters": {"binary_data_size": len(data)},
+            }
+            for name, data in buffers.items()
+        ]
+        header = json.dumps({"model_name": "words__onnx", "model_version": "1", "outputs": outputs}).encode()
+        asked = hashlib.sha256((payloads / f"{example.key}.bin").read_bytes()).hexdigest()
+        write_bytes(folder / f"{asked}.bin", header + b"".join(buffers.values()))
+        write_text(folder / f"{asked}.length", str(len(header)))
+
+
+@contextmanager
+def known_latency(root: Path, delay_ms: float) -> Iterator[Known]:
+    """Start the server and prepare a workspace; the server is gone afterwards."""
+    place = workspace(root)
+    item = served(place)
+    golden = examples()
+    write_payloads(item, "http", golden, place.live)
+    write_answers(root / "answers", place.live / "payloads/triton/words__onnx/http", golden)
+    command = [sys.executable, "-m", "tests.known_latency_server", "--answers", str(root / "answers")]
+    process = subprocess.Popen(
+        [*command, "--delay-ms", str(delay_ms)], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        yield Known(root, int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,192 @@
+"""config.pbtxt: what Triton would read is what was meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from contract.config import Batching
+from contract.golden import Example
+from contract.tensors import DTYPES, TensorSpec
+from serving.triton_config import (
+    BACKENDS,
+    WARM_UP_REQUESTS,
+    model_config,
+    model_type,
+    to_text,
+    warm_up_examples,
+    warm_up_file,
+)
+from tests.builders import LOGITS, TOKENS, example, examples
+
+
+def parsed(form: str = "onnx", **changes: Any) -> pb.ModelConfig:
+    """The configuration after a trip through the text that Triton reads."""
+    fields: dict[str, Any] = {
+        "name": "words__onnx",
+        "form": form,
+        "inputs": [TOKENS],
+        "outputs": [LOGITS],
+        "batching": Batching(),
+        "warm_up": [],
+        "artifact_sha256": "a" * 64,
+    }
+    built = model_config(**(fields | changes))
+    read = text_format.Parse(to_text(built), pb.ModelConfig())
+    assert read == built
+    return read
+
+
+@pytest.mark.parametrize(
+    ("form", "backend", "platform", "filename"),
+    [
+        ("torchscript", "pytorch", "pytorch_libtorch", "model.pt"),
+        ("onnx", "onnxruntime", "onnxruntime_onnx", "model.onnx"),
+        ("savedmodel", "tensorflow", "tensorflow_savedmodel", "model.savedmodel"),
+    ],
+)
+def test_backend_and_platform_are_a_pair_that_triton_knows(
+    form: str, backend: str, platform: str, filename: str
+) -> None:
+    read = parsed(form)
+    assert (read.backend, read.platform, read.default_model_filename) == (backend, platform, filename)
+
+
+def test_every_served_format_has_a_backend() -> None:
+    assert set(BACKENDS) == {"torchscript", "onnx", "savedmodel"}
+
+
+@pytest.mark.parametrize("form", BACKENDS)
+def test_one_text_serves_a_cpu_and_a_gpu(form: str) -> None:
+    read = parsed(form, batching=Batching(instances=3))
+    assert [(group.kind, group.count) for group in read.instance_group] == [(pb.ModelInstanceGroup.KIND_AUTO, 3)]
+    assert list(read.instance_group[0].gpus) == []
+    assert "KIND_GPU" not in to_text(read)
+
+
+@pytest.mark.parametrize("form", BACKENDS)
+def test_the_count_is_always_written_since_triton_would_start_two_of_some(form: str) -> None:
+    assert "count: 1" in to_text(parsed(form))
+
+
+@pytest.mark.parametrize("form", BACKENDS)
+def test_no_runtime_is_named_so_that_a_native_backend_is_taken_where_there_is_one(form: str) -> None:
+    assert parsed(form).runtime == ""
+
+
+def test_dims_leave_out_the_batch_axis() -> None:
+    read = parsed()
+    assert [(item.name, list(item.dims)) for item in (*read.input, *read.output)] == [("tokens", [-1]), ("logits", [2])]
+    assert read.max_batch_size == 32
+    assert not any(item.HasField("reshape") for item in (*read.input, *read.output))
+
+
+def test_a_scalar_per_row_becomes_dims_one_with_an_empty_reshape() -> None:
+    price = TensorSpec(name="price", dtype="float32", dims=["batch"])
+    read = parsed(inputs=[price], outputs=[price.model_copy(update={"name": "sum"})])
+    for tensor in (read.input[0], read.output[0]):
+        assert list(tensor.dims) == [1]
+        assert tensor.HasField("reshape")
+        assert list(tensor.reshape.shape) == []
+    assert "reshape {\n" in to_text(read)
+
+
+@pytest.mark.parametrize("delay", [0, 500])
+def test_dynamic_batching_is_always_written(delay: int) -> None:
+    read = parsed(batching=Batching(max_batch_size=8, max_queue_delay_us=delay))
+    assert read.HasField("dynamic_batching")
+    assert read.dynamic_batching.max_queue_delay_microseconds == delay
+    assert read.max_batch_size == 8
+
+
+def test_a_server_that_batches_nothing_still_gets_a_batch_size_of_one() -> None:
+    read = parsed(batching=Batching(max_batch_size=1))
+    assert read.max_batch_size == 1
+    assert read.HasField("dynamic_batching")
+
+
+@pytest.mark.parametrize(
+    ("form", "parameter"),
+    [
+        ("torchscript", "INTRA_OP_THREAD_COUNT"),
+        ("onnx", "intra_op_thread_count"),
+        ("savedmodel", "TF_NUM_INTRA_THREADS"),
+    ],
+)
+def test_threads_travel_in_the_parameter_that_the_native_backend_reads(form: str, parameter: str) -> None:
+    assert parsed(form, batching=Batching(threads=5)).parameters[parameter].string_value == "5"
+
+
+def test_the_artifacts_hash_travels_with_it() -> None:
+    assert parsed(artifact_sha256="c" * 64).parameters["artifact_sha256"].string_value == "c" * 64
+
+
+def test_only_the_newest_version_is_served() -> None:
+    assert parsed().version_policy.latest.num_versions == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_dtype_of_the_project_has_a_name_in_triton(dtype: str) -> None:
+    spec = TensorSpec(name="x", dtype=dtype, dims=["batch", 2])
+    read = parsed(inputs=[spec], outputs=[spec])
+    name = pb.DataType.Name(read.input[0].data_type)
+    assert name == ("TYPE_STRING" if dtype == "string" else f"TYPE_{DTYPES[dtype].triton}")
+    assert read.input[0].data_type == read.output[0].data_type == model_type(dtype) != pb.DataType.TYPE_INVALID
+
+
+def test_warm_up_names_golden_requests_within_the_batch_limit() -> None:
+    golden = examples()
+    chosen = warm_up_examples(golden, 8)
+    read = parsed(batching=Batching(max_batch_size=8), warm_up=chosen)
+    by_key = {item.key: item for item in golden}
+    assert read.model_warmup
+    for entry in read.model_warmup:
+        asked = by_key[entry.name]
+        assert 1 <= entry.batch_size == asked.rows <= 8
+        assert set(entry.inputs) == {"tokens"}
+        assert list(entry.inputs["tokens"].dims) == list(asked.inputs["tokens"].shape[1:])
+        assert entry.inputs["tokens"].data_type == pb.DataType.TYPE_INT64
+        assert entry.inputs["tokens"].input_data_file == warm_up_file(asked, "tokens")
+
+
+def test_warm_up_takes_a_few_requests_of_different_shapes_the_larger_ones_first() -> None:
+    golden = [example(number, rows=1 + number % 3, length=2 + number) for number in range(40)]
+    chosen = warm_up_examples([*golden, *golden], 32)
+    shapes = [item.inputs["tokens"].shape for item in chosen]
+    sizes = [rows * length for rows, length in shapes]
+    assert len(chosen) == WARM_UP_REQUESTS
+    assert len(set(shapes)) == len(shapes)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == max(item.inputs["tokens"].size for item in golden)
+
+
+def test_a_batch_limit_below_every_request_leaves_no_warm_up() -> None:
+    assert warm_up_examples([example(0, rows=4), example(1, rows=2)], 1) == []
+
+
+def test_a_scalar_per_row_is_warmed_up_with_dims_one() -> None:
+    price = TensorSpec(name="price", dtype="float32", dims=["batch"])
+    asked = Example("r0000", {"price": np.ones(4, dtype=np.float32)})
+    read = parsed(inputs=[price], outputs=[price], warm_up=[asked])
+    assert list(read.model_warmup[0].inputs["price"].dims) == [1]
+    assert read.model_warmup[0].batch_size == 4
+
+
+def test_string_inputs_are_typed_as_strings_in_the_warm_up_too() -> None:
+    text = TensorSpec(name="text", dtype="string", dims=["batch", 1])
+    asked = Example("r0003", {"text": np.array([[b"good"], [b"bad"]], dtype=object)})
+    read = parsed(inputs=[text], outputs=[LOGITS], warm_up=[asked])
+    assert read.input[0].data_type == pb.DataType.TYPE_STRING
+    entry = read.model_warmup[0].inputs["text"]
+    assert (entry.data_type, list(entry.dims), entry.input_data_file) == (pb.DataType.TYPE_STRING, [1], "r0003.text")
+
+
+def test_several_inputs_and_outputs_keep_their_order() -> None:
+    specs = [TensorSpec(name=name, dtype="float32", dims=["batch", 2]) for name in ("zebra", "apple", "middle")]
+    read = parsed(inputs=specs, outputs=list(reversed(specs)))
+    assert [item.name for item in read.input] == ["zebra", "apple", "middle"]
+    assert [item.name for item in read.output] == ["middle", "apple", "zebra"]
