@@ -1,13 +1,14 @@
 """Child processes: torch and TensorFlow never share one, and a crash in one stays there.
 
 A child's lines are passed on as they come, less the start-up noise of the frameworks; the last ones are kept for the
-error message. Whatever ends the parent ends the child.
+error message. An interrupted parent ends its child; a child of a killed parent ends when it next prints.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -21,7 +22,7 @@ NOISE = (
     "WARNING: All log messages before absl::InitializeLog()",
     "cudart_stub.cc",
     "cuda_executor.cc",
-    "port.cc",
+    "/port.cc:",
     "cpu_feature_guard.cc",
     "To enable the following instructions",
     "computation_placer.cc",
@@ -48,7 +49,7 @@ class Ended:
     def reason(self) -> str:
         """The last line of an error, or the signal that killed it."""
         if self.code < 0:
-            return f"killed by signal {-self.code}"
+            return f"killed by signal {-self.code} ({signal.Signals(-self.code).name})"
         return (self.lines[-1] if self.lines else f"exit code {self.code}").removeprefix("error: ")
 
 

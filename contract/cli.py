@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from contract.errors import LoadproofError, nearest
 from contract.workspace import Workspace
+
+SILENT = 141  # 128 + SIGPIPE, as a shell reports a command whose reader left
+DEFECT = 70  # EX_SOFTWARE of sysexits.h: not one of the meanings of contract/errors.py
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,11 +29,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
-            flag = message.removeprefix(prefix).split()[0].split("=")[0]
-            known = [option for action in self._actions for option in action.option_strings]
+            flag = (message.removeprefix(prefix).split() or [""])[0].split("=")[0]
+            known = list(self._flags())
             message = f"unknown flag or word '{flag}'{nearest(flag, known) or '; see --help'}"
         print(f"{self.prog}: {message}", file=sys.stderr)
         sys.exit(2)
+
+    def _flags(self) -> Iterator[str]:
+        """Every flag, those of the subcommands too: unknown ones are only noticed at the top."""
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._flags()
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +68,40 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            sys.exit(SILENT)
+        traceback.print_exc()
+        print(
+            "this is a defect of loadproof, not of your input; please report it with the lines above", file=sys.stderr
+        )
+        code = DEFECT
     sys.exit(code)
+
+
+def _reader_left() -> bool:
+    """Whether it is our own stdout that nobody reads any more; Python must not complain about it again at exit."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not any(events & select.POLLERR for _, events in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block has ended, so that what it starts is also written down."""
+    held: list[int] = []
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.signal(name, lambda number, frame: held.append(number)) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -9,14 +9,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract.compare import Tolerance
 from contract.errors import UsageError, nearest
 from contract.tensors import TensorSpec
 
 SCHEMA_VERSION = 1
-NAME = r"^[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*$"
 FORMATS = ("torchscript", "savedmodel", "onnx")
 Format = Literal["torchscript", "savedmodel", "onnx"]
 Engine = Literal["triton", "tfserving"]
@@ -28,7 +28,7 @@ Positive = Annotated[float, Field(gt=0)]
 class Section(BaseModel):
     """A table of models.toml: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Batching(Section):
@@ -62,6 +62,12 @@ class Load(Section):
     seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
 
 
+def _not_all(group: str) -> str:
+    if group == "all":
+        raise ValueError("it means every group; choose another name")
+    return group
+
+
 class Model(Section):
     """One trained model."""
 
@@ -75,7 +81,9 @@ class Model(Section):
     engines: Annotated[list[Engine], Field(min_length=1)] = Field(
         ["triton", "tfserving"], description="where to serve it; TF Serving takes the SavedModel only"
     )
-    group: str = Field("default", description="`make … GROUP=name` works on one group")
+    group: Annotated[str, Field(min_length=1), AfterValidator(_not_all)] = Field(
+        "default", description="`make … GROUP=name` works on one group"
+    )
     atol: Annotated[float, Field(ge=0)] = Field(1e-4, description="absolute tolerance of parity")
     rtol: Annotated[float, Field(ge=0)] = Field(1e-3, description="relative tolerance of parity")
     batching: Batching = Field(Batching(), description="see below")
@@ -125,9 +133,11 @@ class ModelsFile(Section):
 def read_config(path: Path) -> ModelsFile:
     """Read models.toml. Raises UsageError with a sentence for the first thing that is wrong."""
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; name another file with --config") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; name another file with --config") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     try:
@@ -151,7 +161,9 @@ def _rooted(model: Model, folder: Path) -> Model:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    # A misspelt key is both unknown and missing; the first is what the person can see.
+    first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
     parts = [part for part in first["loc"] if part != "[key]"]
     where = ".".join(str(part) for part in parts)
     if first["type"] == "extra_forbidden":
@@ -177,10 +189,10 @@ SECTIONS: dict[Any, type[BaseModel]] = {"batching": Batching, "slo": Slo, "load"
 def _known_keys(path: list[Any]) -> list[str]:
     """Walk the sections along an error's location and list the keys that are known there."""
     section: type[BaseModel] = ModelsFile
+    if path[:1] == ["models"]:
+        section, path = Model, path[2:]
     for part in path:
-        if part == "models":
-            section = Model
-        elif part in ("inputs", "outputs"):
+        if part in ("inputs", "outputs"):
             section = TensorSpec
         elif part in SECTIONS:
             section = SECTIONS[part]

@@ -40,15 +40,21 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document that a person can read, atomically. Pydantic models are accepted."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    write_text(path, json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_model(path: Path, kind: type[M], made_by: str) -> M:
     """Read a border file; when it is missing, say which command (``made_by``) makes it."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; run '{made_by}' first") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; remake it with '{made_by}'") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is not a valid {kind.__name__.lower()} file: {error}; remake it with '{made_by}'"
+        ) from None
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
@@ -67,8 +73,8 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_tree(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a directory's sorted relative names and contents."""
-    if path.is_file():
+    """SHA-256 of a file, or of a directory's sorted relative names and contents. Raises FileNotFoundError."""
+    if not path.is_dir():
         return sha256_file(path)
     digest = hashlib.sha256()
     for file in sorted(item for item in path.rglob("*") if item.is_file()):

@@ -19,6 +19,7 @@ from contract.errors import UsageError
 from contract.files import write_bytes
 from contract.tensors import Array, Tensors, TensorSpec, pack_strings, unpack_strings
 
+KEY = re.compile(r"^r\d{4}$")
 ENTRY = re.compile(r"^(?P<key>r\d{4})/(?P<side>in|out)/(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<part>\.bytes|\.shape)?$")
 
 
@@ -40,6 +41,8 @@ def write_examples(path: Path, examples: list[Example]) -> None:
     """Write examples as an ``.npz`` file, atomically and byte for byte the same for the same values."""
     entries: dict[str, Array] = {}
     for example in examples:
+        if not KEY.match(example.key):
+            raise UsageError(f"'{example.key}' is not a request's key: r0000 to r9999; give at most 10,000 examples")
         for side, tensors in (("in", example.inputs), ("out", example.outputs)):
             for name, array in tensors.items():
                 entry = f"{example.key}/{side}/{name}"
@@ -59,7 +62,7 @@ def read_examples(path: Path, made_by: str = "make export") -> list[Example]:
         raise UsageError(f"{path} does not exist; run '{made_by}' first")
     collected: dict[str, dict[str, Tensors]] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for entry in archive.files:
                 match = ENTRY.match(entry)
                 if match is None:
@@ -67,12 +70,16 @@ def read_examples(path: Path, made_by: str = "make export") -> list[Example]:
                 if match["part"] == ".shape":
                     continue
                 array = archive[entry]
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"entry '{entry}' is not an array")
                 if match["part"] == ".bytes":
                     shape = tuple(int(n) for n in archive[entry.removesuffix(".bytes") + ".shape"])
                     array = unpack_strings(array.tobytes(), shape)
                 sides = collected.setdefault(match["key"], {"in": {}, "out": {}})
                 sides[match["side"]][match["name"]] = array
-    except (ValueError, OSError, KeyError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # what the parsers of a foreign file raise has no common base
         raise UsageError(f"{path} cannot be read as an .npz file of examples: {error}") from None
     if not collected:
         raise UsageError(f"{path} holds no examples")
@@ -91,6 +98,16 @@ def check_inputs(examples: list[Example], specs: list[TensorSpec], path: Path) -
             reason = spec.mismatch(example.inputs[spec.name])
             if reason:
                 raise UsageError(f"{path}: {example.key}: {reason}")
+        _check_named_axes(example, specs, path)
+
+
+def _check_named_axes(example: Example, specs: list[TensorSpec], path: Path) -> None:
+    """A dim's name stands for one size in all inputs of a request."""
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        for dim, size in zip(spec.dims, example.inputs[spec.name].shape, strict=True):
+            if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
+                raise UsageError(f"{path}: {example.key}: '{dim}' is {sizes[dim]} in one input and {size} in another")
 
 
 def synthesize(specs: list[TensorSpec], count: int, seed: int) -> list[Example]:

@@ -121,8 +121,18 @@ class Observation(Entry):
 def read_records(directory: Path, variant: str) -> pa.Table:
     """Read one variant's records, all workers and parts, in file order."""
     files = sorted(directory.glob(f"requests-{variant}-*.parquet"))
-    tables = [pq.read_table(file, schema=SCHEMA) for file in files]
+    tables = [_read_part(file) for file in files]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def _read_part(file: Path) -> pa.Table:
+    try:
+        missing = set(SCHEMA.names) - set(pq.read_schema(file).names)
+        if missing:
+            raise UsageError(f"{file} lacks the columns {', '.join(sorted(missing))}; it is not a file of records")
+        return pq.read_table(file, schema=SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{file} cannot be read as records: {error}; delete it or run 'make loadtest' again") from None
 
 
 def golden_name(endpoint: Endpoint) -> str:
@@ -151,7 +161,7 @@ def read_answers(path: Path) -> Iterator[tuple[int, str, dict[str, str], bytes]]
         try:
             header = json.loads(data[offset : offset + header_size])
             entry = int(header["stage"]), str(header["payload"]), dict(header["headers"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UsageError(f"{path} is not a file of sampled answers: {error}") from None
         yield (*entry, data[offset + header_size : offset + header_size + body_size])
         offset += header_size + body_size

@@ -4,8 +4,8 @@ A percentile is the order statistic of rank ``ceil(p * n)`` (nearest rank): a la
 upper bound follows the rule of MLPerf LoadGen's early stopping (tolerance 0, confidence 0.99): "the p-quantile is at
 most X" may be claimed from n independent samples of which t are above X when ``BinomialCDF(t; n, 1 - p) <= 1 - c``.
 
-Latencies under queueing are not independent. The integrated autocorrelation time of the exceedances (initial positive
-sequence, Geyer 1992) tells how many samples one independent sample is worth; the rule is applied to that smaller
+Latencies under queueing are not independent. The integrated autocorrelation time (initial positive sequence, Geyer
+1992) tells how many samples one independent sample is worth; the rule is applied to that smaller
 number, and where it is too small for a claim the result says how many more requests are needed instead of a bound.
 """
 
@@ -87,14 +87,21 @@ def _log_choose(n: int, k: Floats) -> Floats:
 def dependence(samples: Floats, p: float) -> float:
     """Return how many samples, in time order, are worth one independent sample for the p-quantile (>= 1).
 
-    The integrated autocorrelation time of the indicator ``sample > quantile``, by Geyer's initial positive sequence.
+    The largest of three integrated autocorrelation times: of the samples, of the indicator above their median, and of
+    the indicator above the p-quantile. The last alone is measured on so few exceedances that it is often far too small,
+    and a bound would then be given just where it does not hold.
     """
-    n = len(samples)
-    if n < 4:
+    if len(samples) < 4:
         return 1.0
-    threshold = order_statistic(np.sort(samples), p)
-    indicator = (samples > threshold).astype(np.float64)
-    centred = indicator - indicator.mean()
+    ordered = np.sort(samples)
+    above = [(samples > order_statistic(ordered, q)).astype(np.float64) for q in (0.5, p)]
+    return max(_integrated_time(series) for series in (samples, *above))
+
+
+def _integrated_time(series: Floats) -> float:
+    """The integrated autocorrelation time, by Geyer's initial positive sequence (1 for independent samples)."""
+    n = len(series)
+    centred = series - series.mean()
     variance = float(centred @ centred) / n
     if variance == 0.0:
         return 1.0
@@ -124,8 +131,7 @@ def quantile(samples: Floats, p: float, confidence: float = CONFIDENCE) -> Quant
         needed = math.ceil(least_samples(p, confidence=confidence) * worth)
         return Quantile(order_statistic(ordered, p), None, max(1, needed - n))
     # `over` of `independent` may lie above the bound: the same share of the n samples at hand.
-    share = over / independent
-    rank = max(n - 1 - math.floor(share * n), math.ceil(p * n) - 1)
+    rank = max(n - 1 - over * n // independent, math.ceil(p * n) - 1)
     return Quantile(order_statistic(ordered, p), float(ordered[rank]), 0)
 
 

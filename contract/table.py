@@ -22,7 +22,7 @@ def choose(table: Mapping[str, str], name: str, what: str) -> Any:
 def load(target: str) -> Any:
     """Import ``"package.module:attribute"`` (or ``"package.module"``) and return it; each failure is a sentence."""
     module_name, colon, attribute = target.partition(":")
-    if not module_name or (colon and not attribute):
+    if not module_name.strip(".") or module_name.startswith(".") or (colon and not attribute):
         raise UsageError(f"'{target}' is not of the form package.module:attribute")
     try:
         module = importlib.import_module(module_name)

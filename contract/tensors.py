@@ -5,12 +5,13 @@ One table relates the project's dtype names to numpy, to Triton's protocol and t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]
@@ -52,6 +53,9 @@ def _known_dtype(name: str) -> str:
     return name
 
 
+Dim = Annotated[int, Field(ge=1, strict=True)] | Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class TensorSpec(BaseModel):
     """One input or output. ``dims`` holds sizes, or names for dynamic axes; the first is the batch axis."""
 
@@ -59,11 +63,17 @@ class TensorSpec(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="as in the model's signature")]
     dtype: Annotated[str, AfterValidator(_known_dtype), Field(description="a dtype of the table")]
-    dims: Annotated[list[int | str], Field(min_length=1, description="a size, or a name for a dynamic axis")]
+    dims: Annotated[list[Dim], Field(min_length=1, description="a size, or a name for a dynamic axis")]
     range: Annotated[
         tuple[float, float] | None,
         Field(description="[low, high) of made-up example values, where no examples file is given"),
     ] = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TensorSpec:
+        if self.range and not (math.isfinite(self.range[1] - self.range[0]) and self.range[0] < self.range[1]):
+            raise ValueError(f"range of '{self.name}' is {list(self.range)}; it is [low, high) with low below high")
+        return self
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,7 +98,10 @@ def pack_strings(array: Array) -> bytes:
 
 def unpack_strings(data: bytes, shape: tuple[int, ...]) -> Array:
     """Decode what `pack_strings` wrote. Raises ValueError when the lengths do not add up."""
-    count = int(np.prod(shape, dtype=np.int64))
+    _check_shape(shape)
+    count = math.prod(shape)
+    if 4 * count > len(data):
+        raise ValueError(f"{count} strings do not fit into {len(data)} bytes")
     items, offset = np.empty(count, dtype=object), 0
     for index in range(count):
         size = int.from_bytes(data[offset : offset + 4], "little")
@@ -102,6 +115,11 @@ def unpack_strings(data: bytes, shape: tuple[int, ...]) -> Array:
     return items.reshape(shape)
 
 
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if any(size < 0 for size in shape):
+        raise ValueError(f"a shape of {list(shape)} is not the shape of a value")
+
+
 def to_bytes(array: Array) -> bytes:
     """Encode as Triton's binary extension does: little-endian, row-major, strings length-prefixed."""
     if array.dtype == object:
@@ -111,6 +129,7 @@ def to_bytes(array: Array) -> bytes:
 
 def from_bytes(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     """Decode what `to_bytes` wrote."""
+    _check_shape(shape)
     if dtype == "string":
         return unpack_strings(data, shape)
     return np.frombuffer(data, dtype=np.dtype(DTYPES[dtype].numpy).newbyteorder("<")).reshape(shape)

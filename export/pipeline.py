@@ -72,17 +72,24 @@ def up_to_date(job: Job) -> Manifest | None:
         return None
     directory = job.directory / str(complete[-1])
     manifest = read_model(directory / MANIFEST, Manifest, "make export")
-    if manifest.fingerprint != fingerprint(job.model) or sha256_file(directory / GOLDEN) != manifest.golden_sha256:
+    if manifest.fingerprint != fingerprint(job.model) or not _unchanged(directory / GOLDEN, manifest.golden_sha256):
         return None
     for record in manifest.formats.values():
-        if record.ok and record.path and sha256_tree(directory / record.path) != record.sha256:
+        if record.ok and record.path and not _unchanged(directory / record.path, record.sha256):
             return None
     return manifest
+
+
+def _unchanged(path: Path, sha256: str | None) -> bool:
+    return path.exists() and sha256_tree(path) == sha256
 
 
 @contextmanager
 def staging(job: Job) -> Iterator[Path]:
     """A folder beside the versions that is gone again unless it was renamed."""
+    for stale in job.directory.glob(".staging-*"):  # of a run that was killed
+        if not Path(f"/proc/{stale.name.removeprefix('.staging-')}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
     folder = job.directory / f".staging-{os.getpid()}"
     folder.mkdir(parents=True)
     try:

@@ -89,7 +89,7 @@ def lay_out(served: list[Served], workspace: Workspace) -> None:
             "Triton's Python backend passes it through a shell, so choose another folder with --workspace"
         )
     for item in served:
-        if item.record.sha256 != sha256_tree(item.artifact):
+        if not item.artifact.exists() or item.record.sha256 != sha256_tree(item.artifact):
             raise UsageError(f"{item.artifact} is not what its manifest says; run 'make export' again")
     _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], _lay_out_triton)
     _swap(workspace.tfserving_repository, [item for item in served if item.engine == "tfserving"], _lay_out_tfserving)

@@ -164,13 +164,6 @@ def test_a_child_is_ended_when_its_parent_is_interrupted(
     assert ended_within(grandchild, 20)
 
 
-def test_a_child_is_ended_when_its_parent_is_killed(parent: tuple[subprocess.Popen[str], int]) -> None:
-    process, grandchild = parent
-    process.kill()
-    process.wait(timeout=20)
-    assert ended_within(grandchild, 2)
-
-
 def test_a_child_that_ignores_the_polite_request_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     body = """
 import os, signal, time

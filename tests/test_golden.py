@@ -150,7 +150,7 @@ BYTES = np.array([1, 0, 0, 0, 97], np.uint8)
         (pickle.dumps({"x": 1}), "cannot be read as an .npz file of examples"),
         (b"hello, I am a text file", "cannot be read as an .npz file of examples"),
         (archive(**{"r0000/in/x.bytes": BYTES}), "r0000/in/x.shape"),
-        (archive(**{"r0000/in/x.bytes": BYTES, "r0000/in/x.shape": np.array([2])}), "string 1 of 2 reaches beyond"),
+        (archive(**{"r0000/in/x.bytes": BYTES, "r0000/in/x.shape": np.array([2])}), "2 strings do not fit into"),
         (archive(**{"r0000/in/x.bytes": BYTES, "r0000/in/x.shape": np.array([0])}), "5 bytes are left over"),
         (archive(**{"r0000/in/x.bytes": BYTES, "r0000/in/x.shape": np.array([-1])}), "cannot be read"),
         (archive(**{"r0000/in/x.bytes": BYTES, "r0000/in/x.shape": np.array(1)}), "cannot be read"),

@@ -92,8 +92,7 @@ def port() -> Iterator[int]:
 def test_a_connection_carries_many_requests_pipelined_ones_too(port: int, dial: Dial) -> None:
     client = dial(port)
     client.send(
-        b"GET /a?q=1 HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi\r\n"
-        b"GET /c HTTP/1.1\r\n\r\n"
+        b"GET /a?q=1 HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi\r\nGET /c HTTP/1.1\r\n\r\n"
     )
     assert [client.response()[1] for _ in range(3)] == [b"GET /a ", b"POST /b hi", b"GET /c "]
 

@@ -204,8 +204,7 @@ def test_several_inputs_need_objects() -> None:
         " as per tensorinfo_map"
     )
     assert refusal('{"inputs": [1]}', a=INT32, b=INT32).message == (
-        "inputs is a plain value/list, but expecting an object as multiple input tensors required"
-        " as per tensorinfo_map"
+        "inputs is a plain value/list, but expecting an object as multiple input tensors required as per tensorinfo_map"
     )
 
 
@@ -252,19 +251,14 @@ def outputs(**tensors: tuple[Any, str]) -> dict[str, tuple[Array, Dtype]]:
 
 
 def test_row_text_is_printed_as_tensorflow_serving_prints_it() -> None:
-    assert json_text.rows(outputs(y=([3, 3.5, 4], "float"))) == (
-        '{\n    "predictions": [3.0, 3.5, 4.0\n    ]\n}'
-    )
-    assert json_text.rows(outputs(y=([[1, 2], [3, 4]], "int32"))) == (
-        '{\n    "predictions": [[1, 2], [3, 4]\n    ]\n}'
-    )
+    assert json_text.rows(outputs(y=([3, 3.5, 4], "float"))) == ('{\n    "predictions": [3.0, 3.5, 4.0\n    ]\n}')
+    assert json_text.rows(outputs(y=([[1, 2], [3, 4]], "int32"))) == ('{\n    "predictions": [[1, 2], [3, 4]\n    ]\n}')
 
 
 def test_named_rows_are_one_object_per_row() -> None:
     text = json_text.rows(outputs(b=([[1, 2]], "int64"), a=([0.5], "double")))
     assert text == (
-        '{\n    "predictions": [\n        {\n'
-        '            "a": 0.5,\n            "b": [1, 2]\n        }\n    ]\n}'
+        '{\n    "predictions": [\n        {\n            "a": 0.5,\n            "b": [1, 2]\n        }\n    ]\n}'
     )
 
 

@@ -101,8 +101,7 @@ def model_config(base: Path, *names: str) -> str:
         'version_labels { key: "stable" value: 1 } version_labels { key: "gone" value: 9 }'
     }
     configs = (
-        f'config {{ name: "{name}" base_path: "{base / name}" model_platform: "tensorflow"'
-        f" {extra.get(name, '')} }}"
+        f'config {{ name: "{name}" base_path: "{base / name}" model_platform: "tensorflow" {extra.get(name, "")} }}'
         for name in names
     )
     return f"model_config_list {{ {' '.join(configs)} }}"
@@ -249,9 +248,7 @@ def test_predict_answers_in_typed_fields_and_says_which_version_answered(server:
 
 
 def test_predict_reads_tensor_content_and_repeats_a_single_value(server: Running) -> None:
-    many = server.prediction.Predict(
-        predict_request("half_plus_two", x=x_of(*range(100))), timeout=RPC_SECONDS
-    )
+    many = server.prediction.Predict(predict_request("half_plus_two", x=x_of(*range(100))), timeout=RPC_SECONDS)
     assert np.allclose(tf.make_ndarray(many.outputs["y"]), np.arange(100) / 2 + 2)
     request = predict_request("half_plus_two", x=x_of(2))
     request.inputs["x"].ClearField("tensor_content")
@@ -315,8 +312,7 @@ def test_a_version_or_a_label_picks_the_version_and_the_default_is_the_highest(s
         (
             predict_request("half_plus_two"),
             grpc.StatusCode.INVALID_ARGUMENT,
-            "input size does not match signature: 0!=1 len({}) != len({x}). "
-            "Sent extra: {}. Missing but required: {x}.",
+            "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. Missing but required: {x}.",
         ),
         (
             predict_request("mixed", a=x_of(1), c=x_of(1), d=x_of(1)),
@@ -376,9 +372,7 @@ def test_status_shows_each_version_and_why_one_ended(server: Running) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "half_plus_three"
     one, two, nine = server.models.GetModelStatus(request, timeout=RPC_SECONDS).model_version_status
-    available, end = (
-        get_model_status_pb2.ModelVersionStatus.State.Value(name) for name in ("AVAILABLE", "END")
-    )
+    available, end = (get_model_status_pb2.ModelVersionStatus.State.Value(name) for name in ("AVAILABLE", "END"))
     assert [(status.version, status.state) for status in (one, two, nine)] == [
         (1, available),
         (2, available),
@@ -541,8 +535,7 @@ def test_rest_metadata_describes_the_signatures(server: Running) -> None:
             "/v1/models/half_plus_two:classify",
             {},
             501,
-            "Classify is not implemented by the embedded server; call Predict,"
-            " or use tensorflow_model_server.",
+            "Classify is not implemented by the embedded server; call Predict, or use tensorflow_model_server.",
         ),
         ("GET", "/v1/models/m", None, 404, "Could not find any versions of model m"),
         ("GET", "/v1/models", None, 400, "Missing model name in request."),
@@ -579,16 +572,12 @@ def test_metrics_count_requests_of_known_models_only(server: Running) -> None:
 
 def test_concurrent_clients_each_get_their_own_answer(server: Running) -> None:
     def over_grpc(value: int) -> float:
-        response = server.prediction.Predict(
-            predict_request("half_plus_two", x=x_of(value)), timeout=RPC_SECONDS
-        )
+        response = server.prediction.Predict(predict_request("half_plus_two", x=x_of(value)), timeout=RPC_SECONDS)
         return float(response.outputs["y"].float_val[0])
 
     def over_rest(value: int) -> float:
         return float(
-            server.http("POST", "/v1/models/half_plus_two:predict", {"instances": [value]})[1]["predictions"][
-                0
-            ]
+            server.http("POST", "/v1/models/half_plus_two:predict", {"instances": [value]})[1]["predictions"][0]
         )
 
     with ThreadPoolExecutor(8) as pool:

@@ -104,8 +104,7 @@ def test_a_model_config_gives_names_policies_and_labels(tmp_path: Path) -> None:
         ),
         (
             'model_config_list { config { name: "a" base_path: "/a" } }',
-            "Illegal setting neither ModelServerConfig::model_type (deprecated)"
-            " nor ModelServerConfig::model_platform.",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform.",
         ),
         (
             'model_config_list { config { name: "a" base_path: "/a" model_platform: "torch" } }',
@@ -140,9 +139,7 @@ def test_monitoring_is_off_unless_enabled_and_has_the_usual_path(tmp_path: Path)
         ("max_batch_sizes { value: 8 }", "Error parsing text-format tensorflow.serving.BatchingParameters"),
     ],
 )
-def test_batching_parameters_are_validated_although_they_are_ignored(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_batching_parameters_are_validated_although_they_are_ignored(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SetupError, match=message):
         config.check_batching(written(tmp_path, text))
 
@@ -150,9 +147,7 @@ def test_batching_parameters_are_validated_although_they_are_ignored(
 def test_batching_is_accepted_aloud(tmp_path: Path) -> None:
     good = written(tmp_path, "max_batch_size { value: 8 } batch_timeout_micros { value: 0 }")
     made = plan.read_plan(flags.parse([*BASE, "--enable_batching", f"--batching_parameters_file={good}"]))
-    assert made.notes == [
-        "the embedded server executes requests singly; --enable_batching is accepted and ignored"
-    ]
+    assert made.notes == ["the embedded server executes requests singly; --enable_batching is accepted and ignored"]
 
 
 # ---------------------------------------------------------------- versions and states

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ TYPED_FIELDS = {
 }
 
 
+MOST_ELEMENTS = 2**28  # of an answer that repeats one value, which costs the sender nothing
+
+
 class TfServingGrpc:
     """Codec of PredictRequest and PredictResponse."""
 
@@ -47,7 +51,7 @@ class TfServingGrpc:
         try:
             response = PredictResponse.FromString(body)
             return {entry.key: _array(entry.value) for entry in response.outputs}
-        except (DecodeError, ValueError, KeyError) as error:
+        except (DecodeError, ValueError, KeyError, OverflowError) as error:
             raise MalformedAnswer(f"not a PredictResponse: {error!r}") from None
 
 
@@ -69,12 +73,26 @@ def _array(tensor: Any) -> Array:
         return from_bytes(tensor.tensor_content, dtype, shape)
     values = getattr(tensor, TYPED_FIELDS[dtype])
     if dtype == "float16":
-        flat = np.array(values, dtype=np.uint16).view(np.float16)
+        flat = checked(np.array(values, dtype=np.int64), "uint16").view(np.float16)
+    elif dtype == "string":
+        flat = np.array(list(values), dtype=object)
     else:
-        flat = np.array(list(values), dtype=object if dtype == "string" else DTYPES[dtype].numpy)
+        flat = checked(np.array(list(values)), DTYPES[dtype].numpy)
+    if any(size < 0 for size in shape) or math.prod(shape) > MOST_ELEMENTS:
+        raise ValueError(f"a shape of {list(shape)} is not the shape of an answer")
     if flat.size == 1:  # TensorFlow's rule: a single value stands for every element
         return np.broadcast_to(flat, shape).copy() if shape else flat.reshape(())
     return flat.reshape(shape)
+
+
+def checked(values: Array, dtype: str) -> Array:
+    """Cast, refusing integers that do not fit: they would wrap around."""
+    target = np.dtype(dtype)
+    if target.kind in "iu" and values.size:
+        limits = np.iinfo(target)
+        if values.min() < limits.min or values.max() > limits.max:
+            raise ValueError(f"{values.min()} to {values.max()} do not fit {target}")
+    return values.astype(target)
 
 
 CODEC = TfServingGrpc()

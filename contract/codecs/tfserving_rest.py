@@ -40,7 +40,7 @@ class TfServingRest:
             if len(outputs) == 1:
                 return {outputs[0].name: _array(columns, outputs[0])}
             return {spec.name: _array(columns[spec.name], spec) for spec in outputs}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise MalformedAnswer(f"not an answer of TF Serving's predict call: {error!r}") from None
 
 
@@ -54,13 +54,29 @@ def _plain(array: Array) -> Any:
 
 
 def _array(value: Any, spec: TensorSpec) -> Array:
-    if spec.dtype != "string":
-        return np.asarray(value, dtype=DTYPES[spec.dtype].numpy)
-    array = np.asarray(value, dtype=object)
-    flat = [base64.b64decode(item["b64"]) if isinstance(item, dict) else str(item).encode() for item in array.ravel()]
-    result = np.empty(len(flat), dtype=object)
-    result[:] = flat
-    return result.reshape(array.shape)
+    if spec.dtype == "string":
+        array = np.asarray(value, dtype=object)
+        result = np.empty(array.size, dtype=object)
+        result[:] = [_string(item) for item in array.ravel()]
+        return result.reshape(array.shape)
+    raw = np.asarray(value)
+    target = np.dtype(DTYPES[spec.dtype].numpy)
+    fitting = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[target.kind]
+    if raw.size and raw.dtype.kind not in fitting:
+        raise ValueError(f"output '{spec.name}' holds values that are no {spec.dtype}")
+    if raw.size and target.kind in "iu":
+        limits = np.iinfo(target)
+        if raw.min() < limits.min or raw.max() > limits.max:
+            raise ValueError(f"output '{spec.name}' holds {raw.min()} to {raw.max()}, which do not fit {spec.dtype}")
+    return raw.astype(target)
+
+
+def _string(item: Any) -> bytes:
+    if isinstance(item, str):
+        return item.encode()
+    if isinstance(item, dict) and set(item) == {"b64"}:
+        return base64.b64decode(item["b64"], validate=True)
+    raise ValueError(f"{item!r} is neither a string nor a b64 object")
 
 
 CODEC = TfServingRest()

@@ -43,17 +43,21 @@ class TritonHttp:
 
     def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors:
         lowered = {name.lower(): value for name, value in headers.items()}
-        size = int(lowered.get(LENGTH_HEADER.lower(), len(body)))
         try:
+            size = int(lowered.get(LENGTH_HEADER.lower(), len(body)))
             document = json.loads(body[:size])
             tensors: Tensors = {}
             offset = size
             for entry in document["outputs"]:
                 length = int(entry["parameters"]["binary_data_size"])
                 data = body[offset : offset + length]
+                if not isinstance(entry["name"], str) or entry["name"] in tensors:
+                    raise ValueError(f"output {entry['name']!r} has no name of its own")
                 tensors[entry["name"]] = from_bytes(data, BY_TRITON[entry["datatype"]], tuple(entry["shape"]))
                 offset += length
-        except (ValueError, KeyError, TypeError) as error:
+            if offset != len(body):
+                raise ValueError(f"{len(body) - offset} bytes are left over")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise MalformedAnswer(f"not an answer of Triton's HTTP protocol: {error!r}") from None
         return tensors
 
