@@ -11,10 +11,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
+from contract.errors import LoadproofError
 from contract.progress import say
 
 # Lines that the frameworks print at every start and that tell nobody anything.
@@ -36,6 +40,12 @@ QUIET = {
     "PYTHONUNBUFFERED": "1",
 }
 LAST_LINES = 15
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+_live: set[subprocess.Popen[str]] = set()
+_going_down = threading.Event()  # an error or Ctrl-C has ended the children; no thread may start another
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ def shown(command: Sequence[str]) -> str:
 def run_child(command: Sequence[str], echo: bool = True) -> Ended:
     """Run a command to its end, passing its lines on to stderr when ``echo``."""
     last: deque[str] = deque(maxlen=LAST_LINES)
+    if _going_down.is_set():
+        raise LoadproofError("not started: something else has failed")
     child = subprocess.Popen(
         command,
         env={**os.environ, **QUIET},
@@ -74,6 +86,7 @@ def run_child(command: Sequence[str], echo: bool = True) -> Ended:
         text=True,
         errors="replace",
     )
+    _live.add(child)
     try:
         assert child.stdout is not None
         for line in child.stdout:
@@ -84,10 +97,44 @@ def run_child(command: Sequence[str], echo: bool = True) -> Ended:
                     say(text)
         return Ended(child.wait(), list(last))
     finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(5)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        _end(child)
+        _live.discard(child)
+
+
+def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do ``work`` on every item in threads, as many at once as there are cores; results in the order of the items.
+
+    For work that waits for children. When one fails, or on Ctrl-C, all children are ended before the error goes on.
+    """
+    _going_down.clear()
+    with ThreadPoolExecutor(max_workers=max(1, len(os.sched_getaffinity(0)))) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = next((future for future in futures if future in done and future.exception()), None)
+            if failed is None:
+                return [future.result() for future in futures]
+        except BaseException:
+            _end_all(futures)
+            raise
+        _end_all(futures)
+        return [failed.result()]  # raises
+
+
+def _end_all(futures: Sequence[Future[R]]) -> None:
+    _going_down.set()
+    for future in futures:
+        future.cancel()
+    for child in list(_live):
+        _end(child)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if child.poll() is not None:
+        return
+    child.terminate()
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -28,6 +29,35 @@ def say(text: str) -> None:
     """Print one line on stderr without breaking a bar that is being drawn."""
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
+
+
+class Steps:
+    """Steps that end in any order, from any thread: a bar on a terminal, else one line per step that has ended."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        self._lock = threading.Lock()
+        self._done = 0
+        self._bar: tqdm[object] | None = None
+
+    def __enter__(self) -> Steps:
+        if sys.stderr.isatty() and self._total:
+            self._bar = tqdm(total=self._total, desc=self._title, unit="step", file=sys.stderr, dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def ended(self, what: str) -> None:
+        """Say that one step has ended."""
+        with self._lock:
+            self._done += 1
+            if self._bar is not None:
+                self._bar.set_postfix_str(what[:60], refresh=False)
+                self._bar.update()
+            else:
+                say(f"{self._title} [{self._done}/{self._total}] {what}")
 
 
 class Bar:

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.children import at_once
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import read_config
 from contract.errors import LoadproofError, ParityError
 from contract.manifest import FormatRecord, Manifest
-from contract.progress import say, track
+from contract.progress import Steps, say
 from export.pipeline import Job, export_format, publish, staging, up_to_date, write_golden
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One line of progress."""
-
-    what: str
-
-    def __str__(self) -> str:
-        return self.what
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,32 +23,29 @@ def main(arguments: Sequence[str]) -> int:
     sys.path.append(str(options.config.resolve().parent))  # a user's own factory is found beside models.toml
     models = read_config(options.config).group(options.group)
     artifacts = workspace_of(options).artifacts
-    manifests = []
-    for name, model in models.items():
-        job = Job(name, model, options.config, artifacts / name)
-        manifest = None if options.force else up_to_date(job)
-        if manifest:
-            say(f"{name}: version {manifest.version} is up to date")
-        else:
-            _check_sources(job)
-            manifest = _export(job)
-        manifests.append(manifest)
+    jobs = [Job(name, model, options.config, artifacts / name) for name, model in models.items()]
+    known = {job.name: None if options.force else up_to_date(job) for job in jobs}
+    stale = [job for job in jobs if known[job.name] is None]
+    for manifest in filter(None, known.values()):
+        say(f"{manifest.model}: version {manifest.version} is up to date")
+    for job in stale:
+        _check_sources(job)
+    with Steps("export", sum(1 + len(job.model.formats) for job in stale)) as steps:
+        made = at_once(lambda job: _export(job, steps), stale)
+    manifests = [*filter(None, known.values()), *made]
     for manifest in manifests:
         _print(manifest)
     return _outcome(manifests)
 
 
-def _export(job: Job) -> Manifest:
-    steps = [_Step(f"{job.name}: the trained model's own answers")]
-    steps += [_Step(f"{job.name}: {form}, exported and verified") for form in job.model.formats]
+def _export(job: Job, steps: Steps) -> Manifest:
     formats: dict[str, FormatRecord] = {}
     with staging(job) as folder:
-        for index, _ in enumerate(track(steps, "export")):
-            if index == 0:
-                write_golden(job, folder)
-            else:
-                form = job.model.formats[index - 1]
-                formats[form] = export_format(job, form, folder)
+        write_golden(job, folder)
+        steps.ended(f"{job.name}: the trained model answered its examples")
+        for form in job.model.formats:
+            formats[form] = export_format(job, form, folder)
+            steps.ended(f"{job.name}: {form} {formats[form].status.partition(':')[0]}, {formats[form].seconds:.0f} s")
         return publish(job, folder, formats)
 
 

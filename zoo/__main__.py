@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.children import python, run_child, shown
+from contract.children import at_once, python, run_child, shown
 from contract.cli import Parser, run
 from contract.config import read_config
 from contract.errors import LoadproofError, UsageError, nearest
@@ -13,6 +13,7 @@ from contract.files import read_model
 from contract.progress import say
 from contract.workspace import Workspace
 from zoo.card import CARD, Card, trained
+from zoo.data import fetch
 from zoo.train import MODELS, train
 
 
@@ -28,12 +29,16 @@ def main(arguments: Sequence[str]) -> int:
         if name not in MODELS:
             raise UsageError(f"the zoo has no '{name}': one of {', '.join(MODELS)}{nearest(name, list(MODELS))}")
     zoo = Workspace(options.workspace.resolve()).zoo
-    for name in _used(options.models, options.config, zoo):
-        if options.here:
+    names = _used(options.models, options.config, zoo)
+    if options.here:
+        for name in names:
             train(name, zoo / name, zoo / "data")
-            continue
-        if options.retrain or not trained(zoo / name):
-            _train_in_child(name, options.workspace)
+        return 0
+    missing = [name for name in names if options.retrain or not trained(zoo / name)]
+    if missing:
+        fetch(zoo / "data")
+        at_once(lambda name: _train_in_child(name, options.workspace), missing)
+    for name in names:
         card = read_model(zoo / name / CARD, Card, "make zoo")
         say(
             f"{name}: accuracy {card.accuracy:.3f} on {card.test_sentences} sentences it never saw "
