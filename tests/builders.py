@@ -1,4 +1,4 @@
-"""Small, complete border files for the tests: a model, its artifacts, endpoints, plans, records. No framework needed."""
+"""Small, complete border files for the tests: a model, its artifacts, endpoints, plans, records."""
 
 from __future__ import annotations
 

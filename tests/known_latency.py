@@ -19,7 +19,7 @@ from contract.golden import Example
 from contract.records import Plan
 from contract.tensors import to_bytes
 from serving.payloads import write_payloads
-from tests.builders import endpoint, endpoints, examples, server, served, workspace
+from tests.builders import endpoint, endpoints, examples, served, server, workspace
 from tests.conftest import ROOT
 
 VARIANT = "words__onnx__triton__http"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -51,10 +52,19 @@ def launch(tmp_path: Path, program: str, **changes: Any) -> Launch:
     return Launch(**(fields | changes))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def reaped() -> Iterator[None]:
+    """Orphans become children of this process, so that they can be waited for whatever process 1 is here."""
+    process_control, set_child_subreaper = ctypes.CDLL(None).prctl, 36
+    assert process_control(set_child_subreaper, 1, 0, 0, 0) == 0
+    yield
+    process_control(set_child_subreaper, 0, 0, 0, 0)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Firmness after half a second, instead of fifteen."""
-    monkeypatch.setattr(place_process, "STOP_TIMEOUT_S", 0.5)
+    """Firmness after a moment, instead of fifteen seconds."""
+    monkeypatch.setattr(place_process, "STOP_TIMEOUT_S", 0.3)
 
 
 @pytest.fixture
@@ -102,7 +112,11 @@ def test_a_started_server_is_alive_in_a_session_of_its_own(begin: Start) -> None
 
 
 def test_the_environment_of_the_launch_reaches_the_server(begin: Start) -> None:
-    begin("import os, time; print('up', os.environ['WORD'], flush=True); time.sleep(60)", "up yes", environment={"WORD": "yes"})
+    begin(
+        "import os, time; print('up', os.environ['WORD'], flush=True); time.sleep(60)",
+        "up yes",
+        environment={"WORD": "yes"},
+    )
 
 
 def test_a_stopped_server_is_gone(begin: Start) -> None:
@@ -175,9 +189,7 @@ def test_a_record_without_a_pid_is_not_alive(begin: Start) -> None:
 
 
 @pytest.mark.parametrize("leader", [False, True], ids=["a process", "a session leader"])
-def test_a_process_that_has_inherited_the_pid_is_never_signalled(
-    begin: Start, leader: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_has_inherited_the_pid_is_never_signalled(begin: Start, leader: bool) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=leader)
     try:
         born = psutil.Process(stranger.pid).create_time()
@@ -247,7 +259,7 @@ def test_a_log_with_nothing_in_it_says_so(tmp_path: Path, begin: Start, exists: 
 
 
 def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="/nowhere/tritonserver could not be started: .*No such file"):
+    with pytest.raises(ServerError, match=r"/nowhere/tritonserver could not be started: .*No such file"):
         start(launch(tmp_path, "", command=["/nowhere/tritonserver"]))
 
 
@@ -285,7 +297,7 @@ def test_a_server_that_never_becomes_ready_is_given_up_and_stopped(
     place = workspace(tmp_path)
     slow = launch(tmp_path, SLEEP, ports={"http": free_port()}, timeout_s=0.5)
     monkeypatch.setattr(triton, "launch", lambda _: slow)
-    with pytest.raises(ServerError, match=r"triton was not ready after 0 s|triton was not ready after") as caught:
+    with pytest.raises(ServerError, match="triton was not ready after") as caught:
         fleet.up(config(), [served(place)], {}, place, "embedded")
     assert "  | up" in str(caught.value)
     assert not place.servers.exists()

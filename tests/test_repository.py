@@ -14,9 +14,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.config import Batching
 from contract.errors import UsageError
-from contract.files import write_bytes
-from contract.golden import read_examples
-from contract.tensors import from_bytes
+from contract.files import write_bytes, write_json
+from contract.golden import Example, read_examples, write_examples
+from contract.tensors import TensorSpec, from_bytes, to_bytes
 from contract.workspace import Workspace
 from serving import repository
 from serving.repository import Served, lay_out, plan, served_name
@@ -78,9 +78,22 @@ def test_warm_up_files_hold_the_golden_bytes(place: Workspace) -> None:
     assert {file.name for file in (folder / "warmup").iterdir()} == set(named)
     assert len(named) >= 3
     for file, entry in named.items():
-        expected = golden[entry.name].inputs["tokens"]
+        first = golden[entry.name].inputs["tokens"][:1]  # Triton repeats one row `batch_size` times
         data = (folder / "warmup" / file).read_bytes()
-        assert np.array_equal(from_bytes(data, "int64", expected.shape), expected)
+        assert np.array_equal(from_bytes(data[: first.nbytes], "int64", first.shape), first)
+
+
+def test_a_warm_up_file_of_strings_holds_one_row_since_triton_refuses_more(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    words = np.array([[b"first"], [b"second"], [b"third"]], dtype=object)
+    manifest = write_artifacts(place, "words", ("onnx",), golden=[Example("r0000", {"text": words})])
+    text = TensorSpec(name="text", dtype="string", dims=["batch", 1])
+    write_json(place.artifacts / "words/1/manifest.json", manifest.model_copy(update={"inputs": [text]}))
+    lay_out(plan(config(), "default", place)[0], place)
+    folder = place.triton_repository / "words__onnx"
+    (entry,) = text_format.Parse((folder / "config.pbtxt").read_text(), pb.ModelConfig()).model_warmup
+    assert entry.batch_size == 3
+    assert (folder / "warmup" / "r0000.text").read_bytes() == to_bytes(words[:1])
 
 
 def test_models_config_parses_and_names_absolute_base_paths(place: Workspace) -> None:
@@ -118,7 +131,9 @@ def test_tf_serving_gets_saved_models_only_and_triton_one_model_per_format(place
 @pytest.mark.parametrize(
     ("engines", "expected"), [(["triton"], {"triton"}), (["triton", "tfserving"], {"triton", "tfserving"})]
 )
-def test_a_model_is_served_on_the_engines_that_it_names(place: Workspace, engines: list[str], expected: set[str]) -> None:
+def test_a_model_is_served_on_the_engines_that_it_names(
+    place: Workspace, engines: list[str], expected: set[str]
+) -> None:
     assert {item.engine for item in planned(place, engines=engines)} == expected
 
 
@@ -236,3 +251,9 @@ def test_a_golden_request_over_the_batch_limit_warms_nothing_up(tmp_path: Path) 
 
 def test_the_golden_batch_that_is_read_is_the_one_of_the_version(place: Workspace) -> None:
     assert [item.key for item in read_examples(planned(place)[0].golden)] == [item.key for item in examples()]
+
+
+def test_a_tampered_golden_batch_is_refused(place: Workspace) -> None:
+    write_examples(place.artifacts / "words" / "1" / "golden.npz", [example(5)])
+    with pytest.raises(UsageError, match=r"golden.npz is not what its manifest says; run 'make export' again"):
+        lay_out(planned(place), place)

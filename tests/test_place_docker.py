@@ -1,0 +1,215 @@
+"""Servers as containers, with a fake engine at the border: what is asked of Docker, and what its refusals become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+
+from contract.errors import ServerError
+from serving import place_docker, tensorflow_serving
+from serving.launch import Launch
+from tests.builders import server, workspace
+
+IMAGE = "tensorflow/serving"
+
+
+class FakeContainer:
+    """One container as the SDK shows it."""
+
+    id = "c0ffee" * 10
+    short_id = "c0ffeec0ff"
+
+    def __init__(self, status: str = "running", log: bytes = b"") -> None:
+        self.status, self.log = status, log
+        self.removed: list[dict[str, Any]] = []
+
+    def remove(self, **options: Any) -> None:
+        self.removed.append(options)
+
+    def logs(self, tail: int) -> bytes:
+        return b"".join(self.log.splitlines(keepends=True)[-tail:])
+
+
+class FakeDocker:
+    """An engine that has one image and keeps what it was asked to run."""
+
+    def __init__(self, container: FakeContainer | None = None, error: Exception | None = None) -> None:
+        self.container, self.error = container, error
+        self.runs: list[tuple[str, dict[str, Any]]] = []
+        self.containers, self.images = self, self
+
+    def run(self, image: str, **options: Any) -> FakeContainer:
+        self.runs.append((image, options))
+        if self.error:
+            raise self.error
+        return self.container or FakeContainer()
+
+    def get(self, name: str) -> Any:
+        if self.error:
+            raise self.error
+        if name == IMAGE:
+            return type("Image", (), {"tags": [f"{IMAGE}:2.19.1"], "short_id": "sha256:1234"})
+        if self.container is None or name != self.container.id:
+            raise docker.errors.NotFound(f"No such container: {name}")
+        return self.container
+
+
+def use(monkeypatch: pytest.MonkeyPatch, engine: FakeDocker) -> FakeDocker:
+    monkeypatch.setattr(place_docker, "_client", lambda: engine)
+    return engine
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    return use(monkeypatch, FakeDocker(FakeContainer(log=b"first\nloading\nready\n")))
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    """The real Launch of TF Serving's image."""
+    return tensorflow_serving.launch(workspace(tmp_path), "docker", threads=3)
+
+
+def options_of(engine: FakeDocker, launch: Launch) -> dict[str, Any]:
+    place_docker.start(launch)
+    assert len(engine.runs) == 1
+    image, options = engine.runs[0]
+    assert image == IMAGE
+    return options
+
+
+def test_ports_are_published_on_loopback_only(engine: FakeDocker, launch: Launch) -> None:
+    ports = options_of(engine, launch)["ports"]
+    assert ports == {"8500/tcp": ("127.0.0.1", launch.ports["grpc"]), "8501/tcp": ("127.0.0.1", launch.ports["rest"])}
+
+
+def test_the_server_listens_inside_where_its_ports_are_published(engine: FakeDocker, launch: Launch) -> None:
+    command = options_of(engine, launch)["command"]
+    assert "--port=8500" in command
+    assert "--rest_api_port=8501" in command
+
+
+def test_the_container_runs_as_a_user_without_rights(engine: FakeDocker, launch: Launch) -> None:
+    options = options_of(engine, launch)
+    assert options["user"].split(":")[0] not in ("", "0", "root")
+    assert options["user"].split(":")[1] != "0"
+    assert options["cap_drop"] == ["ALL"]
+    assert "no-new-privileges" in options["security_opt"]
+    assert not options.get("privileged")
+    assert options.get("network_mode") != "host"
+
+
+def test_the_repository_is_mounted_read_only_at_its_own_path(
+    engine: FakeDocker, launch: Launch, tmp_path: Path
+) -> None:
+    tree = str(workspace(tmp_path).tfserving_repository)
+    assert options_of(engine, launch)["volumes"] == {tree: {"bind": tree, "mode": "ro"}}
+    assert f"--model_config_file={tree}/models.config" in options_of_command(engine)
+
+
+def options_of_command(engine: FakeDocker) -> list[str]:
+    command: list[str] = engine.runs[0][1]["command"]
+    return command
+
+
+def test_the_container_is_started_in_the_background_and_remembered_by_its_id(
+    engine: FakeDocker, launch: Launch
+) -> None:
+    record = place_docker.start(launch)
+    assert engine.runs[0][1]["detach"] is True
+    assert (record.place, record.pid, record.container) == ("docker", None, FakeContainer.id)
+    assert record.ports == launch.ports
+    assert record.log == f"docker logs {FakeContainer.short_id}"
+
+
+def test_stopping_removes_the_container(engine: FakeDocker, launch: Launch) -> None:
+    record = place_docker.start(launch)
+    place_docker.stop(record)
+    assert engine.container is not None
+    assert engine.container.removed == [{"force": True}]
+
+
+def test_stopping_a_container_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeDocker())
+    place_docker.stop(server(place="docker", container="gone"))
+
+
+@pytest.mark.parametrize(("status", "expected"), [("running", True), ("exited", False), ("created", False)])
+def test_a_container_is_alive_while_it_runs(monkeypatch: pytest.MonkeyPatch, status: str, expected: bool) -> None:
+    use(monkeypatch, FakeDocker(FakeContainer(status)))
+    assert place_docker.alive(server(place="docker", container=FakeContainer.id)) is expected
+
+
+def test_a_container_that_is_gone_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeDocker())
+    assert not place_docker.alive(server(place="docker", container="gone"))
+
+
+def test_the_last_lines_are_those_of_the_containers_log(engine: FakeDocker) -> None:
+    text = place_docker.last_lines(server(place="docker", container=FakeContainer.id))
+    assert text == "  | first\n  | loading\n  | ready"
+
+
+def test_the_images_own_tag_is_its_version(engine: FakeDocker) -> None:
+    assert place_docker.image_label(IMAGE) == f"{IMAGE}:2.19.1"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (None, True),
+        (docker.errors.ImageNotFound("no such image"), False),
+        (docker.errors.DockerException("Error while fetching server API version"), False),
+    ],
+)
+def test_an_image_is_there_only_if_an_engine_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None, expected: bool
+) -> None:
+    engine = use(monkeypatch, FakeDocker(error=error))
+    assert place_docker.has_image(IMAGE) is expected
+    assert engine.runs == []
+
+
+def test_no_engine_at_all_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> Any:
+        raise docker.errors.DockerException("Error while fetching server API version: no such file")
+
+    monkeypatch.setattr(place_docker, "_client", absent)
+    assert not place_docker.has_image(IMAGE)
+
+
+REFUSALS = [
+    docker.errors.APIError("driver failed programming external connectivity: port is already allocated"),
+    docker.errors.DockerException("Error while fetching server API version"),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=["refused", "no engine"])
+def test_a_refusal_to_start_is_a_sentence_with_the_engines_words(
+    monkeypatch: pytest.MonkeyPatch, launch: Launch, error: Exception
+) -> None:
+    use(monkeypatch, FakeDocker(error=error))
+    with pytest.raises(ServerError, match=f"Docker did not start {IMAGE}: ") as caught:
+        place_docker.start(launch)
+    assert str(error) in str(caught.value)
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=["refused", "no engine"])
+def test_a_refusal_to_remove_is_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    use(monkeypatch, FakeDocker(error=error))
+    with pytest.raises(ServerError, match="Docker did not remove container abc: "):
+        place_docker.stop(server(place="docker", container="abc"))
+
+
+def test_a_log_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeDocker())
+    assert "No such container" in place_docker.last_lines(server(place="docker", container="gone"))
+
+
+def test_asking_for_the_version_of_an_image_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeDocker(error=docker.errors.ImageNotFound("no such image")))
+    with pytest.raises(ServerError, match=IMAGE):
+        tensorflow_serving.engine_version("docker")

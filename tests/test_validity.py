@@ -1,0 +1,134 @@
+"""VALID or INVALID: each constraint fails by its own name, with its figure and with what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.config import Slo
+from report.validity import StageFacts, check
+
+
+def facts(mode: str = "open", **changes: Any) -> StageFacts:
+    """Ten seconds of an impeccable stage: 2,000 requests, answered after 5 ms."""
+    count = int(changes.pop("count", 2000))
+    fields: dict[str, Any] = {
+        "mode": mode,
+        "duration_s": 10.0,
+        "requests": count,
+        "failed": 0,
+        "sent_late_ms": np.full(count, 0.1),
+        "done_s": np.linspace(0.0, 10.0, count, endpoint=False) + 0.005,
+        "client_cpu": 0.3,
+        "answers_checked": 64,
+        "wrong_answers": 0,
+        "wrong_reason": None,
+    }
+    return StageFacts(**(fields | changes))
+
+
+def failing(stage: StageFacts, slo: Slo | None = None) -> list[str]:
+    """Names of the constraints that fail; each comes with a recommendation, and no other does."""
+    found = check(stage, slo or Slo())
+    for item in found:
+        assert (item.recommendation is None) == item.passed, item
+        assert item.detail
+    return [item.name for item in found if not item.passed]
+
+
+@pytest.mark.parametrize("mode", ["open", "closed"])
+def test_an_impeccable_stage_is_valid(mode: str) -> None:
+    assert failing(facts(mode)) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("open", ["samples for p99", "error rate", "answers", "sent on time", "kept up", "client has time"]),
+        ("closed", ["samples for p99", "error rate", "answers", "steady"]),
+    ],
+)
+def test_each_mode_has_its_constraints(mode: str, names: list[str]) -> None:
+    assert [item.name for item in check(facts(mode), Slo())] == names
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes", "name"),
+    [
+        ("open", {"count": 458}, "samples for p99"),
+        ("closed", {"count": 458}, "samples for p99"),
+        ("open", {"answers_checked": 0}, "answers"),
+        ("closed", {"wrong_answers": 1}, "answers"),
+        ("closed", {"failed": 101}, "error rate"),
+        ("open", {"sent_late_ms": np.where(np.arange(2000) < 101, 3.0, 0.0)}, "sent on time"),
+        ("open", {"done_s": np.where(np.arange(2000) < 101, 10.3, 5.0)}, "kept up"),
+        ("open", {"client_cpu": 0.81}, "client has time"),
+        ("closed", {"done_s": np.linspace(0.0, 7.0, 2000)}, "steady"),
+    ],
+)
+def test_each_constraint_fails_by_its_own_name_and_alone(mode: str, changes: dict[str, Any], name: str) -> None:
+    assert failing(facts(mode, **changes)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes"),
+    [
+        ("open", {"count": 459}),
+        ("closed", {"failed": 100}),
+        ("open", {"sent_late_ms": np.where(np.arange(2000) < 100, 3.0, 0.0)}),
+        ("open", {"sent_late_ms": np.full(2000, 2.5)}),  # a twentieth of the objective of 50 ms
+        ("open", {"done_s": np.where(np.arange(2000) < 100, 10.3, 5.0)}),
+        ("open", {"done_s": np.full(2000, 10.25)}),  # an answer may be a moment away when the window ends
+        ("open", {"client_cpu": 0.8}),
+        ("closed", {"client_cpu": 1.0}),  # a note, not a constraint: a closed loop waits for its client
+    ],
+)
+def test_the_limit_itself_is_allowed(mode: str, changes: dict[str, Any]) -> None:
+    assert failing(facts(mode, **changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "late_ms", "valid"), [(50, 2.4, True), (50, 2.6, False), (4, 0.9, True), (4, 1.1, False)]
+)
+def test_lateness_is_measured_against_the_objective_and_never_below_a_millisecond(
+    p99_ms: float, late_ms: float, valid: bool
+) -> None:
+    found = failing(facts(sent_late_ms=np.full(2000, late_ms)), Slo(p99_ms=p99_ms))
+    assert found == ([] if valid else ["sent on time"])
+
+
+def test_a_late_failure_is_counted_once_and_not_twice() -> None:
+    # 3 % failed after the window's end; the other 97 % were answered in time, which is enough.
+    done = np.where(np.arange(2000) < 60, 30.0, 5.0)
+    assert failing(facts(failed=60, done_s=done)) == []
+
+
+def test_a_stage_without_requests_fails_everything_that_looks_at_requests() -> None:
+    nothing: dict[str, Any] = {"count": 0, "answers_checked": 0}
+    assert failing(facts(**nothing)) == ["samples for p99", "error rate", "answers", "sent on time", "kept up"]
+    assert failing(facts("closed", **nothing)) == ["samples for p99", "error rate", "answers", "steady"]
+
+
+def test_the_wrong_answer_itself_is_named() -> None:
+    (item,) = [
+        item
+        for item in check(facts(wrong_answers=2, wrong_reason="r0003: NaN in 1 elements of 'logits'"), Slo())
+        if item.name == "answers"
+    ]
+    assert item.detail.startswith("2 of 64 sampled answers differ from the trained model's")
+    assert "r0003: NaN" in item.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [
+        ({"count": 100}, "100 requests, at least 459 needed"),
+        ({"failed": 300}, "15.00% of the requests failed, at most 5% allowed"),
+        ({"client_cpu": 0.93}, "93% of a core, at most 80% allowed"),
+        ({"sent_late_ms": np.full(2000, 9.0)}, "100.00% of the requests left over 2.5 ms late"),
+    ],
+)
+def test_the_detail_gives_the_figure_and_the_limit(changes: dict[str, Any], figure: str) -> None:
+    assert any(figure in item.detail for item in check(facts(**changes), Slo()))
