@@ -87,6 +87,8 @@ def run_child(command: Sequence[str], echo: bool = True) -> Ended:
         errors="replace",
     )
     _live.add(child)
+    if _going_down.is_set():
+        _end(child)
     try:
         assert child.stdout is not None
         for line in child.stdout:

@@ -115,6 +115,16 @@ def unpack_strings(data: bytes, shape: tuple[int, ...]) -> Array:
     return items.reshape(shape)
 
 
+def with_row_axis(array: Array) -> Array:
+    """A scalar per row, [n], as Triton takes it: [n, 1] (config.pbtxt knows no empty dims)."""
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def without_row_axis(array: Array, spec: TensorSpec | None) -> Array:
+    """The reverse of `with_row_axis`, for outputs that are declared as a scalar per row."""
+    return array.reshape(-1) if spec is not None and len(spec.dims) == 1 and array.shape[1:] == (1,) else array
+
+
 def _check_shape(shape: tuple[int, ...]) -> None:
     if any(size < 0 for size in shape):
         raise ValueError(f"a shape of {list(shape)} is not the shape of a value")

@@ -21,12 +21,13 @@ from pathlib import Path
 from contract.children import python, run_child, shown
 from contract.compare import Parity
 from contract.config import Model
-from contract.errors import LoadproofError
+from contract.errors import LoadproofError, UsageError
 from contract.files import read_model, sha256_file, sha256_tree, write_json
 from contract.machine import versions
 from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, versions_of
 from export.routes import EXPORTERS, FILES, PACKAGES
 
+FINGERPRINT = ".fingerprint"
 # What an export does not depend on: objectives, serving, and where files are (their contents count).
 NOT_EXPORTED = {"slo", "batching", "engines", "group", "weights", "examples"}
 
@@ -71,7 +72,10 @@ def up_to_date(job: Job) -> Manifest | None:
     if not complete:
         return None
     directory = job.directory / str(complete[-1])
-    manifest = read_model(directory / MANIFEST, Manifest, "make export")
+    try:
+        manifest = read_model(directory / MANIFEST, Manifest, "make export")
+    except UsageError:
+        return None  # of another schema, or damaged: the next version replaces it
     if manifest.fingerprint != fingerprint(job.model) or not _unchanged(directory / GOLDEN, manifest.golden_sha256):
         return None
     for record in manifest.formats.values():
@@ -88,10 +92,13 @@ def _unchanged(path: Path, sha256: str | None) -> bool:
 def staging(job: Job) -> Iterator[Path]:
     """A folder beside the versions that is gone again unless it was renamed."""
     for stale in job.directory.glob(".staging-*"):  # of a run that was killed
-        if not Path(f"/proc/{stale.name.removeprefix('.staging-')}").exists():
+        owner = stale.name.removeprefix(".staging-")
+        if owner == str(os.getpid()) or not Path(f"/proc/{owner}").exists():
             shutil.rmtree(stale, ignore_errors=True)
     folder = job.directory / f".staging-{os.getpid()}"
     folder.mkdir(parents=True)
+    # Taken now: what changes during the export is exported again.
+    (folder / FINGERPRINT).write_text(fingerprint(job.model))
     try:
         yield folder
     finally:
@@ -164,7 +171,7 @@ def publish(job: Job, folder: Path, formats: dict[str, FormatRecord]) -> Manifes
         model=job.name,
         version=number,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        fingerprint=fingerprint(job.model),
+        fingerprint=(folder / FINGERPRINT).read_text(),
         framework=job.model.framework,
         inputs=job.model.inputs,
         outputs=job.model.outputs,
@@ -174,6 +181,7 @@ def publish(job: Job, folder: Path, formats: dict[str, FormatRecord]) -> Manifes
         formats=formats,
         accuracy=_accuracy(job.model),
     )
+    (folder / FINGERPRINT).unlink()
     write_json(folder / MANIFEST, manifest)
     folder.rename(job.directory / str(number))
     return manifest

@@ -13,6 +13,8 @@ def read(endpoint: Endpoint, ports: dict[str, int]) -> ServerCounters | None:
     """Read Triton's statistics of the served model; None where the engine has none or does not answer."""
     if endpoint.engine != "triton":
         return None
+    if "http" not in ports:
+        return None
     host = endpoint.address.rsplit(":", 1)[0]
     connection = http.client.HTTPConnection(host, ports["http"], timeout=10)
     try:
@@ -20,7 +22,7 @@ def read(endpoint: Endpoint, ports: dict[str, int]) -> ServerCounters | None:
         response = connection.getresponse()
         document = json.loads(response.read())
         return parse(document["model_stats"][0])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError):
         return None
     finally:
         connection.close()
@@ -29,7 +31,8 @@ def read(endpoint: Endpoint, ports: dict[str, int]) -> ServerCounters | None:
 def parse(stats: dict[str, object]) -> ServerCounters:
     """Take the counters out of one entry of ``model_stats``."""
     inference = stats["inference_stats"]
-    assert isinstance(inference, dict)
+    if not isinstance(inference, dict):
+        raise TypeError("inference_stats is not an object")
     return ServerCounters(
         inferences=int(str(stats["inference_count"])),
         executions=int(str(stats["execution_count"])),

@@ -115,8 +115,7 @@ class Dispatcher(User):
                 self.variant.give_up(window, request, intended)
                 continue
             gevent.spawn(self._one, window, stage.name, request, intended, client, free)
-        for _ in range(stage.in_flight):  # what is in flight is waited for, and recorded
-            free.acquire(timeout=self._patience(window))
+        window.drained = True
 
     def _one(
         self, window: Window, name: str, request: Request, intended: int, client: Send, free: BoundedSemaphore
@@ -167,7 +166,10 @@ class Stages(LoadTestShape):
         variant.open_window(window)
         assert window.end_ns is not None
         _sleep_until(window.end_ns)
-        gevent.sleep(IDLE_S)  # the last answers of the window are a moment away
+        variant.end_window(window)
+        given_up = time.monotonic() + DRAIN_S + 1.0
+        while not variant.quiet(window) and time.monotonic() < given_up:
+            gevent.sleep(IDLE_S)
         variant.close_window(window)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from contract.config import Load
 from contract.endpoints import Endpoint, Endpoints
 from contract.machine import Machine
@@ -79,7 +81,10 @@ def make_plan(
 def is_loopback(address: str) -> bool:
     """Whether an address is on this machine's loopback."""
     host = address.rsplit(":", 1)[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def seconds(variant: VariantPlan) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.endpoints import PayloadEntry, PayloadIndex
@@ -38,6 +38,11 @@ class Window:
     counted_before: ServerCounters | None = None
     cpu_before: float = 0.0
     dispatched: bool = False  # open loop: one dispatcher has taken the schedule
+    drained: bool = False  # open loop: the schedule is through
+    abandoned: bool = False  # what is still in flight was given up and recorded; late answers do not count
+    in_flight: dict[int, tuple[Request, int, int]] = field(default_factory=dict)  # request, intended, sent
+    cpu: float = 0.0
+    counted: ServerCounters | None = None
 
     def closed_at(self, now_ns: int) -> bool:
         """Whether nothing may be intended any more."""
@@ -57,6 +62,7 @@ class Variant:
         self._seed = plan.seeds.payload + worker
         self._ports = next((s.ports for s in plan.servers if s.engine == variant.endpoint.engine), {})
         self._observed: list[StageObservation] = []
+        self._tickets = 0
         self.recorder = Recorder(results, variant.id, worker, plan.answers, plan.seeds.sampling + worker)
 
     def connect(self, connections: int) -> Send:
@@ -71,8 +77,13 @@ class Variant:
     def send(self, window: Window, request: Request, intended_ns: int, send: Send) -> tuple[Reply, int, int]:
         """Send one request, record it, return (reply, sent, done)."""
         sent_ns = time.monotonic_ns()
+        ticket = self._tickets = self._tickets + 1
+        window.in_flight[ticket] = (request, intended_ns, sent_ns)
         reply = send(request.body, request.headers)
         done_ns = time.monotonic_ns()
+        if window.abandoned:
+            return reply, sent_ns, done_ns
+        del window.in_flight[ticket]
         self._record(window, request, intended_ns, sent_ns, done_ns, reply)
         if not reply.error:
             self.recorder.offer(window.stage, request.key, reply.headers, reply.body)
@@ -111,19 +122,32 @@ class Variant:
         window.start_ns = time.monotonic_ns()
         window.end_ns = window.start_ns + int(self.stages[window.stage].duration_s * 1e9)
 
-    def close_window(self, window: Window) -> None:
-        """Note what the server and this process did in the window, and write everything down."""
-        cpu = _cpu_seconds() - window.cpu_before
+    def end_window(self, window: Window) -> None:
+        """Note what this process and the server did in the window; what is in flight may still be answered."""
         elapsed = (time.monotonic_ns() - window.start_ns) / 1e9
+        window.cpu = (_cpu_seconds() - window.cpu_before) / elapsed
         after = counters.read(self._variant.endpoint, self._ports)
+        window.counted = counters.difference(window.counted_before, after)
+
+    def quiet(self, window: Window) -> bool:
+        """Whether everything that was due in the window has been sent and answered."""
+        sent = window.drained or self.stages[window.stage].mode == "closed"
+        return sent and not window.in_flight
+
+    def close_window(self, window: Window) -> None:
+        """Give up what is still in flight, and write everything down."""
         assert window.end_ns is not None
+        window.abandoned = True
+        now = time.monotonic_ns()
+        for request, intended_ns, sent_ns in window.in_flight.values():
+            self._record(window, request, intended_ns, sent_ns, now, Reply(-1, "no answer", b""))
         self._observed.append(
             StageObservation(
                 stage=window.stage,
                 window_start_ns=window.start_ns,
                 window_end_ns=window.end_ns,
-                client_cpu=round(cpu / elapsed, 4),
-                server=counters.difference(window.counted_before, after),
+                client_cpu=round(window.cpu, 4),
+                server=window.counted,
             )
         )
         self.window = None

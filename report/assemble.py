@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,7 +35,7 @@ def assemble(results: Path) -> Report:
     variants = [_variant(item, measured[item.id]) for item in plan.variants if item.repeat_of is None]
     noise = _noise(plan, measured)
     winners = ranking.winners(variants, noise)
-    verdict, sentence = decide(variants)
+    verdict, sentence = decide(variants, {name.split()[0] for name in plan.unserved})
     return Report(
         schema_version=1,
         id=plan.id,
@@ -62,14 +63,14 @@ def assemble(results: Path) -> Report:
     )
 
 
-def decide(variants: list[Variant]) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
+def decide(variants: list[Variant], unserved: Iterable[str] = ()) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
     """INVALID if a model has no rankable variant; else FAIL if some model's best misses an objective; else PASS."""
-    models = sorted({variant.model for variant in variants})
-    if not models:
+    models = sorted({variant.model for variant in variants} | set(unserved))
+    if not variants:
         return "INVALID", "INVALID: nothing was measured."
     without = [model for model in models if not any(v.rankable for v in variants if v.model == model)]
     if without:
-        return "INVALID", f"INVALID: {', '.join(without)} has no variant whose measurement can carry a verdict."
+        return "INVALID", f"INVALID: no variant of {' and of '.join(without)} was measured well enough for a verdict."
     missing = [model for model in models if not any(v.slo.passed for v in variants if v.model == model and v.rankable)]
     if missing:
         return "FAIL", f"FAIL: no variant of {', '.join(missing)} keeps its objectives."
@@ -152,6 +153,10 @@ def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
         reasons.append("the embedded server is not what a deployment would run")
     if not (endpoint.parity_export.passed and endpoint.parity_endpoint.passed):
         reasons.append("it does not agree with the trained model")
+    wrong = sum(stage.wrong_answers for stage in measured.stages)
+    if wrong:
+        checked = sum(stage.answers_checked for stage in measured.stages)
+        reasons.append(f"{wrong} of {checked} sampled answers under load were wrong")
     if not any(stage.valid and stage.mode == "open" for stage in measured.stages):
         reasons.append("it has no valid open-loop stage")
     return reasons

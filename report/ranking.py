@@ -66,6 +66,8 @@ def _sentence(model: str, best: Variant, others: list[Variant], near: list[Varia
         text = f"{model}: {words.label(best)} is best, p99 {rank_p99(best):.2f} ms at {rate}"
         if others:
             text += f", against {rank_p99(others[0]):.2f} ms of {words.label(others[0])}"
+            if best.slo.passed and not others[0].slo.passed:
+                text += ", which misses the objectives"
         else:
             text += ", the only one of its class"
     kept = "keeps" if best.slo.passed else "misses"

@@ -36,14 +36,14 @@ def summarize(stage: Stage, observed: StageObservation, records: pa.Table, judge
         requests=len(window),
         failed=sum(errors.values()),
         sent_late_ms=late,
-        done_s=done_s,
+        good_done_s=done_s[good],
         client_cpu=observed.client_cpu,
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
         wrong_reason=judged.first_reason,
     )
     checks = check(facts, slo)
-    inside = good & (done_s <= seconds)
+    answered = _answered(records, observed)
     client_bound = observed.client_cpu > MOST_CLIENT_CPU
     return StageResult(
         name=stage.name,
@@ -58,7 +58,7 @@ def summarize(stage: Stage, observed: StageObservation, records: pa.Table, judge
         client_bound=client_bound,
         requests=len(window),
         errors=dict(errors),
-        throughput_rps=round(float(inside.sum()) / seconds, 2),
+        throughput_rps=round(len(answered) / seconds, 2),
         latency_ms=percentiles(latency[good]),
         service_ms=percentiles(service[good]),
         sent_late_ms=percentiles(late),
@@ -67,7 +67,7 @@ def summarize(stage: Stage, observed: StageObservation, records: pa.Table, judge
         client_cpu=observed.client_cpu,
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
-        course=course(done_s[inside], latency[inside], seconds),
+        course=course(*answered.T, seconds),
     )
 
 
@@ -82,6 +82,20 @@ def _window(records: pa.Table, observed: StageObservation) -> pa.Table:
         ),
     )
     return records.filter(keep).sort_by("intended_ns")
+
+
+def _answered(records: pa.Table, observed: StageObservation) -> Floats:
+    """[n, 2]: when (seconds since the window's start) and after how many milliseconds the window's good answers came.
+
+    Throughput counts what comes out in the window, whenever it was sent; latency counts what was due in it.
+    """
+    stage = records.filter(pc.equal(records.column("stage"), observed.stage))
+    intended, done = (stage.column(name).to_numpy() for name in ("intended_ns", "done_ns"))
+    good = stage.column("error").cast(pa.string()).to_numpy(zero_copy_only=False) == ""
+    inside = good & (done >= observed.window_start_ns) & (done < observed.window_end_ns)
+    when = (done[inside] - observed.window_start_ns) / 1e9
+    found: Floats = np.column_stack([when, (done[inside] - intended[inside]) / MILLISECOND])
+    return found
 
 
 def percentiles(samples: Floats) -> Percentiles:

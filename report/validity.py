@@ -20,14 +20,14 @@ STEADY_WITHIN = 0.30
 
 @dataclass(frozen=True)
 class StageFacts:
-    """What the constraints look at. Times in milliseconds; ``done_s`` are seconds since the window's start."""
+    """What the constraints look at. Times in milliseconds; ``good_done_s`` are seconds since the window's start."""
 
     mode: Mode
     duration_s: float
     requests: int
     failed: int
     sent_late_ms: Floats
-    done_s: Floats
+    good_done_s: Floats
     client_cpu: float
     answers_checked: int
     wrong_answers: int
@@ -93,7 +93,7 @@ def _on_time(facts: StageFacts, slo: Slo) -> Check:
 
 
 def _kept_up(facts: StageFacts) -> Check:
-    answered = int(np.sum(facts.done_s <= facts.duration_s + 0.25)) - facts.failed
+    answered = int(np.sum(facts.good_done_s <= facts.duration_s + 0.25))
     share = answered / facts.requests if facts.requests else 0.0
     passed = share >= LEAST_ACHIEVED
     return Check(
@@ -118,7 +118,7 @@ def _client(facts: StageFacts) -> Check:
 
 def _steady(facts: StageFacts) -> Check:
     edges = np.linspace(0.0, facts.duration_s, 4)
-    counts, _ = np.histogram(facts.done_s, edges)
+    counts, _ = np.histogram(facts.good_done_s, edges)
     spread = float((counts.max() - counts.min()) / counts.mean()) if counts.mean() else float("inf")
     passed = spread <= STEADY_WITHIN
     return Check(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from contract.cli import uninterrupted
 from contract.config import ModelsFile
 from contract.endpoints import Configuration, Endpoint, Endpoints, Protocol, ServerRecord, Servers
 from contract.errors import LoadproofError, ParityError, ServerError
@@ -68,9 +69,18 @@ def stop(workspace: Workspace) -> list[ServerRecord]:
         return []
     record = read_model(workspace.servers, Servers, "make serve")
     were_running = running(workspace)
-    for server in record.servers:
-        place_of(server).stop(server)
     workspace.endpoints.unlink(missing_ok=True)
+    failures: list[str] = []
+    left: list[ServerRecord] = []
+    for server in record.servers:
+        try:
+            place_of(server).stop(server)
+        except ServerError as error:
+            failures.append(str(error))
+            left.append(server)
+    if left:  # so that the next 'make stop' tries again
+        write_json(workspace.servers, Servers(schema_version=1, servers=left))
+        raise ServerError("; ".join(failures))
     workspace.servers.unlink()
     return were_running
 
@@ -139,8 +149,9 @@ def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> 
         f"ports {_ports(launch.ports)}; log: {launch.log}"
     )
     started = time.monotonic()
-    server = place.start(launch)
-    _remember(server, workspace)
+    with uninterrupted():
+        server = place.start(launch)
+        _remember(server, workspace)
     while not _answers(launch):
         if not place.alive(server):
             raise ServerError(f"{launch.engine} died while starting; its last lines:\n{place.last_lines(server)}")

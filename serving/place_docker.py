@@ -32,7 +32,12 @@ def has_image(image: str) -> bool:
 
 def image_label(image: str) -> str:
     """The image's own name for its version: its first tag, or its id."""
-    found = _client().images.get(image)
+    import docker.errors
+
+    try:
+        found = _client().images.get(image)
+    except docker.errors.DockerException as error:
+        raise ServerError(f"Docker has no image {image} ({error}); run 'docker pull {image}'") from None
     return str(found.tags[0] if found.tags else found.short_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,14 +60,14 @@ def stop(server: ServerRecord) -> None:
     """End the server and everything in its session: politely, then firmly. Its shared-memory files go with it."""
     process = _process(server)
     family = _family(server)
-    if process is not None:
-        process.send_signal(signal.SIGTERM)
+    # A server ends its own children; where it is gone, its orphans are asked themselves.
+    for member in [process] if process is not None else family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGTERM)
     _, left = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
     for member in left:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-        except psutil.NoSuchProcess:
-            continue
     psutil.wait_procs(left, timeout=5)
     if server.shm_prefix:
         for file in SHARED_MEMORY.glob(f"{server.shm_prefix}*"):
@@ -96,9 +97,11 @@ def _process(server: ServerRecord) -> psutil.Process | None:
 def _family(server: ServerRecord) -> list[psutil.Process]:
     """The server, its children, and orphans of its session (a stub outlives a server that was killed)."""
     family: list[psutil.Process] = []
+    if server.pid is None or (psutil.pid_exists(server.pid) and _process(server) is None):
+        return family  # the pid is somebody else's now; Linux gives none away that is still the id of a session
     for process in psutil.process_iter():
         try:
-            if server.pid is not None and os.getsid(process.pid) == server.pid and _newer(process, server):
+            if os.getsid(process.pid) == server.pid and _newer(process, server):
                 family.append(process)
         except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
             continue

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contract.config import Model, ModelsFile
 from contract.errors import UsageError
-from contract.files import sha256_tree, write_bytes, write_text
+from contract.files import sha256_file, sha256_tree, write_bytes, write_text
 from contract.golden import Example, read_examples
 from contract.manifest import GOLDEN, FormatRecord, Manifest, read_newest
 from contract.tensors import to_bytes
@@ -60,9 +60,10 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
             if not record.ok or record.path is None:
                 refused[f"{name} {form}"] = record.status
                 continue
-            for engine in model.engines:
-                if engine == "tfserving" and form != "savedmodel":
-                    continue
+            engines = [engine for engine in model.engines if engine == "triton" or form == "savedmodel"]
+            if not engines:
+                refused[f"{name} {form}"] = f"none of its engines ({', '.join(model.engines)}) takes this format"
+            for engine in engines:
                 served.append(
                     Served(
                         name=name if engine == "tfserving" else served_name(name, form),
@@ -91,6 +92,8 @@ def lay_out(served: list[Served], workspace: Workspace) -> None:
     for item in served:
         if not item.artifact.exists() or item.record.sha256 != sha256_tree(item.artifact):
             raise UsageError(f"{item.artifact} is not what its manifest says; run 'make export' again")
+        if not item.golden.exists() or sha256_file(item.golden) != item.manifest.golden_sha256:
+            raise UsageError(f"{item.golden} is not what its manifest says; run 'make export' again")
     _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], _lay_out_triton)
     _swap(workspace.tfserving_repository, [item for item in served if item.engine == "tfserving"], _lay_out_tfserving)
 
@@ -130,7 +133,8 @@ def _lay_out_triton(items: list[Served], tree: Path, target: Path) -> None:
 def _write_warm_up(folder: Path, examples: list[Example]) -> None:
     for example in examples:
         for name, array in example.inputs.items():
-            write_bytes(folder / warm_up_file(example, name), to_bytes(array))
+            # Triton repeats the file's first row batch_size times (and refuses strings when there are more).
+            write_bytes(folder / warm_up_file(example, name), to_bytes(array[:1]))
 
 
 def _lay_out_tfserving(items: list[Served], tree: Path, target: Path) -> None:

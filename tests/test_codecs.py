@@ -30,6 +30,7 @@ from contract.tensors import (
     dtype_of,
     from_bytes,
     to_bytes,
+    with_row_axis,
 )
 
 SHAPES: list[tuple[int, ...]] = [(1,), (3, 2), (2, 0), (0, 3), (2, 1, 3)]
@@ -266,8 +267,9 @@ def test_a_triton_http_request_says_what_triton_s_own_client_says(dtype: str, sh
 
     array = values(dtype, shape)
     ours = codec("triton/http").encode("m", 1, {"x": array}, [TensorSpec(name="y", dtype="float32", dims=["b"])])
-    tensor = InferInput("x", list(shape), DTYPES[dtype].triton)
-    tensor.set_data_from_numpy(array)
+    as_served = with_row_axis(array)  # a scalar per row is [n, 1] for Triton
+    tensor = InferInput("x", list(as_served.shape), DTYPES[dtype].triton)
+    tensor.set_data_from_numpy(as_served)
     body, size = InferenceServerClient.generate_request_body(
         [tensor], outputs=[InferRequestedOutput("y", binary_data=True)]
     )

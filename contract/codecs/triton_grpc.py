@@ -8,7 +8,17 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from contract.codecs import MalformedAnswer, Payload
-from contract.tensors import BY_TRITON, DTYPES, Tensors, TensorSpec, dtype_of, from_bytes, to_bytes
+from contract.tensors import (
+    BY_TRITON,
+    DTYPES,
+    Tensors,
+    TensorSpec,
+    dtype_of,
+    from_bytes,
+    to_bytes,
+    with_row_axis,
+    without_row_axis,
+)
 
 
 class TritonGrpc:
@@ -19,7 +29,8 @@ class TritonGrpc:
 
     def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
         request = service_pb2.ModelInferRequest(model_name=served, model_version=str(version))
-        for name, array in inputs.items():
+        for name, given in inputs.items():
+            array = with_row_axis(given)
             request.inputs.add(name=name, datatype=DTYPES[dtype_of(array)].triton, shape=array.shape)
             request.raw_input_contents.append(to_bytes(array))
         for spec in outputs:
@@ -29,8 +40,11 @@ class TritonGrpc:
     def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors:
         try:
             response = service_pb2.ModelInferResponse.FromString(body)
+            specs = {spec.name: spec for spec in outputs}
             return {
-                output.name: from_bytes(raw, BY_TRITON[output.datatype], tuple(output.shape))
+                output.name: without_row_axis(
+                    from_bytes(raw, BY_TRITON[output.datatype], tuple(output.shape)), specs.get(output.name)
+                )
                 for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
             }
         except (DecodeError, ValueError, KeyError) as error:

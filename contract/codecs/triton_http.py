@@ -10,7 +10,17 @@ import json
 from collections.abc import Mapping
 
 from contract.codecs import MalformedAnswer, Payload
-from contract.tensors import BY_TRITON, DTYPES, Tensors, TensorSpec, dtype_of, from_bytes, to_bytes
+from contract.tensors import (
+    BY_TRITON,
+    DTYPES,
+    Tensors,
+    TensorSpec,
+    dtype_of,
+    from_bytes,
+    to_bytes,
+    with_row_axis,
+    without_row_axis,
+)
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 
@@ -22,6 +32,7 @@ class TritonHttp:
         return f"/v2/models/{served}/versions/{version}/infer"
 
     def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+        inputs = {name: with_row_axis(array) for name, array in inputs.items()}
         buffers = {name: to_bytes(array) for name, array in inputs.items()}
         header = json.dumps(
             {
@@ -55,6 +66,8 @@ class TritonHttp:
                     raise ValueError(f"output {entry['name']!r} has no name of its own")
                 tensors[entry["name"]] = from_bytes(data, BY_TRITON[entry["datatype"]], tuple(entry["shape"]))
                 offset += length
+            specs = {spec.name: spec for spec in outputs}
+            tensors = {name: without_row_axis(array, specs.get(name)) for name, array in tensors.items()}
             if offset != len(body):
                 raise ValueError(f"{len(body) - offset} bytes are left over")
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:

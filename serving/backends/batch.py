@@ -83,6 +83,10 @@ def _run(group, settings, call):
     columns = zip(*(arrays for _, arrays in group), strict=True)
     joined = {name: np.concatenate(column) for name, column in zip(settings.inputs, columns, strict=True)}
     results = _typed(call(joined), settings)
+    rows = sum(arrays[0].shape[0] for _, arrays in group)
+    for name, array in results.items():
+        if array.shape[:1] != (rows,):
+            raise ValueError(f"output '{name}' has shape {array.shape} for a batch of {rows}")
     start = 0
     for index, arrays in group:
         end = start + arrays[0].shape[0]

@@ -24,9 +24,7 @@ def read_models(path: Path) -> tuple[ModelEntry, ...]:
     config = model_server_config_pb2.ModelServerConfig()
     _read_text(path, config, "tensorflow.serving.ModelServerConfig")
     if config.WhichOneof("config") == "custom_model_config":
-        raise SetupError(
-            f"{path}: custom_model_config is not supported; list the models in model_config_list."
-        )
+        raise SetupError(f"{path}: custom_model_config is not supported; list the models in model_config_list.")
     try:
         return model_entries(config)
     except StatusError as error:
@@ -53,8 +51,7 @@ def model_entries(config: Any) -> tuple[ModelEntry, ...]:
             raise invalid(f"Illegal to list model {model.name} multiple times in config list")
         if not Path(model.base_path).is_absolute():
             raise invalid(
-                f"Expected model {model.name} to have an absolute path or URI;"
-                f" got base_path()={model.base_path}"
+                f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
         _check_platform(model)
         entries[model.name] = ModelEntry(
@@ -96,16 +93,12 @@ def check_batching(path: Path) -> None:
 def _check_platform(model: Any) -> None:
     if model.model_type and model.model_platform:
         raise invalid(
-            "Illegal setting both ModelServerConfig::model_type (deprecated) and"
-            " ModelServerConfig::model_platform."
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform."
         )
-    platform = (
-        "tensorflow" if model.model_type == model_server_config_pb2.TENSORFLOW else model.model_platform
-    )
+    platform = "tensorflow" if model.model_type == model_server_config_pb2.TENSORFLOW else model.model_platform
     if not platform:
         raise invalid(
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
-            " ModelServerConfig::model_platform."
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform."
         )
     if platform != "tensorflow":
         raise invalid(f"Model {model.name} requests unsupported platform {platform}")

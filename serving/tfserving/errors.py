@@ -141,9 +141,7 @@ def input_missing(alias: str, feed: str, sent: Iterable[str], defaults: Iterable
 
 
 def input_unknown(used: Iterable[str], sent: Iterable[str]) -> StatusError:
-    return invalid(
-        f"Inputs contains invalid name. Used request inputs: {joined(used)}, request input: {joined(sent)}"
-    )
+    return invalid(f"Inputs contains invalid name. Used request inputs: {joined(used)}, request input: {joined(sent)}")
 
 
 def tensor_unreadable(alias: str) -> StatusError:
@@ -156,8 +154,7 @@ def wrong_input_type(position: int, wanted: str, got: str) -> StatusError:
 
 def output_unknown(alias: str, outputs: Iterable[str]) -> StatusError:
     return invalid(
-        f"output tensor alias not found in signature: {alias} "
-        f"Outputs expected to be in the set {{{joined(outputs)}}}."
+        f"output tensor alias not found in signature: {alias} Outputs expected to be in the set {{{joined(outputs)}}}."
     )
 
 

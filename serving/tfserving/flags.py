@@ -70,20 +70,14 @@ class Settings:
     port: int = _flag(8500, "gRPC port; 0 turns it off")
     rest_api_port: int = _flag(0, "REST port; 0 turns it off")
     grpc_socket_path: str = _flag("", "also serve gRPC on this unix socket")
-    model_config_file: str = _flag(
-        "", "ModelServerConfig in text format; then the two flags below are ignored"
-    )
+    model_config_file: str = _flag("", "ModelServerConfig in text format; then the two flags below are ignored")
     model_name: str = _flag("default", "name of the model in --model_base_path")
     model_base_path: str = _flag("", "absolute path of the directory that holds the version directories")
     saved_model_tags: str = _flag("serve", "tags of the MetaGraph to load, separated by commas")
-    rest_api_timeout_in_ms: int = _flag(
-        0, "a REST run that takes longer is a 504; 0 = no limit and less work per run"
-    )
+    rest_api_timeout_in_ms: int = _flag(0, "a REST run that takes longer is a 504; 0 = no limit and less work per run")
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "threads that answer gRPC")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads inside one op; 0 = TensorFlow decides")
-    tensorflow_inter_op_parallelism: int = _flag(
-        0, "ops that run side by side; 0 or 1 = in the request's thread"
-    )
+    tensorflow_inter_op_parallelism: int = _flag(0, "ops that run side by side; 0 or 1 = in the request's thread")
     enable_batching: bool = _flag(False, "accepted; this server runs requests singly and says so")
     batching_parameters_file: str = _flag("", "BatchingParameters in text format: validated, then ignored")
     monitoring_config_file: str = _flag("", "MonitoringConfig in text format")
@@ -161,9 +155,7 @@ def _checked(settings: Settings) -> Settings:
     if not settings.model_config_file and not settings.model_base_path:
         raise SetupError("No model: give --model_base_path or --model_config_file.")
     if settings.batching_parameters_file and not settings.enable_batching:
-        raise SetupError(
-            "--batching_parameters_file is set without --enable_batching; add it, or leave both out."
-        )
+        raise SetupError("--batching_parameters_file is set without --enable_batching; add it, or leave both out.")
     if settings.grpc_max_threads < 1:
         raise SetupError("--grpc_max_threads must be at least 1.")
     return settings

@@ -96,9 +96,7 @@ def _rows_one_by_one(instances: list[Any], specs: Mapping[str, Dtype]) -> dict[s
                 _add_row(rows, name, value, specs)
             except StatusError as error:
                 key = f" key: {name}" if named else ""
-                raise invalid(
-                    f"Failed to process element: {index}{key} of 'instances' list. Error: {error}"
-                ) from None
+                raise invalid(f"Failed to process element: {index}{key} of 'instances' list. Error: {error}") from None
         if named and item.keys() != specs.keys():
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list."
@@ -222,8 +220,7 @@ def _walk(value: Any, level: int, shape: list[int], dtype: Dtype, leaves: list[A
         raise invalid(f"Encountered list at unexpected level: {level} expected < {rank}")
     if len(value) != shape[level]:
         raise invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level}"
-            f" expected size: {shape[level]}"
+            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"
         )
     for item in value:
         _walk(item, level + 1, shape, dtype, leaves)
@@ -291,9 +288,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _type_error(value: Any, dtype: Dtype) -> StatusError:
-    return invalid(
-        f"JSON Value: {shown(value)} Type: {_type_name(value)} is not of expected type: {dtype.name}"
-    )
+    return invalid(f"JSON Value: {shown(value)} Type: {_type_name(value)} is not of expected type: {dtype.name}")
 
 
 def _type_name(value: Any) -> str:

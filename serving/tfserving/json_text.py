@@ -33,10 +33,7 @@ def rows(outputs: Outputs) -> str:
         items = ", ".join(_row_items(names[0], *outputs[names[0]], depth=2))
     else:
         cells = [
-            [
-                f"{_INDENT * 3}{encode_basestring(name)}: {text}"
-                for text in _row_items(name, *outputs[name], depth=3)
-            ]
+            [f"{_INDENT * 3}{encode_basestring(name)}: {text}" for text in _row_items(name, *outputs[name], depth=3)]
             for name in names
         ]
         bodies = (",\n".join(row) for row in zip(*cells, strict=True))
@@ -53,8 +50,7 @@ def columns(outputs: Outputs) -> str:
         ((name, (array, dtype)),) = outputs.items()
         return f'{{\n{_INDENT}"outputs": {_pretty(name, array, dtype, 1)}\n}}'
     body = ",\n".join(
-        f"{_INDENT * 2}{encode_basestring(name)}: {_pretty(name, *outputs[name], 2)}"
-        for name in sorted(outputs)
+        f"{_INDENT * 2}{encode_basestring(name)}: {_pretty(name, *outputs[name], 2)}" for name in sorted(outputs)
     )
     return f'{{\n{_INDENT}"outputs": {{\n{body}\n{_INDENT}}}\n}}'
 

@@ -91,7 +91,5 @@ class Metrics:
 
 
 def _inside(labels: _Labels) -> str:
-    escaped = (
-        (name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for name, value in labels
-    )
+    escaped = ((name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for name, value in labels)
     return ",".join(f'{name}="{value}"' for name, value in escaped)

@@ -88,9 +88,7 @@ class Model:
         Raises StatusError with TensorFlow's own code and message when the graph refuses.
         """
         arguments = [feeds[alias] for alias in signature.inputs]
-        for position, (argument, endpoint) in enumerate(
-            zip(arguments, signature.inputs.values(), strict=True)
-        ):
+        for position, (argument, endpoint) in enumerate(zip(arguments, signature.inputs.values(), strict=True)):
             dtype = endpoint.dtype
             if dtype is None or argument.dtype != dtype.numpy:
                 raise errors.wrong_input_type(position, _servable(endpoint).name, _type_name(argument))
@@ -172,9 +170,7 @@ def _signature(name: str, proto: meta_graph_pb2.SignatureDef) -> Signature:
 
 
 def _endpoints(infos: Mapping[str, Any]) -> dict[str, Endpoint]:
-    return {
-        alias: Endpoint(alias, infos[alias].name, DTYPES.get(infos[alias].dtype)) for alias in sorted(infos)
-    }
+    return {alias: Endpoint(alias, infos[alias].name, DTYPES.get(infos[alias].dtype)) for alias in sorted(infos)}
 
 
 def _servable(endpoint: Endpoint) -> Dtype:

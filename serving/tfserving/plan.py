@@ -36,16 +36,12 @@ def read_plan(settings: Settings) -> Plan:
     if settings.enable_batching:
         if settings.batching_parameters_file:
             config.check_batching(Path(settings.batching_parameters_file))
-        notes.append(
-            "the embedded server executes requests singly; --enable_batching is accepted and ignored"
-        )
+        notes.append("the embedded server executes requests singly; --enable_batching is accepted and ignored")
     metrics_path = None
     if settings.monitoring_config_file:
         metrics_path = config.read_prometheus_path(Path(settings.monitoring_config_file))
         if metrics_path is not None and not settings.rest_api_port:
-            notes.append(
-                "metrics are served on the REST port, which is off; give --rest_api_port to see them"
-            )
+            notes.append("metrics are served on the REST port, which is off; give --rest_api_port to see them")
     return Plan(settings, models, metrics_path, notes)
 
 

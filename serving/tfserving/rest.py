@@ -30,9 +30,7 @@ _NOT_FOUND_PAGE = b"<html><head><title>404 Not Found</title></head><body><h1>Not
 class RestApi:
     """Answers HTTP requests. ``timeout_ms`` 0 is no timeout, ``metrics_path`` None is no monitoring."""
 
-    def __init__(
-        self, service: Service, timeout_ms: int, metrics: Metrics | None, metrics_path: str | None
-    ) -> None:
+    def __init__(self, service: Service, timeout_ms: int, metrics: Metrics | None, metrics_path: str | None) -> None:
         self._service = service
         self._timeout_ms = timeout_ms
         self._metrics = metrics

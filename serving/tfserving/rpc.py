@@ -139,9 +139,7 @@ def listen(server: Any, address: str, flag: str) -> None:
     except RuntimeError:
         bound = 0
     if not bound:
-        raise SetupError(
-            f"gRPC cannot listen on {address}; free it, or choose another with --{flag}.", exit_code=3
-        )
+        raise SetupError(f"gRPC cannot listen on {address}; free it, or choose another with --{flag}.", exit_code=3)
 
 
 def _spec(request: Any) -> Any:

@@ -54,10 +54,7 @@ def start(plan: Plan, say: Say) -> Server:
     for note in (*plan.notes, *applied.notes, *applied.unavailable_labels):
         say(note)
     for failed in applied.failed:
-        say(
-            f"Servable {failed.model} version {failed.version} cannot be loaded:"
-            f" {failed.code.name}: {failed.message}"
-        )
+        say(f"Servable {failed.model} version {failed.version} cannot be loaded: {failed.code.name}: {failed.message}")
     metrics = Metrics() if plan.metrics_path is not None else None
     service = Service(catalog, metrics)
     listening: list[str] = []

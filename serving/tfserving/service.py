@@ -70,9 +70,7 @@ class Service:
         outputs = {}
         for alias, array, dtype in zip(aliases, arrays, types, strict=True):
             if dtype is None:
-                raise StatusError(
-                    Code.UNIMPLEMENTED, f"Output {alias} has a type the embedded server cannot carry."
-                )
+                raise StatusError(Code.UNIMPLEMENTED, f"Output {alias} has a type the embedded server cannot carry.")
             outputs[alias] = (array, dtype)
         return outputs
 
@@ -107,9 +105,7 @@ class Service:
                 f"due to error: {failed.code.name}: {failed.message}}}"
                 for failed in applied.failed
             )
-            raise StatusError(
-                Code.UNKNOWN, f"{len(applied.failed)} model(s) did not become available: {{{reasons}, }}"
-            )
+            raise StatusError(Code.UNKNOWN, f"{len(applied.failed)} model(s) did not become available: {{{reasons}, }}")
         if applied.unavailable_labels:
             raise StatusError(Code.FAILED_PRECONDITION, applied.unavailable_labels[0])
 
