@@ -79,6 +79,8 @@ def up_to_date(job: Job) -> Manifest | None:
     if manifest.fingerprint != fingerprint(job.model) or not _unchanged(directory / GOLDEN, manifest.golden_sha256):
         return None
     for record in manifest.formats.values():
+        if record.status.startswith("failed: killed by signal"):
+            return None  # by the machine, not by the model: worth another try
         if record.ok and record.path and not _unchanged(directory / record.path, record.sha256):
             return None
     return manifest
@@ -195,9 +197,9 @@ def step_command(step: str, job: Job, folder: Path, form: str | None = None) -> 
 
 def _accuracy(model: Model) -> dict[str, float | int | str]:
     """What the training stage states beside the weights, if it states anything."""
-    beside = model.weights or Path(model.source)
-    card = beside.parent / "card.json"
-    if not card.is_file():
+    beside = model.weights or (Path(model.source) if model.framework == "keras" else None)
+    card = beside.parent / "card.json" if beside else None
+    if card is None or not card.is_file():
         return {}
     stated = json.loads(card.read_text())
     return {

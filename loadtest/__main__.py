@@ -51,12 +51,20 @@ def main(arguments: Sequence[str]) -> int:
     )
     results = workspace.results / plan.id
     write_json(results / "plan.json", plan)
+    _check_inputs(workspace, chosen)
     for endpoint in chosen:  # so that the answers can be judged from the results alone
         shutil.copyfile(workspace.root / endpoint.golden, results / golden_name(endpoint))
     _point_latest(results)
     _drive_all(plan, results, workspace)
     print(results)
     return 0
+
+
+def _check_inputs(workspace: Workspace, chosen: list[Endpoint]) -> None:
+    for endpoint in chosen:
+        for needed in (workspace.root / endpoint.golden, workspace.live / endpoint.payloads / "index.json"):
+            if not needed.is_file():
+                raise UsageError(f"{needed} is gone; run 'make export serve' again")
 
 
 def _choose(endpoints: Endpoints, wanted: list[str]) -> list[Endpoint]:

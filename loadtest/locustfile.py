@@ -105,7 +105,7 @@ class Dispatcher(User):
         client = self.variant.connect(stage.in_flight)
         free = BoundedSemaphore(stage.in_flight)
         start = time.monotonic_ns()
-        for offset in poisson(stage.rate, self.variant.plan.seeds.schedule + window.stage):
+        for offset in poisson(stage.rate, self.variant.schedule_seed(stage)):
             intended = start + offset
             _sleep_until(intended)
             if window.closed_at(intended):

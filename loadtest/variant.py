@@ -70,6 +70,10 @@ class Variant:
         endpoint = self._variant.endpoint
         return connect(endpoint.protocol, endpoint.address, self._index.target, connections)
 
+    def schedule_seed(self, stage: Stage) -> int:
+        """The same arrivals for every variant that is measured at the same rate, the repeat included."""
+        return self.plan.seeds.schedule + round(stage.rate or 0)
+
     def picks(self, user: int) -> Iterator[Request]:
         """The requests of one user, drawn by its own seeded sequence."""
         return (self.requests[index] for index in choices(len(self.requests), self._seed + 7919 * user))

@@ -67,7 +67,7 @@ def summarize(stage: Stage, observed: StageObservation, records: pa.Table, judge
         client_cpu=observed.client_cpu,
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
-        course=course(*answered.T, seconds),
+        course=course(answered[:, 0], answered[:, 1], seconds),
     )
 
 

@@ -148,6 +148,8 @@ def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> 
         f"starting {launch.engine} ({launch.engine_kind}) on {LOOPBACK}, "
         f"ports {_ports(launch.ports)}; log: {launch.log}"
     )
+    if launch.warning:
+        say(f"warning: {launch.warning}")
     started = time.monotonic()
     with uninterrupted():
         server = place.start(launch)
@@ -252,7 +254,7 @@ def _endpoint(
         engine_version=server.engine_version,
         backend_kind=kind,
         stand_in_for=_stand_in(item, server, config.target),
-        device=where,
+        device="cpu" if server.engine_kind == "embedded" else where,
         protocol=target.protocol,
         address=address,
         served_name=item.name,

@@ -24,3 +24,4 @@ class Launch:
     inside: dict[str, int] = field(default_factory=dict)  # ports inside a container, by purpose
     shm_prefix: str | None = None
     timeout_s: float = 180.0
+    warning: str | None = None  # said aloud before the start

@@ -20,6 +20,10 @@ BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving"
 USUAL_PORTS = {"grpc": 8500, "rest": 8501}
 FLAVOURS = ("binary", "docker", "embedded")
+EXPOSED = (
+    f"{BINARY} has no flag for its address and listens on every interface of this machine; "
+    "block its ports in the firewall, or take '--tfserving docker' or '--tfserving embedded', which stay on loopback"
+)
 ROOT = Path(__file__).parents[1]
 
 
@@ -66,6 +70,7 @@ def launch(workspace: Workspace, flavour: str, threads: int) -> Launch:
         log=workspace.live / "logs" / "tfserving.log",
         mounts=[tree] if flavour == "docker" else [],
         inside=inside if flavour == "docker" else {},
+        warning=EXPOSED if flavour == "binary" else None,
     )
 
 

@@ -140,7 +140,7 @@ def test_a_closed_loop_sends_as_soon_as_it_has_an_answer(ran: Ran) -> None:
 def test_an_open_loop_intends_exactly_the_seeded_schedule(ran: Ran) -> None:
     _, columns = ran.stage(2)
     intended = columns["intended_ns"]
-    offsets = list(islice(poisson(RATE, ran.plan.seeds.schedule + 2), len(intended)))
+    offsets = list(islice(poisson(RATE, ran.plan.seeds.schedule + round(RATE)), len(intended)))
     assert (np.diff(intended) == np.diff(offsets)).all()
 
 
@@ -188,7 +188,7 @@ def test_a_second_run_loses_nothing_in_a_long_stall_and_leaves_the_first_alone(k
     seen, columns = again.stage(1)
     begin, end = again.seen["stall"]
     assert seen.window_start_ns < begin < seen.window_end_ns < end
-    offsets = np.array(list(islice(poisson(40.0, again.plan.seeds.schedule + 1), 400)))
+    offsets = np.array(list(islice(poisson(40.0, again.plan.seeds.schedule + 40), 400)))
     schedule = columns["intended_ns"][0] - offsets[0] + offsets
     wanted = schedule[(schedule >= seen.window_start_ns) & (schedule < seen.window_end_ns)]
     recorded = columns["intended_ns"][columns["intended_ns"] >= seen.window_start_ns]

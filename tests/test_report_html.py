@@ -14,8 +14,9 @@ import pytest
 
 from contract.verdict import Report
 from report import words
-from report.charts import PARTS, Charts, styles
+from report.charts import PARTS, Charts
 from report.html import TEMPLATES, csv_of, render_html
+from report.style import styles
 from tests import report_samples as samples
 
 LIMIT_BYTES = 6_000_000

@@ -91,7 +91,7 @@ def test_the_report_holds_every_promised_variant_with_measured_stages(road: Road
     assert set(variants) == PROMISED
     for variant in variants.values():
         assert variant["complete"]
-        assert [stage["name"] for stage in variant["stages"]] == ["closed-4", "open-200"]
+        assert [stage["name"] for stage in variant["stages"]] == ["closed-4", "open-100"]
         for stage in variant["stages"]:
             assert stage["errors"] == {}
             assert stage["wrong_answers"] == 0
