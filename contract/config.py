@@ -57,6 +57,7 @@ class Load(Section):
     duration_s: Positive = Field(3.0, description="measured seconds of a closed-loop stage")
     open_duration_s: Positive = Field(8.0, description="measured seconds of the open-loop stage")
     warmup_s: Annotated[float, Field(ge=0)] = Field(0.5, description="excluded seconds before each stage's window")
+    attempts: Count = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
     answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
     seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")

@@ -81,6 +81,7 @@ class Plan(Entry):
     target: str = Field(description="Triton release that production runs")
     seeds: Seeds = Field(description="recorded, so that a run can be repeated")
     answers: int = Field(description="answers kept per stage")
+    attempts: int = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     servers: list[ServerRecord] = Field(description="what was running")
     resident: list[str] = Field(description="every model that shares the machine")
     unserved: dict[str, str] = Field(description="exports that are not served, with their status")
@@ -103,6 +104,7 @@ class StageObservation(Entry):
     """One stage as it really ran."""
 
     stage: int = Field(description="index into the variant's stages")
+    attempt: int = Field(1, description="the last attempt at a stage counts; earlier ones were not trusted")
     window_start_ns: int = Field(description="first intended send that counts")
     window_end_ns: int = Field(description="no request is intended from here on")
     client_cpu: float = Field(description="share of one core that the load process used in the window")

@@ -21,7 +21,7 @@ from contract.files import read_model
 from contract.records import Plan, Stage
 from loadtest.arrivals import poisson
 from loadtest.clients import Send
-from loadtest.variant import Request, Variant, Window
+from loadtest.variant import Request, Variant, Window, trusted
 
 IDLE_S = 0.02
 DRAIN_S = 10.0
@@ -139,13 +139,20 @@ class Stages(LoadTestShape):
     def __init__(self) -> None:
         super().__init__()
         self._next = 0
+        self._attempt = 0
         self._entering: gevent.Greenlet | None = None
 
     def tick(self) -> Any:
         assert self.runner is not None
         variant: Variant = self.runner.environment.variant
         if self._entering is not None:
-            self._measure(variant, *self._entering.get())
+            window, entered = self._entering.get()
+            self._measure(variant, window, entered)
+            self._attempt += 1
+            if not trusted(variant.stages[window.stage], window) and self._attempt < variant.plan.attempts:
+                self._next = window.stage
+            else:
+                self._attempt = 0
         if self._next == len(variant.stages):
             return None
         users = variant.stages[self._next].concurrency or 1

@@ -71,6 +71,7 @@ def make_plan(
         target=endpoints.target,
         seeds=Seeds(schedule=load.seed, payload=load.seed + 1_000_000, sampling=load.seed + 2_000_000),
         answers=load.answers,
+        attempts=load.attempts,
         servers=endpoints.servers,
         resident=endpoints.resident,
         unserved=endpoints.unserved,

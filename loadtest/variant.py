@@ -12,6 +12,7 @@ from contract.endpoints import PayloadEntry, PayloadIndex
 from contract.errors import UsageError
 from contract.files import read_model, write_json
 from contract.records import Observation, Plan, ServerCounters, Stage, StageObservation, VariantPlan
+from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, late_limit_ms, spread
 from loadtest import counters
 from loadtest.arrivals import choices
 from loadtest.clients import Reply, Send, connect
@@ -43,10 +44,20 @@ class Window:
     in_flight: dict[int, tuple[Request, int, int]] = field(default_factory=dict)  # request, intended, sent
     cpu: float = 0.0
     counted: ServerCounters | None = None
+    due: int = 0  # requests that were due in the window
+    late: int = 0  # of these, sent late
+    thirds: list[int] = field(default_factory=lambda: [0, 0, 0])  # good answers per third of the window
 
     def closed_at(self, now_ns: int) -> bool:
         """Whether nothing may be intended any more."""
         return self.end_ns is not None and now_ns >= self.end_ns
+
+
+def trusted(stage: Stage, window: Window) -> bool:
+    """Whether the machine let the stage be what it was meant to be: on time (open loop), steady (closed loop)."""
+    if stage.mode == "open":
+        return window.late <= MOST_LATE_SHARE * window.due
+    return spread(window.thirds) <= STEADY_WITHIN
 
 
 class Variant:
@@ -62,6 +73,7 @@ class Variant:
         self._seed = plan.seeds.payload + worker
         self._ports = next((s.ports for s in plan.servers if s.engine == variant.endpoint.engine), {})
         self._observed: list[StageObservation] = []
+        self._late_ns = late_limit_ms(variant.endpoint.slo.p99_ms) * 1e6
         self._tickets = 0
         self.recorder = Recorder(results, variant.id, worker, plan.answers, plan.seeds.sampling + worker)
 
@@ -101,6 +113,12 @@ class Variant:
     def _record(
         self, window: Window, request: Request, intended_ns: int, sent_ns: int, done_ns: int, reply: Reply
     ) -> None:
+        if window.end_ns is not None:
+            if window.start_ns <= intended_ns < window.end_ns:
+                window.due += 1
+                window.late += sent_ns - intended_ns > self._late_ns
+            if window.start_ns <= done_ns < window.end_ns and not reply.error:
+                window.thirds[3 * (done_ns - window.start_ns) // (window.end_ns - window.start_ns)] += 1
         self.recorder.add(
             window.stage,
             request.key,
@@ -148,6 +166,7 @@ class Variant:
         self._observed.append(
             StageObservation(
                 stage=window.stage,
+                attempt=1 + sum(seen.stage == window.stage for seen in self._observed),
                 window_start_ns=window.start_ns,
                 window_end_ns=window.end_ns,
                 client_cpu=round(window.cpu, 4),
@@ -155,7 +174,7 @@ class Variant:
             )
         )
         self.window = None
-        self.finish(complete=len(self._observed) == len(self.stages))
+        self.finish(self.complete)
 
     def finish(self, complete: bool) -> None:
         """Write buffered records and the observation so far."""
@@ -165,7 +184,7 @@ class Variant:
 
     @property
     def complete(self) -> bool:
-        return len(self._observed) == len(self.stages)
+        return len({seen.stage for seen in self._observed}) == len(self.stages)
 
 
 def _read_requests(folder: Path) -> tuple[PayloadIndex, list[Request]]:

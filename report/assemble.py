@@ -98,11 +98,12 @@ def _measure(results: Path, item: VariantPlan) -> Measured:
     observation = read_model(path, Observation, "make loadtest")
     records = read_records(results, item.id)
     judged = judge(results, item.id, item.endpoint)
+    final = {seen.stage: seen for seen in observation.stages}  # of several attempts at a stage, the last
     stages = [
         summarize(item.stages[seen.stage], seen, records, judged.get(seen.stage, Judged()), item.endpoint.slo)
-        for seen in observation.stages
+        for seen in final.values()
     ]
-    opened = next((seen for seen in observation.stages if item.stages[seen.stage].mode == "open"), None)
+    opened = next((seen for seen in final.values() if item.stages[seen.stage].mode == "open"), None)
     latencies = _latencies(records, opened) if opened else None
     return Measured(stages, observation.complete, latencies)
 

@@ -54,7 +54,7 @@ def summarize(stage: Stage, observed: StageObservation, records: pa.Table, judge
         valid=all(item.passed for item in checks),
         reasons=[f"{item.name}: {item.detail}" for item in checks if not item.passed],
         checks=checks,
-        notes=_notes(client_bound, observed.client_cpu),
+        notes=_notes(client_bound, observed),
         client_bound=client_bound,
         requests=len(window),
         errors=dict(errors),
@@ -141,10 +141,14 @@ def _mean_batch(server: ServerCounters | None) -> float | None:
     return round(server.inferences / server.executions, 3) if server and server.executions else None
 
 
-def _notes(client_bound: bool, cpu: float) -> list[str]:
-    if not client_bound:
-        return []
-    return [f"client-bound: the load process used {cpu:.0%} of a core, so the throughput is a lower bound"]
+def _notes(client_bound: bool, observed: StageObservation) -> list[str]:
+    notes = []
+    if client_bound:
+        cpu = f"{observed.client_cpu:.0%}"
+        notes.append(f"client-bound: the load process used {cpu} of a core, so the throughput is a lower bound")
+    if observed.attempt > 1:
+        notes.append(f"attempt {observed.attempt}: before it the machine was not steady, or sends were late")
+    return notes
 
 
 def _rounded(value: float | None) -> float | None:

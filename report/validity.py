@@ -9,13 +9,12 @@ import numpy as np
 from contract.config import Slo
 from contract.records import Mode
 from contract.statistics import Floats, least_samples
+from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, late_limit_ms, spread
 from contract.verdict import Check
 
 MOST_ERRORS = 0.05
 MOST_CLIENT_CPU = 0.8
-MOST_LATE_SHARE = 0.05
 LEAST_ACHIEVED = 0.95
-STEADY_WITHIN = 0.30
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _answers(facts: StageFacts) -> Check:
 
 
 def _on_time(facts: StageFacts, slo: Slo) -> Check:
-    limit = max(1.0, 0.05 * slo.p99_ms)
+    limit = late_limit_ms(slo.p99_ms)
     share = float(np.mean(facts.sent_late_ms > limit)) if len(facts.sent_late_ms) else 1.0
     passed = share <= MOST_LATE_SHARE
     return Check(
@@ -119,12 +118,12 @@ def _client(facts: StageFacts) -> Check:
 def _steady(facts: StageFacts) -> Check:
     edges = np.linspace(0.0, facts.duration_s, 4)
     counts, _ = np.histogram(facts.good_done_s, edges)
-    spread = float((counts.max() - counts.min()) / counts.mean()) if counts.mean() else float("inf")
-    passed = spread <= STEADY_WITHIN
+    apart = spread(counts.tolist())
+    passed = apart <= STEADY_WITHIN
     return Check(
         name="steady",
         passed=passed,
-        detail=f"the throughput of the window's thirds differs by {spread:.0%}, at most {STEADY_WITHIN:.0%} allowed",
+        detail=f"the throughput of the window's thirds differs by {apart:.0%}, at most {STEADY_WITHIN:.0%} allowed",
         recommendation=None
         if passed
         else "something else was using the machine, or the warm-up was too short: measure again",

@@ -30,6 +30,7 @@ concurrency = {concurrency}
 duration_s = {closed_s}
 open_duration_s = {open_s}
 warmup_s = 0.2
+attempts = 1
 
 [models.words]
 framework = "pytorch"

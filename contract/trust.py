@@ -1,0 +1,22 @@
+"""When a stage may be trusted: the two constraints that the machine breaks and not the server.
+
+The load test measures a stage again when one of them fails, and the report judges by the same limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST_LATE_SHARE = 0.05
+STEADY_WITHIN = 0.30
+
+
+def late_limit_ms(p99_ms: float) -> float:
+    """From how many milliseconds on a send counts as late: 5 % of the objective, at least one millisecond."""
+    return max(1.0, 0.05 * p99_ms)
+
+
+def spread(counts: Sequence[float]) -> float:
+    """How far the throughput of equal parts of a window lies apart, relative to their mean."""
+    mean = sum(counts) / len(counts)
+    return (max(counts) - min(counts)) / mean if mean else float("inf")
