@@ -59,7 +59,7 @@ def _sentence(model: str, best: Variant, others: list[Variant], near: list[Varia
         names = " and ".join(words.label(v) for v in [best, *near])
         figures = ", ".join(f"{rank_p99(v):.2f}" for v in [best, *near])
         text = (
-            f"{model}: a tie between {names}; their p99 at {rate} ({figures} ms) "
+            f"{model}: A tie between {names}; their p99 at {rate} ({figures} ms) "
             f"differ by less than the noise of this run ({margin:.0%})"
         )
     else:

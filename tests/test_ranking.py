@@ -80,7 +80,7 @@ def test_a_difference_within_the_noise_is_a_tie(margin: float, tied: bool) -> No
     assert (found.variant is None) is tied
     if tied:
         assert found.tied == [first.id, second.id]
-        assert f"a tie between {label(first)} and {label(second)}" in found.sentence
+        assert f"A tie between {label(first)} and {label(second)}" in found.sentence
         assert f"less than the noise of this run ({margin:.0%})" in found.sentence
         assert "(20.00, 21.00 ms)" in found.sentence
 
