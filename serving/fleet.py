@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ from serving.probe import probe
 from serving.releases import stand_in_for
 from serving.repository import Served
 
+MOST_STARTS = 3
+PORT_TAKEN = re.compile("already in use|cannot listen", re.IGNORECASE)  # in the last lines of a server
 PLACES = {"process": "serving.place_process", "docker": "serving.place_docker"}
 
 
@@ -97,14 +100,17 @@ def up(
         if on_tfserving:
             flavour = tensorflow_serving.choose_flavour(tfserving)
             threads = on_tfserving[0].model.batching.threads
-            launch = tensorflow_serving.launch(workspace, flavour, threads)
-            launch = replace(launch, ready=f"{launch.ready}{on_tfserving[0].name}")
             version = tensorflow_serving.engine_version(flavour)
-            servers["tfserving"], seconds = _start(launch, flavour, workspace, lambda: version)
+
+            def tfserving_launch() -> Launch:
+                launch = tensorflow_serving.launch(workspace, flavour, threads)
+                return replace(launch, ready=f"{launch.ready}{on_tfserving[0].name}")
+
+            place = "docker" if flavour == "docker" else "process"
+            servers["tfserving"], seconds = _start(tfserving_launch, place, workspace, lambda ports: version)
             ready_s |= {item.name: seconds for item in on_tfserving}
         if on_triton:
-            launch = triton.launch(workspace)
-            servers["triton"], _ = _start(launch, "process", workspace, lambda: triton.engine_version(launch.ports))
+            servers["triton"], _ = _start(lambda: triton.launch(workspace), "process", workspace, triton.engine_version)
             for item in track(on_triton, "load on Triton", "model"):
                 ready_s[item.name] = _load(item, servers["triton"])
         endpoints = _prove(config, served, servers, ready_s, workspace)
@@ -141,9 +147,29 @@ def _all_or_nothing(workspace: Workspace) -> Iterator[None]:
         raise
 
 
-def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> tuple[ServerRecord, float]:
+def _start(
+    make: Callable[[], Launch], place_name: str, workspace: Workspace, version: Callable[[dict[str, int]], str]
+) -> tuple[ServerRecord, float]:
+    """Start one server, on other ports again when one was taken between choosing and starting."""
+    place = choose(PLACES, place_name, "place")
+    attempt = 1
+    while True:
+        launch = make()
+        try:
+            server, seconds = _start_once(launch, place, workspace)
+        except ServerError as error:
+            if attempt == MOST_STARTS or not PORT_TAKEN.search(str(error)):
+                raise
+            attempt += 1
+            say(f"{launch.engine}: one of its ports was taken meanwhile; trying others")
+            continue
+        server = server.model_copy(update={"engine_version": version(launch.ports)})
+        _remember(server, workspace)
+        return server, seconds
+
+
+def _start_once(launch: Launch, place: Any, workspace: Workspace) -> tuple[ServerRecord, float]:
     """Start one server, remember it, wait until it is ready. Returns it with the seconds that took."""
-    place = choose(PLACES, "docker" if flavour == "docker" else "process", "place")
     say(
         f"starting {launch.engine} ({launch.engine_kind}) on {LOOPBACK}, "
         f"ports {_ports(launch.ports)}; log: {launch.log}"
@@ -154,7 +180,7 @@ def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> 
     with uninterrupted():
         server = place.start(launch)
         _remember(server, workspace)
-    while not _answers(launch):
+    while not (_answers(launch) and place.alive(server)):
         if not place.alive(server):
             raise ServerError(f"{launch.engine} died while starting; its last lines:\n{place.last_lines(server)}")
         if time.monotonic() - started > launch.timeout_s:
@@ -163,10 +189,7 @@ def _start(launch: Launch, flavour: str, workspace: Workspace, version: Any) -> 
                 f"its last lines:\n{place.last_lines(server)}"
             )
         time.sleep(0.1)
-    seconds = round(time.monotonic() - started, 2)
-    server = server.model_copy(update={"engine_version": version()})
-    _remember(server, workspace)
-    return server, seconds
+    return server, round(time.monotonic() - started, 2)
 
 
 def _remember(server: ServerRecord, workspace: Workspace) -> None:
