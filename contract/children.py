@@ -56,6 +56,11 @@ class Ended:
     lines: list[str]
 
     @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C or a request to end stopped it: then how far it came says nothing about its work."""
+        return self.code in (130, -signal.SIGINT, -signal.SIGTERM)
+
+    @property
     def reason(self) -> str:
         """The last line of an error, or the signal that killed it."""
         if self.code < 0:

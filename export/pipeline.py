@@ -136,6 +136,8 @@ def export_format(job: Job, form: str, folder: Path) -> FormatRecord:
     status, parity, described = "ok", None, "none"
     for command in commands:
         ended = run_child(command, echo=False)
+        if ended.interrupted:
+            raise LoadproofError(f"{job.name}: {form} was interrupted; nothing was written")
         if ended.code != 0:
             status = f"failed: {ended.reason}"
             break

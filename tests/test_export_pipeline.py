@@ -379,3 +379,16 @@ def test_what_training_stated_is_copied(job: Job, monkeypatch: pytest.MonkeyPatc
 def test_the_fingerprint_is_the_same_for_the_same_facts(job: Job) -> None:
     twin: Model = job.model.model_copy(deep=True)
     assert fingerprint(job.model) == fingerprint(twin)
+
+
+@pytest.mark.parametrize("code", [130, -2, -15])
+def test_an_interrupted_step_is_no_result_and_leaves_no_version(
+    job: Job, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def act(step: str, form: str | None, folder: Path) -> Ended | None:
+        good(step, form, folder)
+        return Ended(code, []) if (step, form) == ("verify", "onnx") else None
+
+    with pytest.raises(LoadproofError, match="interrupted"):
+        run(job, monkeypatch, act)
+    assert list(job.directory.iterdir()) == []
