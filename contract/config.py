@@ -15,9 +15,7 @@ from contract.compare import Tolerance
 from contract.errors import UsageError, nearest
 from contract.tensors import TensorSpec
 
-SCHEMA_VERSION = 1
 NAME = r"^[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*$"
-FORMATS = ("torchscript", "savedmodel", "onnx")
 Format = Literal["torchscript", "savedmodel", "onnx"]
 Engine = Literal["triton", "tfserving"]
 Framework = Literal["pytorch", "keras"]

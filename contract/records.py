@@ -1,7 +1,7 @@
 """results/<id>: the plan, one flat record per request, the server's counters, sampled raw answers.
 
 All times are nanoseconds of CLOCK_MONOTONIC on the client's machine. Latency counts from ``intended_ns``; service time
-from ``sent_ns``. In a closed loop the two are the same instant.
+from ``sent_ns``. In a closed loop the two are microseconds apart.
 """
 
 from __future__ import annotations

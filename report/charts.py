@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from contract.statistics import PERCENTILES
 from contract.verdict import Percentile, Report, StageResult, Variant
 from report import words
 from report.style import styles
@@ -116,7 +117,7 @@ class Charts:
     def tail(self) -> Chart:
         """Open-loop percentiles, latency and service, on a tail axis: each nine is as wide as the last."""
         limit = self.objective.get("p99_ms")
-        keys = words.PERCENTILES
+        keys = PERCENTILES
         both = [kind for _, stage in self.judged for kind in (stage.latency_ms, stage.service_ms)]
         axis = _log_axis([*(getattr(kind, key).value for kind in both for key in keys), limit])
         names = [words.percentile_name(key) for key in keys]
@@ -147,7 +148,7 @@ class Charts:
 
     def _tail_trace(self, item: Variant, stage: StageResult, kind: str) -> Figure:
         style, name = self.styles[item.id], _plain(self.names[item.id])
-        found = [(p, getattr(getattr(stage, kind), key)) for key, p in words.PERCENTILES.items()]
+        found = [(p, getattr(getattr(stage, kind), key)) for key, p in PERCENTILES.items()]
         points = [
             Point(_tail(p), v.value, style.marker(stage, v), f"{name}: {_figure(v, stage)}")
             for p, v in found

@@ -16,7 +16,6 @@ from contract.verdict import MaxRate, Percentile, Report, StageResult, Variant, 
 ABSENT = "–"  # noqa: RUF001
 ENGINES = {"triton": "Triton", "tfserving": "TF Serving"}
 PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "rest": "REST"}
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
 
 
 def number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from contract.compare import Parity
 from contract.endpoints import Configuration
 from contract.machine import Machine
+from contract.statistics import PERCENTILES
 from contract.verdict import (
     Attribution,
     Check,
@@ -28,7 +29,6 @@ from contract.verdict import (
     VariantParity,
     Winner,
 )
-from report.words import PERCENTILES
 
 RATE, P99_MS = 200.0, 50.0
 INJECTION = '</script><img src=x onerror="alert(1)">|<b>&`x`'

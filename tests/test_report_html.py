@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from contract.statistics import PERCENTILES
 from contract.verdict import Report
 from report import words
 from report.charts import PARTS, Charts
@@ -218,7 +219,7 @@ def test_an_invalid_stage_is_a_cross_and_says_so() -> None:
 def test_a_percentile_that_cannot_be_claimed_is_hollow_and_a_missing_one_is_left_out() -> None:
     name = "sentiment_torch__onnx__triton__http"
     latency = next(t for t in traces(samples.awkward(), "sentiment_torch", "-tail") if t.get("meta") == name)
-    assert len(latency["x"]) == len(words.PERCENTILES) - 1
+    assert len(latency["x"]) == len(PERCENTILES) - 1
     assert latency["marker"]["symbol"][3] == "circle-open"
     assert "needs ~2,400 more" in latency["hovertext"][3]
 
