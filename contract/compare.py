@@ -18,10 +18,25 @@ from contract.tensors import Array, Tensors, dtype_of
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an answer may be from the trained model's: ``atol + rtol * |reference|``."""
+    """How far an answer may be from the trained model's: ``atol + rtol * |reference|``, and equal classes at least."""
 
     atol: float
     rtol: float
+    agreement: float = 0.0
+
+
+class Worst(BaseModel):
+    """The element that is furthest from the trained model's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: str = Field(description="key of the request")
+    output: str = Field(description="name of the output")
+    index: list[int] = Field(description="of the element in that output")
+    difference: float = Field(description="|answer - reference|")
+    sha256: str | None = Field(None, description="of the request's inputs")
+    answer: float | None = Field(None, description="only with `--include-payloads`")
+    reference: float | None = Field(None, description="only with `--include-payloads`")
 
 
 class Parity(BaseModel):
@@ -37,6 +52,7 @@ class Parity(BaseModel):
     )
     requests: int = Field(description="how many requests were compared")
     reasons: list[str] = Field(default_factory=list, description="why it failed, first ones only")
+    worst: Worst | None = Field(None, description="the element furthest off; null when every element is equal")
 
 
 MOST_REASONS = 5
@@ -48,6 +64,7 @@ def compare(pairs: Iterable[tuple[str, Tensors, Tensors]], tolerance: Tolerance)
     failed = False
     max_abs: float | None = None
     max_rel: float | None = None
+    worst: Worst | None = None
     rows = agreed = requests = 0
     for key, reference, answer in pairs:
         requests += 1
@@ -56,6 +73,8 @@ def compare(pairs: Iterable[tuple[str, Tensors, Tensors]], tolerance: Tolerance)
             reasons.append(f"{key}: there are no reference outputs to compare with")
         for name, expected in reference.items():
             outcome = _compare_output(name, expected, answer.get(name), tolerance)
+            if outcome.index and outcome.max_abs and outcome.max_abs > (worst.difference if worst else 0.0):
+                worst = Worst(request=key, output=name, index=list(outcome.index), difference=outcome.max_abs)
             max_abs = _larger(max_abs, outcome.max_abs)
             max_rel = _larger(max_rel, outcome.max_rel)
             rows += outcome.rows
@@ -72,13 +91,18 @@ def compare(pairs: Iterable[tuple[str, Tensors, Tensors]], tolerance: Tolerance)
         return Parity(
             passed=False, max_abs=None, max_rel=None, agreement=None, requests=0, reasons=["nothing was compared"]
         )
+    agreement = agreed / rows if rows else None
+    if agreement is not None and agreement < tolerance.agreement:
+        failed = True
+        reasons.insert(0, f"{agreement:.2%} of the classes are equal, needed are {tolerance.agreement:.2%}")
     return Parity(
         passed=not failed,
         max_abs=max_abs,
         max_rel=max_rel,
-        agreement=agreed / rows if rows else None,
+        agreement=agreement,
         requests=requests,
         reasons=reasons[:MOST_REASONS],
+        worst=worst,
     )
 
 
@@ -89,6 +113,7 @@ class _Outcome:
     max_rel: float | None = None
     rows: int = 0
     agreed: int = 0
+    index: tuple[int, ...] | None = None  # of the largest finite difference
 
 
 def _compare_output(name: str, expected: Array, actual: Array | None, tolerance: Tolerance) -> _Outcome:
@@ -130,7 +155,11 @@ def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolera
             f"'{name}' is out of tolerance in {outside} of {expected.size} elements "
             f"(max |difference| {largest}, atol {tolerance.atol:g}, rtol {tolerance.rtol:g})"
         )
-    return _Outcome(reason, max_abs, max_rel, rows, agreed)
+    index = None
+    if max_abs is not None and difference.ndim and difference.size:
+        furthest = np.where(np.isfinite(difference), difference, -1.0).argmax()
+        index = tuple(int(axis) for axis in np.unravel_index(furthest, difference.shape))
+    return _Outcome(reason, max_abs, max_rel, rows, agreed, index)
 
 
 def _largest_finite(values: Array) -> float | None:

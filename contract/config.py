@@ -14,11 +14,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from contract.compare import Tolerance
 from contract.errors import UsageError, nearest
 from contract.tensors import TensorSpec
+from contract.tolerances import default_tolerance
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*$"
-Format = Literal["torchscript", "savedmodel", "onnx"]
+Format = Literal["torchscript", "savedmodel", "onnx", "onnx-fp16", "onnx-int8", "pt2"]
 Engine = Literal["triton", "tfserving"]
-Framework = Literal["pytorch", "keras"]
+Framework = Literal["pytorch", "keras", "tensorflow", "onnx"]
+# framework -> ending of the source's path -> kind of source; a source with a colon is a factory
+SOURCE_FILES: dict[str, dict[str, str]] = {
+    "pytorch": {".pt": "torchscript", ".jit": "torchscript", ".pt2": "torch.export"},
+    "keras": {".keras": "keras"},
+    "tensorflow": {"": "savedmodel"},
+    "onnx": {".onnx": "onnx"},
+}
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -61,6 +69,14 @@ class Load(Section):
     seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
 
 
+class Closeness(Section):
+    """How far one format's answers may be from the trained model's; what is absent keeps its default."""
+
+    atol: Annotated[float, Field(ge=0)] | None = Field(None, description="absolute tolerance")
+    rtol: Annotated[float, Field(ge=0)] | None = Field(None, description="relative tolerance")
+    agreement: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="least share of equal classes")
+
+
 def _not_all(group: str) -> str:
     if group == "all":
         raise ValueError("it means every group; choose another name")
@@ -70,27 +86,69 @@ def _not_all(group: str) -> str:
 class Model(Section):
     """One trained model."""
 
-    framework: Framework = Field(description="which framework trained it")
-    source: str = Field(description="PyTorch: `package.module:factory` that builds the module; Keras: a `.keras` file")
-    weights: Path | None = Field(None, description="PyTorch: state_dict as `.safetensors` or `.pt` (weights only)")
+    framework: Framework = Field(description="which framework trained it; `onnx` for an ONNX file")
+    source: str = Field(
+        description="`package.module:factory`, or a file: `.pt`, `.jit` (TorchScript), `.pt2` (torch.export), "
+        "`.keras`, `.onnx`, or a SavedModel directory"
+    )
+    weights: Path | None = Field(
+        None, description="of a factory: `.safetensors`, `.pt` (state_dict, weights only) or `.weights.h5` (Keras)"
+    )
     examples: Path | None = Field(None, description="`.npz` of real requests; made up from dims and ranges if absent")
+    validation: Path | None = Field(None, description="`.npz` of labelled inputs: decisions and accuracy are compared")
     formats: Annotated[list[Format], Field(min_length=1)] = Field(description="what to export to")
-    inputs: Annotated[list[TensorSpec], Field(min_length=1)] = Field(description="tensors of the signature")
-    outputs: Annotated[list[TensorSpec], Field(min_length=1)] = Field(description="tensors of the signature")
+    inputs: list[TensorSpec] = Field(
+        [], description="tensors of the signature; read from an ONNX file or a SavedModel when absent"
+    )
+    outputs: list[TensorSpec] = Field([], description="tensors of the signature; read from the model when absent")
+    padding: dict[str, float] = Field(
+        {}, description="dynamic axis -> value: a request that is padded with it along this axis has the same answer"
+    )
     engines: Annotated[list[Engine], Field(min_length=1)] = Field(
         ["triton", "tfserving"], description="where to serve it; TF Serving takes the SavedModel only"
     )
     group: Annotated[str, Field(min_length=1), AfterValidator(_not_all)] = Field(
         "default", description="`make … GROUP=name` works on one group"
     )
-    atol: Annotated[float, Field(ge=0)] = Field(1e-4, description="absolute tolerance of parity")
-    rtol: Annotated[float, Field(ge=0)] = Field(1e-3, description="relative tolerance of parity")
+    atol: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="absolute tolerance of parity, where no precision is given up; by dtype when absent"
+    )
+    rtol: Annotated[float, Field(ge=0)] | None = Field(None, description="relative tolerance of parity, likewise")
+    tolerances: dict[Format, Closeness] = Field({}, description="by format, e.g. for `onnx-int8`")
+    trust: bool = Field(False, description="let the source run code of its own (Keras Lambda layers, pickled modules)")
+    time_limit_s: Positive = Field(600.0, description="of one step of the export")
     batching: Batching = Field(Batching(), description="see below")
     slo: Slo = Field(Slo(), description="see below")
 
     @property
-    def tolerance(self) -> Tolerance:
-        return Tolerance(self.atol, self.rtol)
+    def path(self) -> Path | None:
+        """Where the source is, when it is a file or a directory and not a factory."""
+        return None if ":" in self.source else Path(self.source)
+
+    @property
+    def kind(self) -> str:
+        """What the source is: `pytorch`, `keras` or `tensorflow` for a factory, else by the ending of its path."""
+        if self.path is None:
+            return self.framework if self.framework != "keras" else "keras-factory"
+        return SOURCE_FILES[self.framework][self.path.suffix if self.framework != "tensorflow" else ""]
+
+    @property
+    def batched(self) -> bool:
+        """Whether every tensor's first axis is the same named one, so that a server may join requests along it."""
+        first = {spec.dims[0] if spec.dims else 0 for spec in (*self.inputs, *self.outputs)}
+        return len(first) == 1 and isinstance(next(iter(first)), str)
+
+    def tolerance(self, form: str, outputs: list[TensorSpec]) -> Tolerance:
+        """How far the answers of one format may be off: what is written, else the default of precision and dtype."""
+        default, full = default_tolerance(form, [spec.dtype for spec in outputs])
+        own = self.tolerances.get(form, Closeness())  # type: ignore[call-overload]
+        atol = own.atol if own.atol is not None else self.atol if full else None
+        rtol = own.rtol if own.rtol is not None else self.rtol if full else None
+        return Tolerance(
+            atol=default.atol if atol is None else atol,
+            rtol=default.rtol if rtol is None else rtol,
+            agreement=default.agreement if own.agreement is None else own.agreement,
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Model:
@@ -98,15 +156,32 @@ class Model(Section):
             names = [spec.name for spec in specs]
             if len(set(names)) != len(names):
                 raise ValueError(f"{side} holds a name twice: {', '.join(names)}")
-            for spec in specs:
-                if isinstance(spec.dims[0], int):
-                    raise ValueError(
-                        f"the first of the dims of '{spec.name}' is {spec.dims[0]}; "
-                        'it is the batch axis, name it ("batch")'
-                    )
+        self._check_batch_axis()
         if len(set(self.formats)) != len(self.formats):
             raise ValueError(f"formats holds a format twice: {', '.join(self.formats)}")
+        known = SOURCE_FILES[self.framework]
+        if self.path is not None and self.framework != "tensorflow" and self.path.suffix not in known:
+            raise ValueError(
+                f"source '{self.source}' is neither package.module:factory nor a file that ends in {', '.join(known)}"
+            )
+        if self.path is None and self.framework == "onnx":
+            raise ValueError(f"source '{self.source}' is not the path of an .onnx file")
+        named = {dim for spec in self.inputs for dim in spec.dims if isinstance(dim, str)}
+        for axis in self.padding if self.inputs else ():
+            if axis not in named:
+                raise ValueError(f"padding names the axis '{axis}', inputs have {', '.join(sorted(named))}")
         return self
+
+    def _check_batch_axis(self) -> None:
+        """A tensor without the batch axis that others have is refused; a scalar has no axis to name."""
+        specs = [*self.inputs, *self.outputs]
+        batch = {spec.dims[0] for spec in specs if spec.dims and isinstance(spec.dims[0], str)}
+        for spec in specs:
+            if batch and spec.dims and not batch & set(spec.dims):
+                raise ValueError(
+                    f"the first of the dims of '{spec.name}' is {spec.dims[0]}; "
+                    'it is the batch axis, name it ("batch")'
+                )
 
 
 class ModelsFile(Section):
@@ -152,9 +227,9 @@ def read_config(path: Path) -> ModelsFile:
 def _rooted(model: Model, folder: Path) -> Model:
     """Paths in models.toml are relative to it."""
     update: dict[str, object] = {
-        name: folder / getattr(model, name) for name in ("weights", "examples") if getattr(model, name)
+        name: folder / getattr(model, name) for name in ("weights", "examples", "validation") if getattr(model, name)
     }
-    if model.framework == "keras":
+    if model.path is not None:
         update["source"] = str(folder / model.source)
     return model.model_copy(update=update)
 
@@ -182,7 +257,7 @@ def _sentence(error: ValidationError) -> str:
     return f"'{where}': {message[0].lower() + message[1:]}{shown}"
 
 
-SECTIONS: dict[Any, type[BaseModel]] = {"batching": Batching, "slo": Slo, "load": Load}
+SECTIONS: dict[Any, type[BaseModel]] = {"batching": Batching, "slo": Slo, "load": Load, "tolerances": Closeness}
 
 
 def _known_keys(path: list[Any]) -> list[str]:

@@ -22,13 +22,29 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
         "models.toml",
         "Written by you, read by every stage, never rewritten. Paths are relative to the file. Unknown keys are errors "
         "that name the nearest known key.",
-        [config.ModelsFile, config.Model, tensors.TensorSpec, config.Batching, config.Slo, config.Load],
+        [
+            config.ModelsFile,
+            config.Model,
+            tensors.TensorSpec,
+            config.Closeness,
+            config.Batching,
+            config.Slo,
+            config.Load,
+        ],
     ),
     (
         "artifacts/&lt;model&gt;/&lt;version&gt;/manifest.json",
         "Written by export, last and by one rename with its folder: its existence means complete. "
         "A version is never rewritten.",
-        [manifest.Manifest, manifest.FormatRecord, compare.Parity],
+        [
+            manifest.Manifest,
+            manifest.FormatRecord,
+            compare.Parity,
+            compare.Worst,
+            manifest.Check,
+            manifest.Decisions,
+            manifest.Attempt,
+        ],
     ),
     (
         "live/servers.json",

@@ -19,8 +19,10 @@ from contract.errors import UsageError
 from contract.files import write_bytes
 from contract.tensors import Array, Tensors, TensorSpec, pack_strings, unpack_strings
 
-KEY = re.compile(r"^r\d{4}$")
-ENTRY = re.compile(r"^(?P<key>r\d{4})/(?P<side>in|out)/(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<part>\.bytes|\.shape)?$")
+KEY = re.compile(r"^(r|[a-z]+-)\d{4}$")
+ENTRY = re.compile(
+    r"^(?P<key>(?:r|[a-z]+-)\d{4})/(?P<side>in|out)/(?P<name>[A-Za-z_][A-Za-z0-9_.:]*?)(?P<part>\.bytes|\.shape)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Example:
 
     @property
     def rows(self) -> int:
-        """How many inferences the request asks for: the size of the batch axis."""
-        return int(next(iter(self.inputs.values())).shape[0])
+        """How many inferences the request asks for: the size of the batch axis, 1 where the first input is a scalar."""
+        shape = next(iter(self.inputs.values())).shape
+        return int(shape[0]) if shape else 1
 
 
 def write_examples(path: Path, examples: list[Example]) -> None:

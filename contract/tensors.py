@@ -53,17 +53,19 @@ def _known_dtype(name: str) -> str:
     return name
 
 
+# As exporters name tensors: `tokens`, `input.1`, `x:0`. Never a path, never a flag.
+TENSOR_NAME = r"^[A-Za-z_][A-Za-z0-9_.:]*$"
 Dim = Annotated[int, Field(ge=1, strict=True)] | Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class TensorSpec(BaseModel):
-    """One input or output. ``dims`` holds sizes, or names for dynamic axes; the first is the batch axis."""
+    """One input or output. ``dims`` holds sizes, or names for dynamic axes; the first is the batch axis, if any is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="as in the model's signature")]
+    name: Annotated[str, Field(pattern=TENSOR_NAME, description="as in the model's signature")]
     dtype: Annotated[str, AfterValidator(_known_dtype), Field(description="a dtype of the table")]
-    dims: Annotated[list[Dim], Field(min_length=1, description="a size, or a name for a dynamic axis")]
+    dims: list[Dim] = Field(description="a size, or a name for a dynamic axis; empty for a scalar")
     range: Annotated[
         tuple[float, float] | None,
         Field(description="[low, high) of made-up example values, where no examples file is given"),

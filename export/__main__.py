@@ -1,10 +1,9 @@
-"""python -m export: export every model of a group, prove each format, write the manifests."""
+"""python -m export: export every model of a group, or one model without a file; show and re-prove what was exported."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from contract.children import at_once
 from contract.cli import Parser, add_common, run, workspace_of
@@ -12,11 +11,28 @@ from contract.config import read_config
 from contract.errors import LoadproofError, ParityError
 from contract.manifest import FormatRecord, Manifest
 from contract.progress import Steps, say
-from export.pipeline import Job, export_format, publish, staging, up_to_date, write_golden
+from export import again, one, show
+from export.job import Job, up_to_date
+from export.pipeline import export_format, most_at_once, publish, staging, write_golden
+from export.routes import order
+
+# The first word of the command line; anything else that is no flag is the source of one model.
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"show": show.main, "verify": again.main}
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = Parser(prog="python -m export", description="Export trained models and prove that the exports agree.")
+    first = arguments[0] if arguments else ""
+    if first in COMMANDS:
+        return COMMANDS[first](arguments[1:])
+    if first and not first.startswith("-"):
+        job = one.job(arguments)
+        return _outcome([*export_all([job], force=True)])
+    parser = Parser(
+        prog="python -m export",
+        description="Export trained models and prove that the exports agree.",
+        epilog="python -m export show [--json] DIR: the matrix. python -m export verify DIR: prove it again. "
+        "python -m export SOURCE --name NAME --artifacts DIR: one model without a file (see --help behind a SOURCE).",
+    )
     add_common(parser)
     parser.add_argument("--force", action="store_true", help="make a new version even when nothing has changed")
     options = parser.parse_args(arguments)
@@ -24,18 +40,23 @@ def main(arguments: Sequence[str]) -> int:
     models = read_config(options.config).group(options.group)
     artifacts = workspace_of(options).artifacts
     jobs = [Job(name, model, options.config, artifacts / name) for name, model in models.items()]
-    known = {job.name: None if options.force else up_to_date(job) for job in jobs}
+    return _outcome(export_all(jobs, options.force))
+
+
+def export_all(jobs: list[Job], force: bool) -> list[Manifest]:
+    """Export what is not up to date, models side by side, and print the matrix of all."""
+    known = {job.name: None if force else up_to_date(job) for job in jobs}
     stale = [job for job in jobs if known[job.name] is None]
     for manifest in filter(None, known.values()):
         say(f"{manifest.model}: version {manifest.version} is up to date")
     for job in stale:
         _check_sources(job)
     with Steps("export", sum(1 + len(job.model.formats) for job in stale)) as steps:
-        made = at_once(lambda job: _export(job, steps), stale)
-    manifests = [*filter(None, known.values()), *made]
-    for manifest in manifests:
-        _print(manifest)
-    return _outcome(manifests)
+        made = at_once(lambda job: _export(job, steps), stale, most_at_once())
+    by_name = {manifest.model: manifest for manifest in (*filter(None, known.values()), *made)}
+    manifests = [by_name[job.name] for job in jobs]
+    print(show.matrix(manifests))
+    return manifests
 
 
 def _export(job: Job, steps: Steps) -> Manifest:
@@ -43,35 +64,20 @@ def _export(job: Job, steps: Steps) -> Manifest:
     with staging(job) as folder:
         write_golden(job, folder)
         steps.ended(f"{job.name}: the trained model answered its examples")
-        for form in job.model.formats:
-            formats[form] = export_format(job, form, folder)
-            steps.ended(f"{job.name}: {form} {formats[form].status.partition(':')[0]}, {formats[form].seconds:.0f} s")
+        for form in order(list(job.model.formats)):
+            formats[form] = record = export_format(job, form, folder, formats)
+            steps.ended(
+                f"{job.name}: {form} {record.status.partition(':')[0]}, {record.seconds:.0f} s, {record.peak_mib} MiB"
+            )
         return publish(job, folder, formats)
 
 
 def _check_sources(job: Job) -> None:
-    for path in (
-        job.model.weights,
-        job.model.examples,
-        Path(job.model.source) if job.model.framework == "keras" else None,
-    ):
-        if path and not path.is_file():
+    model = job.model
+    for path in (model.weights, model.examples, model.validation, model.path):
+        if path and not path.exists():
             hint = "; run 'make zoo' first" if "zoo" in path.parts else "; correct the path in models.toml"
             raise LoadproofError(f"{job.name}: {path} does not exist{hint}")
-
-
-def _print(manifest: Manifest) -> None:
-    print(f"{manifest.model} version {manifest.version}")
-    for form, record in manifest.formats.items():
-        print(f"  {form:12} {record.status}{_figures(record)}")
-
-
-def _figures(record: FormatRecord) -> str:
-    parity = record.parity
-    if parity is None or parity.max_abs is None:
-        return ""
-    agreement = "" if parity.agreement is None else f", {parity.agreement:.1%} equal classes"
-    return f"  max |difference| {parity.max_abs:.1e} over {parity.requests} requests{agreement}  ({record.route})"
 
 
 def _outcome(manifests: list[Manifest]) -> int:

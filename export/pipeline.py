@@ -1,4 +1,4 @@
-"""Export one model: golden batch, every format, its proof, and the manifest, written last.
+"""Export one model: golden batch, every format by the first route that holds, its proof, and last the manifest.
 
 Work happens in a staging folder that becomes the version by one rename, so that a version either is complete or does
 not exist. A version is never rewritten: when anything that the export depends on has changed, the next one is made.
@@ -6,8 +6,6 @@ not exist. A version is never rewritten: when anything that the export depends o
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -18,76 +16,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.children import python, run_child, shown
-from contract.compare import Parity
+import psutil
+
+from contract.children import Ended, python, run_child, shown
 from contract.config import Model
-from contract.errors import LoadproofError, UsageError
+from contract.errors import LoadproofError
 from contract.files import read_model, sha256_file, sha256_tree, write_json
 from contract.machine import versions
-from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, versions_of
-from export.routes import EXPORTERS, FILES, PACKAGES
+from contract.manifest import EDGES, GOLDEN, LOGS, MANIFEST, SUITE, VALIDATION, Attempt, FormatRecord, Manifest
+from export.job import Job, fingerprint
+from export.refused import UNSUPPORTED
+from export.routes import FILES, Route, packages, routes
+from export.suite import SuiteFile
+from export.verification import Proof
 
 FINGERPRINT = ".fingerprint"
-# What an export does not depend on: objectives, serving, and where files are (their contents count).
-NOT_EXPORTED = {"slo", "batching", "engines", "group", "weights", "examples"}
+STEP_GIB = 3.0  # a framework, a model and its optimiser's graph: what one step may take while others run
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is exported, from which configuration file, to where (``artifacts/<model>``)."""
-
-    name: str
-    model: Model
-    config: Path
-    directory: Path
-
-
-def fingerprint(model: Model) -> str:
-    """SHA-256 over everything that the artifacts depend on; objectives and batching are not among it."""
-    facts: dict[str, object] = {
-        "model": model.model_dump(mode="json", exclude=NOT_EXPORTED),
-        "versions": {form: versions(PACKAGES.get(f"{model.framework}/{form}", [])) for form in model.formats},
-        "exporters": sha256_tree(Path(__file__).parent / f"from_{model.framework}.py"),
-    }
-    if model.framework == "keras":
-        facts["model"] = model.model_dump(mode="json", exclude=NOT_EXPORTED | {"source"})
-    for label, path in (("weights", model.weights), ("examples", model.examples), ("source", _source_file(model))):
-        facts[label] = sha256_file(path) if path and path.is_file() else None
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _source_file(model: Model) -> Path | None:
-    if model.framework == "keras":
-        return Path(model.source)
-    try:
-        found = importlib.util.find_spec(model.source.partition(":")[0])
-    except (ModuleNotFoundError, ValueError):
-        return None
-    return Path(found.origin) if found and found.origin else None
-
-
-def up_to_date(job: Job) -> Manifest | None:
-    """The newest manifest, if nothing that it depends on has changed and its files are what they were."""
-    complete = versions_of(job.directory)
-    if not complete:
-        return None
-    directory = job.directory / str(complete[-1])
-    try:
-        manifest = read_model(directory / MANIFEST, Manifest, "make export")
-    except UsageError:
-        return None  # of another schema, or damaged: the next version replaces it
-    if manifest.fingerprint != fingerprint(job.model) or not _unchanged(directory / GOLDEN, manifest.golden_sha256):
-        return None
-    for record in manifest.formats.values():
-        if record.status.startswith("failed: killed by signal"):
-            return None  # by the machine, not by the model: worth another try
-        if record.ok and record.path and not _unchanged(directory / record.path, record.sha256):
-            return None
-    return manifest
-
-
-def _unchanged(path: Path, sha256: str | None) -> bool:
-    return path.exists() and sha256_tree(path) == sha256
+def most_at_once() -> int:
+    """How many models may be exported side by side in the memory that is free now."""
+    return max(1, int(psutil.virtual_memory().available / 2**30 / STEP_GIB))
 
 
 @contextmanager
@@ -98,7 +47,7 @@ def staging(job: Job) -> Iterator[Path]:
         if owner == str(os.getpid()) or not Path(f"/proc/{owner}").exists():
             shutil.rmtree(stale, ignore_errors=True)
     folder = job.directory / f".staging-{os.getpid()}"
-    folder.mkdir(parents=True)
+    (folder / LOGS).mkdir(parents=True)
     # Taken now: what changes during the export is exported again.
     (folder / FINGERPRINT).write_text(fingerprint(job.model))
     try:
@@ -109,80 +58,156 @@ def staging(job: Job) -> Iterator[Path]:
 
 def write_golden(job: Job, folder: Path) -> None:
     """Let the trained model answer the examples, in a process of its own."""
-    command = step_command("golden", job, folder)
-    ended = run_child(command, echo=False)
+    ended = _run(job, step_command("golden", job, folder), folder / LOGS / "golden.log")
     if ended.code != 0:
         raise LoadproofError(f"{job.name}: the trained model did not answer its examples: {ended.reason}")
 
 
-def export_format(job: Job, form: str, folder: Path) -> FormatRecord:
-    """Export one format and verify it, each in a process of its own; failures become the record's status."""
-    route = f"{job.model.framework}/{form}"
-    if route not in EXPORTERS:
-        status = f"unsupported: there is no exporter from {job.model.framework} to {form} yet"
-        return FormatRecord(
-            status=status,
-            path=None,
-            sha256=None,
-            bytes=None,
-            route="none",
-            parity=None,
-            versions={},
-            seconds=0,
-            reproduce=[],
-        )
-    commands = [step_command(step, job, folder, form) for step in ("export", "verify")]
+@dataclass(frozen=True)
+class _Tried:
+    """How one route ended: `ok`, `failed: why` or `unsupported: why`, and what its steps took."""
+
+    route: Route
+    status: str
+    described: str
+    steps: list[Ended]
+    proof: Proof | None
+
+
+def export_format(job: Job, form: str, folder: Path, known: dict[str, FormatRecord] | None = None) -> FormatRecord:
+    """Try the routes to one format until an artifact is proven; failures become the record's status.
+
+    ``known`` holds the formats that have been made, which a route may lead on from; what has to be made first is added.
+    """
+    known = {} if known is None else known
     started = time.monotonic()
-    status, parity, described = "ok", None, "none"
-    for command in commands:
-        ended = run_child(command, echo=False)
-        if ended.interrupted:
-            raise LoadproofError(f"{job.name}: {form} was interrupted; nothing was written")
-        if ended.code != 0:
-            status = f"failed: {ended.reason}"
+    tried: list[_Tried] = []
+    for route in routes(job.model.kind, form):
+        if route.via and route.via not in known:
+            known[route.via] = export_format(job, route.via, folder, known)
+        before = known.get(route.via) if route.via else None
+        if before is not None and not before.ok:
+            why = before.status.partition(": ")[2]
+            tried.append(_Tried(route, f"unsupported: no proven {route.via} to lead on from: {why}", "none", [], None))
+            continue
+        tried.append(_try(job, form, route, folder))
+        if tried[-1].status == "ok":
             break
-    artifact, parity_file, route_file = (
-        folder / FILES[form],
-        folder / f"{form}.parity.json",
-        folder / f"{form}.route.json",
-    )
-    if route_file.is_file():
-        described = json.loads(route_file.read_text())["route"]
-    if parity_file.is_file():
-        parity = read_model(parity_file, Parity, "make export")
-    there = artifact.exists()
+    if not tried:
+        return _no_route(job.model, form)
+    last = tried[-1] if tried[-1].status == "ok" else _most_telling(tried)
+    artifact = folder / FILES[form]
+    there = artifact.exists() and last is tried[-1]
+    limits = read_model(folder / SUITE, SuiteFile, "make export").limits[form]
     return FormatRecord(
-        status=status,
+        status=last.status,
         path=FILES[form] if there else None,
         sha256=sha256_tree(artifact) if there else None,
         bytes=_size(artifact) if there else None,
-        route=described,
-        parity=parity,
-        versions=versions(PACKAGES[route]),
+        route=last.described,
+        parity=last.proof.parity if last.proof else None,
+        checks=last.proof.checks if last.proof else [],
+        diagnosis=last.proof.diagnosis if last.proof else None,
+        decisions=last.proof.decisions if last.proof else None,
+        facts=last.proof.facts if last.proof else {},
+        attempts=[Attempt(route=item.route.name, status=item.status) for item in tried if item is not last],
+        atol=limits.atol,
+        rtol=limits.rtol,
+        versions=versions(packages(job.model.kind, form)),
         seconds=round(time.monotonic() - started, 1),
-        reproduce=[shown(step_command(step, job, Path("DIR"), form)) for step in ("golden", "export", "verify")],
+        export_seconds=round(last.steps[0].seconds, 1) if last.steps else 0.0,
+        peak_mib=max((step.peak_mib for item in tried for step in item.steps), default=0),
+        reproduce=_reproduce(job, form, last.route),
     )
+
+
+def _try(job: Job, form: str, route: Route, folder: Path) -> _Tried:
+    """One route: convert, then verify, each in a process of its own."""
+    for leftover in (folder / f"{form}.route.json", folder / f"{form}.proof.json"):
+        leftover.unlink(missing_ok=True)
+    _remove(folder / FILES[form])
+    steps: list[Ended] = []
+    status = "ok"
+    for step in ("export", "verify"):
+        log = folder / LOGS / f"{form}-{route.name}-{step}.log"
+        ended = _run(
+            job, step_command(step, job, folder, form, route), log, route.environment if step == "export" else {}
+        )
+        if ended.interrupted:
+            raise LoadproofError(f"{job.name}: {form} was interrupted; nothing was written")
+        steps.append(ended)
+        if ended.code != 0:
+            status = f"{'unsupported' if ended.code == UNSUPPORTED else 'failed'}: {ended.reason}"
+            break
+    route_file, proof_file = folder / f"{form}.route.json", folder / f"{form}.proof.json"
+    described = json.loads(route_file.read_text())["route"] if route_file.is_file() else route.name
+    proof = read_model(proof_file, Proof, "make export") if proof_file.is_file() else None
+    return _Tried(route, status, described, steps, proof)
+
+
+def _run(job: Job, command: list[str], log: Path, environment: dict[str, str] | None = None) -> Ended:
+    return run_child(command, echo=False, limit_s=job.model.time_limit_s, log=log, environment=environment)
+
+
+def _most_telling(tried: list[_Tried]) -> _Tried:
+    """Of routes that all failed, the one that came furthest: an artifact that is wrong says more than a refusal."""
+    return max(tried, key=lambda item: (item.proof is not None, item.status.startswith("failed"), -tried.index(item)))
+
+
+def _no_route(model: Model, form: str) -> FormatRecord:
+    return FormatRecord(
+        status=f"unsupported: there is no route from {model.kind} to {form}",
+        path=None,
+        sha256=None,
+        bytes=None,
+        route="none",
+        parity=None,
+        atol=0,
+        rtol=0,
+        versions={},
+        seconds=0,
+        reproduce=[],
+    )
+
+
+def _reproduce(job: Job, form: str, route: Route) -> list[str]:
+    here = Path("DIR")
+    commands = [shown(step_command("golden", job, here))]
+    if route.via:
+        first = routes(job.model.kind, route.via)[0]
+        commands.append(shown(step_command("export", job, here, route.via, first)))
+    environment = "".join(f"{name}={value} " for name, value in route.environment.items())
+    commands.append(environment + shown(step_command("export", job, here, form, route)))
+    return [*commands, shown(step_command("verify", job, here, form, route))]
 
 
 def publish(job: Job, folder: Path, formats: dict[str, FormatRecord]) -> Manifest:
     """Write the manifest and rename the staging folder to the next version."""
-    for leftover in (*folder.glob("*.route.json"), *folder.glob("*.parity.json")):
-        leftover.unlink()
+    suite = read_model(folder / SUITE, SuiteFile, "make export")
+    wanted = {formats[form].path for form in job.model.formats}
+    for form, file in FILES.items():
+        for leftover in (folder / f"{form}.route.json", folder / f"{form}.proof.json"):
+            leftover.unlink(missing_ok=True)
+        if file not in wanted:
+            _remove(folder / file)
     taken = [int(item.name) for item in job.directory.iterdir() if item.name.isdigit()]
     number = max(taken, default=0) + 1
     manifest = Manifest(
-        schema_version=1,
+        schema_version=2,
         model=job.name,
         version=number,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         fingerprint=(folder / FINGERPRINT).read_text(),
         framework=job.model.framework,
-        inputs=job.model.inputs,
-        outputs=job.model.outputs,
-        atol=job.model.atol,
-        rtol=job.model.rtol,
+        source=job.model.kind,
+        inputs=suite.inputs,
+        outputs=suite.outputs,
         golden_sha256=sha256_file(folder / GOLDEN),
-        formats=formats,
+        files_sha256={
+            name: sha256_file(folder / name) for name in (SUITE, EDGES, VALIDATION) if (folder / name).is_file()
+        },
+        notes=suite.notes,
+        formats={form: formats[form] for form in job.model.formats},
         accuracy=_accuracy(job.model),
     )
     (folder / FINGERPRINT).unlink()
@@ -191,15 +216,19 @@ def publish(job: Job, folder: Path, formats: dict[str, FormatRecord]) -> Manifes
     return manifest
 
 
-def step_command(step: str, job: Job, folder: Path, form: str | None = None) -> list[str]:
-    """The command line of one step; 'golden' takes no format."""
+def step_command(step: str, job: Job, folder: Path, form: str | None = None, route: Route | None = None) -> list[str]:
+    """The command line of one step; 'golden' takes no format, only 'export' takes a route."""
     words = [step, job.name, *([form] if form and step != "golden" else [])]
-    return python("export.step", *words, "--config", str(job.config), "--directory", str(folder))
+    if route and step == "export":
+        words += ["--route", route.name]
+    if step != "verify":
+        words += ["--config", str(job.config)]
+    return python("export.step", *words, "--directory", str(folder))
 
 
 def _accuracy(model: Model) -> dict[str, float | int | str]:
     """What the training stage states beside the weights, if it states anything."""
-    beside = model.weights or (Path(model.source) if model.framework == "keras" else None)
+    beside = model.weights or model.path
     card = beside.parent / "card.json" if beside else None
     if card is None or not card.is_file():
         return {}
@@ -207,6 +236,13 @@ def _accuracy(model: Model) -> dict[str, float | int | str]:
     return {
         key: stated[key] for key in ("accuracy", "majority_baseline", "test_sentences", "data_sha256") if key in stated
     }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

@@ -1,30 +1,40 @@
-"""Open a TorchScript file as a serving engine does: torch.jit.load on the CPU."""
+"""Open a TorchScript file as a serving engine does: torch.jit.load on the CPU, inputs by name, else by position."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from contract.tensors import Tensors, TensorSpec
+from export.opened import Opened, Port
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def open_artifact(
-    path: Path, inputs: list[TensorSpec], outputs: list[TensorSpec]
-) -> tuple[list[str], list[str], Callable[[Tensors], Tensors]]:
-    """Return (input names, output names, call). Outputs of TorchScript have no names: the declared order counts."""
+def open_artifact(path: Path, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Opened:
+    """The schema names the arguments and nothing else; outputs have no names: the declared order counts."""
     module = torch.jit.load(str(path), map_location="cpu").eval()
-    names = [argument.name for argument in module.forward.schema.arguments[1:]]
+    arguments = [argument.name for argument in module.forward.schema.arguments[1:]]
+    declared = [spec.name for spec in inputs]
+    # As Triton's pytorch backend: by name where all match, else the order of the configuration is the true one.
+    order = arguments if set(arguments) == set(declared) or len(arguments) != len(declared) else declared
 
     def call(tensors: Tensors) -> Tensors:
+        if hasattr(module, "reset_states"):
+            module.reset_states()  # a file that keeps a state between calls: every request starts anew
         with torch.inference_mode():
-            result = module(*[torch.from_numpy(np.ascontiguousarray(tensors[name])) for name in names])
-        values = result if isinstance(result, tuple | list) else (result,)
-        return {spec.name: value.numpy() for spec, value in zip(outputs, values, strict=True)}
+            result = module(
+                *[torch.from_numpy(np.ascontiguousarray(tensors[n]).reshape(tensors[n].shape)) for n in order]
+            )
+        values = list(result) if isinstance(result, tuple | list) else [result]
+        if len(values) != len(outputs):
+            raise ValueError(f"it returns {len(values)} outputs, declared are {len(outputs)}")
+        return {spec.name: value.detach().numpy() for spec, value in zip(outputs, values, strict=True)}
 
-    return names, [spec.name for spec in outputs], call
+    kinds = {node.kind() for node in module.inlined_graph.nodes()} if hasattr(module, "inlined_graph") else set()
+    control = sorted(kind.removeprefix("prim::").lower() for kind in kinds & {"prim::Loop", "prim::If"})
+    facts: dict[str, int | str] = {"control_flow": ", ".join(control) or "none"}
+    return Opened([Port(name) for name in order], [Port(spec.name) for spec in outputs], call, facts)

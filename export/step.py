@@ -1,8 +1,8 @@
 """python -m export.step: one step in a process of its own, as the parent runs it and as a person can repeat it.
 
 golden  the trained model's own answers            (the framework's process)
-export  one artifact                               (the framework's process)
-verify  that artifact against the golden batch     (the serving runtime's process)
+export  one artifact by one route                  (the framework's process)
+verify  that artifact against those answers        (the serving runtime's process)
 """
 
 from __future__ import annotations
@@ -13,63 +13,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contract.cli import Parser, run
-from contract.compare import Parity, compare
 from contract.config import Model, read_config
 from contract.errors import ParityError, UsageError, nearest
-from contract.files import write_json
-from contract.golden import Example, check_inputs, read_examples, synthesize, write_examples
-from contract.manifest import GOLDEN
-from contract.table import choose
-from export.routes import EXPORTERS, FILES, ORACLES, RUNTIMES
-
-MADE_UP_EXAMPLES = 48
-SEED = 11
+from contract.files import read_model, write_json
+from contract.golden import read_examples
+from contract.manifest import GOLDEN, SUITE
+from contract.table import choose, load
+from export.isolation import leave_network
+from export.routes import FILES, ORACLES, RUNTIMES, Route, routes
+from export.suite import SuiteFile, make_suite, read_suite
+from export.verification import Proof, unreadable, verify
 
 
 def golden(model: Model, directory: Path) -> None:
-    """Write golden.npz: the examples with the trained model's own answers."""
-    if model.examples:
-        examples = read_examples(model.examples, "make zoo")
-        check_inputs(examples, model.inputs, model.examples)
-    else:
-        examples = synthesize(model.inputs, MADE_UP_EXAMPLES, SEED)
-    outputs = choose(ORACLES, model.framework, "framework")(model, examples)
-    for example, answer in zip(examples, outputs, strict=True):
-        for spec in model.outputs:
-            if spec.name not in answer:
-                raise UsageError(f"the model has no output '{spec.name}'; it has {', '.join(answer)}")
-            reason = spec.mismatch(answer[spec.name])
-            if reason:
-                raise UsageError(f"the trained model's own answer to {example.key}: {reason}; correct models.toml")
-    declared = [spec.name for spec in model.outputs]
-    answered = [
-        Example(example.key, example.inputs, {name: answer[name] for name in declared})
-        for example, answer in zip(examples, outputs, strict=True)
-    ]
-    write_examples(directory / GOLDEN, answered)
+    """Let the trained model answer, and write the suite that every artifact is asked."""
+    make_suite(model, choose(ORACLES, model.kind, "kind of source")(model), directory)
 
 
-def export(model: Model, form: str, directory: Path) -> None:
+def export(model: Model, form: str, route: Route, directory: Path) -> None:
     """Write the artifact, and its route beside it."""
-    exporter = choose(EXPORTERS, f"{model.framework}/{form}", "route")
-    route = exporter(model, read_examples(directory / GOLDEN), directory / FILES[form])
-    write_json(directory / f"{form}.route.json", {"route": route})
+    suite = read_model(directory / SUITE, SuiteFile, "make export")
+    resolved = model.model_copy(update={"inputs": suite.inputs, "outputs": suite.outputs})
+    arguments = [resolved, read_examples(directory / GOLDEN), directory / FILES[form]]
+    if route.via:
+        arguments.append(directory / FILES[route.via])
+    described = load(route.converter)(*arguments)
+    if route.via:
+        described = f"{route.via}, {described}"
+    write_json(directory / f"{form}.route.json", {"route": described})
 
 
-def verify(model: Model, form: str, directory: Path) -> Parity:
-    """Compare the artifact's answers with the golden batch; the figures go into ``<format>.parity.json``."""
-    opener = choose(RUNTIMES, form, "format")
-    inputs, outputs, call = opener(directory / FILES[form], model.inputs, model.outputs)
-    for side, actual, specs in (("inputs", inputs, model.inputs), ("outputs", outputs, model.outputs)):
-        declared = sorted(spec.name for spec in specs)
-        if sorted(actual) != declared:
-            raise ParityError(
-                f"the artifact's {side} are {', '.join(sorted(actual))}, declared are {', '.join(declared)}"
-            )
-    examples = read_examples(directory / GOLDEN)
-    parity = compare(((item.key, item.outputs, call(item.inputs)) for item in examples), model.tolerance)
-    write_json(directory / f"{form}.parity.json", parity)
-    return parity
+def prove(form: str, directory: Path, include_payloads: bool = False) -> Proof:
+    """Open one artifact as a server would, ask everything, and write ``<format>.proof.json``."""
+    suite = read_suite(directory, form)
+    try:
+        opened = choose(RUNTIMES, form, "format")(directory / FILES[form], suite.inputs, suite.outputs)
+    except Exception as error:  # what a runtime raises about a broken file has no common base
+        return unreadable(error)
+    return verify(opened, suite, include_payloads)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,9 +58,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("step", choices=["golden", "export", "verify"])
     parser.add_argument("model", help="name in the configuration")
     parser.add_argument("format", nargs="?", help="for export and verify")
-    parser.add_argument("--config", type=Path, default=Path("models.toml"), help="the dial of the run")
-    parser.add_argument("--directory", type=Path, required=True, help="where golden.npz and the artifacts are")
+    parser.add_argument(
+        "--config", type=Path, default=Path("models.toml"), help="the dial of the run (golden and export)"
+    )
+    parser.add_argument("--directory", type=Path, required=True, help="where suite, golden.npz and the artifacts are")
+    parser.add_argument("--route", help="which way to the format; the first of the table if absent")
+    parser.add_argument("--out", type=Path, help="verify: where the proof goes, instead of beside the artifact")
+    parser.add_argument("--include-payloads", action="store_true", help="keep the values of the worst element")
+    parser.add_argument("--network", action="store_true", help="do not give up the network first")
     options = parser.parse_args(arguments)
+    if not options.network:
+        kept = leave_network()
+        if kept:
+            print(f"note: this step has the network ({kept})", file=sys.stderr)
+    if options.step != "golden" and options.format is None:
+        raise UsageError(f"step '{options.step}' needs a format: one of {', '.join(FILES)}")
+    if options.step == "verify":
+        return _verify(options.format, options.directory, options.out, options.include_payloads)
     sys.path.append(str(options.config.resolve().parent))  # a user's own factory is found beside models.toml
     models = read_config(options.config).models
     if options.model not in models:
@@ -87,16 +82,31 @@ def main(arguments: Sequence[str]) -> int:
     model = models[options.model]
     if options.step == "golden":
         golden(model, options.directory)
-    elif options.format is None:
-        raise UsageError(f"step '{options.step}' needs a format: one of {', '.join(model.formats)}")
-    elif options.step == "export":
-        export(model, options.format, options.directory)
     else:
-        parity = verify(model, options.format, options.directory)
-        print(json.dumps(parity.model_dump(mode="json")))
-        if not parity.passed:
-            raise ParityError("; ".join(parity.reasons))
+        export(model, options.format, _route(model, options.format, options.route), options.directory)
     return 0
+
+
+def _verify(form: str, directory: Path, out: Path | None, include_payloads: bool) -> int:
+    proof = prove(form, directory, include_payloads)
+    write_json(out or directory / f"{form}.proof.json", proof)
+    print(json.dumps(proof.model_dump(mode="json")))
+    if not proof.passed:
+        raise ParityError(f"{proof.diagnosis}: {proof.sentence}")
+    return 0
+
+
+def _route(model: Model, form: str, name: str | None) -> Route:
+    known = {route.name: route for route in routes(model.kind, form)}
+    if not known:
+        raise UsageError(f"there is no route from {model.kind} to {form}")
+    if name is None:
+        return next(iter(known.values()))
+    if name not in known:
+        raise UsageError(
+            f"no route '{name}' from {model.kind} to {form}: one of {', '.join(known)}{nearest(name, list(known))}"
+        )
+    return known[name]
 
 
 if __name__ == "__main__":

@@ -295,8 +295,8 @@ def _endpoint(
         payloads=folder_name(item, target.protocol),
         outputs=item.manifest.outputs,
         golden=str(item.golden.relative_to(workspace.root)),
-        atol=item.model.atol,
-        rtol=item.model.rtol,
+        atol=item.record.atol,
+        rtol=item.record.rtol,
         slo=item.model.slo,
         accuracy=item.manifest.accuracy,
     )

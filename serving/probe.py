@@ -51,7 +51,7 @@ def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examp
         except MalformedAnswer as error:
             raise ServerError(f"{served.name} over {index.protocol}: {error}") from None
         pairs.append((entry.key, by_key[entry.key].outputs, answer))
-    parity = compare(pairs, served.model.tolerance)
+    parity = compare(pairs, served.record.tolerance)
     return Probed(parity, round(first_ms or 0.0, 3))
 
 

@@ -6,6 +6,8 @@ LAST_WITH_TENSORFLOW = (25, 2)
 FIRST_WITHOUT_KNOWN_FLAWS = (25, 7)
 NATIVE = {
     "onnx": "NVIDIA's native onnxruntime backend",
+    "onnx-fp16": "NVIDIA's native onnxruntime backend",
+    "onnx-int8": "NVIDIA's native onnxruntime backend",
     "torchscript": "NVIDIA's native pytorch (libtorch) backend",
     "savedmodel": "NVIDIA's native tensorflow backend",
 }

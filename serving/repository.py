@@ -57,8 +57,9 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
     for name, model in config.group(group).items():
         directory, manifest = read_newest(workspace.artifacts / name)
         for form, record in manifest.formats.items():
-            if not record.ok or record.path is None:
-                refused[f"{name} {form}"] = record.status
+            why = _not_servable(form, record, manifest)
+            if why or record.path is None:
+                refused[f"{name} {form}"] = why or record.status
                 continue
             engines = [engine for engine in model.engines if engine == "triton" or form == "savedmodel"]
             if not engines:
@@ -79,6 +80,18 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
                     )
                 )
     return served, refused
+
+
+def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | None:
+    """Why an export is not laid out, or None."""
+    if not record.ok:
+        return record.status
+    if form not in BACKENDS:
+        return "the local server has no backend for it (Triton's torch_aoti platform is beta and begins with 26.03)"
+    first = {spec.dims[0] if spec.dims else None for spec in (*manifest.inputs, *manifest.outputs)}
+    if len(first) != 1 or not isinstance(first.pop(), str):
+        return "its tensors do not share a named first axis, along which a server could join requests"
+    return None
 
 
 def lay_out(served: list[Served], workspace: Workspace) -> None:

@@ -26,9 +26,12 @@ class Backend:
     thread_parameter: str
 
 
+ONNX_RUNTIME = Backend("onnxruntime", "onnxruntime_onnx", "model.onnx", "intra_op_thread_count")
 BACKENDS = {
     "torchscript": Backend("pytorch", "pytorch_libtorch", "model.pt", "INTRA_OP_THREAD_COUNT"),
-    "onnx": Backend("onnxruntime", "onnxruntime_onnx", "model.onnx", "intra_op_thread_count"),
+    "onnx": ONNX_RUNTIME,
+    "onnx-fp16": ONNX_RUNTIME,
+    "onnx-int8": ONNX_RUNTIME,
     "savedmodel": Backend("tensorflow", "tensorflow_savedmodel", "model.savedmodel", "TF_NUM_INTRA_THREADS"),
 }
 WARM_UP_REQUESTS = 4

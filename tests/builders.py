@@ -87,6 +87,8 @@ def format_record(status: str = "ok", **changes: Any) -> FormatRecord:
         "bytes": None,
         "route": "by hand",
         "parity": parity() if status == "ok" else None,
+        "atol": 1e-4,
+        "rtol": 1e-3,
         "versions": {},
         "seconds": 0.1,
         "reproduce": [],
@@ -115,17 +117,18 @@ def write_artifacts(
         records[form] = format_record(path=FILES[form], sha256=sha256_tree(path), bytes=1)
     write_examples(folder / GOLDEN, golden or examples())
     manifest = Manifest(
-        schema_version=1,
+        schema_version=2,
         model=name,
         version=version,
         created="2026-01-31T12:00:00+00:00",
         fingerprint="f" * 64,
         framework="pytorch",
+        source="pytorch",
         inputs=[TOKENS],
         outputs=[LOGITS],
-        atol=1e-4,
-        rtol=1e-3,
         golden_sha256=sha256_file(folder / GOLDEN),
+        files_sha256={},
+        notes=[],
         formats=records,
         accuracy={"accuracy": 0.9},
     )

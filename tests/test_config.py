@@ -59,7 +59,7 @@ def test_defaults_apply_where_a_key_is_absent(tmp_path: Path) -> None:
     )
     assert (model.weights, model.examples, model.group) == (None, None, "default")
     assert model.engines == ["triton", "tfserving"]
-    assert model.tolerance == Tolerance(atol=1e-4, rtol=1e-3)
+    assert model.tolerance("onnx", model.outputs) == Tolerance(atol=1e-4, rtol=1e-3)
     assert model.batching == Batching(max_batch_size=32, max_queue_delay_us=0, instances=1, threads=1)
     assert model.slo == Slo(rate=200.0, p99_ms=50.0, error_rate=0.001)
 
@@ -69,7 +69,74 @@ def test_what_is_written_wins_over_the_defaults(tmp_path: Path) -> None:
         "m"
     ]
     assert (model.rtol, model.slo.rate, model.batching.instances) == (0.5, 7.0, 3)
-    assert (model.atol, model.slo.p99_ms, model.batching.threads) == (1e-4, 50.0, 1)
+    assert model.tolerance("onnx", model.outputs) == Tolerance(atol=1e-4, rtol=0.5)
+    assert (model.slo.p99_ms, model.batching.threads) == (50.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("form", "dtype", "expected"),
+    [
+        ("onnx", "float32", Tolerance(0.5, 1e-3)),
+        ("onnx", "float16", Tolerance(0.5, 1e-2)),
+        ("onnx-fp16", "float32", Tolerance(1e-2, 1e-2)),
+        ("onnx-int8", "float32", Tolerance(0.125, 0.1, agreement=0.9)),
+    ],
+)
+def test_a_tolerance_is_what_is_written_else_that_of_precision_and_dtype(
+    tmp_path: Path, form: str, dtype: str, expected: Tolerance
+) -> None:
+    text = GOOD + "atol = 0.5\n[models.m.tolerances.onnx-int8]\natol = 0.125\nagreement = 0.9\n"
+    model = read(tmp_path, text.replace(OUTPUTS, OUTPUTS.replace("float32", dtype))).models["m"]
+    assert model.tolerance(form, model.outputs) == expected
+
+
+@pytest.mark.parametrize(
+    ("framework", "source", "kind"),
+    [
+        ("pytorch", "a.b:build", "pytorch"),
+        ("pytorch", "net.pt", "torchscript"),
+        ("pytorch", "net.jit", "torchscript"),
+        ("pytorch", "net.pt2", "torch.export"),
+        ("keras", "net.keras", "keras"),
+        ("keras", "a.b:build", "keras-factory"),
+        ("tensorflow", "a.b:build", "tensorflow"),
+        ("tensorflow", "some/saved_model", "savedmodel"),
+        ("tensorflow", "nmp.v1", "savedmodel"),
+        ("onnx", "net.onnx", "onnx"),
+    ],
+)
+def test_the_kind_of_source_follows_from_framework_and_ending(
+    tmp_path: Path, framework: str, source: str, kind: str
+) -> None:
+    text = GOOD.replace('"pytorch"', f'"{framework}"').replace("package.module:build", source)
+    model = read(tmp_path, text).models["m"]
+    assert model.kind == kind
+    assert model.source == (source if ":" in source else str(tmp_path / source))
+
+
+@pytest.mark.parametrize(("framework", "source"), [("pytorch", "net.pth"), ("keras", "net.h5"), ("onnx", "net.pb")])
+def test_a_source_that_is_neither_a_factory_nor_a_known_file_is_refused(
+    tmp_path: Path, framework: str, source: str
+) -> None:
+    text = GOOD.replace('"pytorch"', f'"{framework}"').replace("package.module:build", source)
+    assert f"source '{source}' is neither package.module:factory nor a file" in refusal(tmp_path, text)
+
+
+def test_padding_must_name_an_axis_of_the_inputs(tmp_path: Path) -> None:
+    sentence = refusal(tmp_path, GOOD + "padding = { length = 0 }\n")
+    assert sentence == "'models.m': padding names the axis 'length', inputs have batch"
+
+
+def test_scalars_and_states_have_no_batch_axis_in_front(tmp_path: Path) -> None:
+    rate, state = '{ name = "rate", dtype = "int64", dims = [] }', 'dims = [2, "batch", 8] }'
+    model = read(
+        tmp_path,
+        with_inputs(
+            f'{{ name = "x", dtype = "float32", dims = ["batch"] }}, {rate}, {{ name = "h", dtype = "float32", {state}'
+        ),
+    ).models["m"]
+    assert not model.batched
+    assert read(tmp_path, GOOD).models["m"].batched
 
 
 UNKNOWN_KEYS = [
@@ -130,8 +197,6 @@ def test_a_model_may_bear_the_name_of_a_section(tmp_path: Path, name: str) -> No
         ('framework = "pytorch"\n', "models.m.framework"),
         ('source = "package.module:build"\n', "models.m.source"),
         ('formats = ["onnx"]\n', "models.m.formats"),
-        (INPUTS, "models.m.inputs"),
-        (OUTPUTS, "models.m.outputs"),
         ('name = "x", ', "models.m.inputs.0.name"),
         ('dtype = "float32", dims = ["batch", 2] }]\nout', "models.m.inputs.0.dtype"),
     ],
@@ -144,11 +209,16 @@ def test_a_missing_key_is_named(tmp_path: Path, gone: str, key: str) -> None:
 @pytest.mark.parametrize(
     ("good", "bad", "sentence"),
     [
-        ('"pytorch"', '"torch"', "'models.m.framework' is 'torch': one of pytorch, keras; did you mean 'pytorch'?"),
+        (
+            '"pytorch"',
+            '"torch"',
+            "'models.m.framework' is 'torch': one of pytorch, keras, tensorflow, onnx; did you mean 'pytorch'?",
+        ),
         (
             '["onnx"]',
             '["onnx", "torchscrpt"]',
-            "'models.m.formats.1' is 'torchscrpt': one of torchscript, savedmodel, onnx; did you mean 'torchscript'?",
+            "'models.m.formats.1' is 'torchscrpt': one of torchscript, savedmodel, onnx, onnx-fp16, onnx-int8, pt2; "
+            "did you mean 'torchscript'?",
         ),
         ("schema_version = 1", "schema_version = 2", "'schema_version' is '2': one of 1"),
     ],

@@ -14,12 +14,17 @@ from contract.config import Batching, Model, Slo
 from contract.errors import LoadproofError, ParityError
 from contract.files import sha256_tree, write_bytes, write_json
 from contract.golden import write_examples
-from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, read_newest, versions_of
+from contract.manifest import GOLDEN, LOGS, MANIFEST, SUITE, FormatRecord, Manifest, read_newest, versions_of
 from export import __main__ as command
+from export import job as jobs
 from export import pipeline
-from export.pipeline import Job, export_format, fingerprint, publish, staging, up_to_date, write_golden
-from export.routes import FILES
-from tests.builders import examples, model, parity
+from export.job import Job, fingerprint, up_to_date
+from export.pipeline import export_format, publish, staging, write_golden
+from export.refused import UNSUPPORTED
+from export.routes import FILES, order
+from export.suite import Limits, SuiteFile
+from export.verification import Proof
+from tests.builders import LOGITS, TOKENS, examples, model, parity
 
 Step = Callable[[str, str | None, Path], Ended | None]
 
@@ -28,6 +33,7 @@ def good(step: str, form: str | None, folder: Path) -> Ended | None:
     """What the children of a successful export leave behind."""
     if step == "golden":
         write_examples(folder / GOLDEN, examples())
+        write_json(folder / SUITE, SUITE_FILE)
     elif step == "export":
         assert form is not None
         target = folder / FILES[form]
@@ -38,8 +44,33 @@ def good(step: str, form: str | None, folder: Path) -> Ended | None:
             write_bytes(target, f"bytes as {form}".encode())
         write_json(folder / f"{form}.route.json", {"route": f"route to {form}"})
     else:
-        write_json(folder / f"{form}.parity.json", parity())
+        write_json(folder / f"{form}.proof.json", proof())
     return None
+
+
+SUITE_FILE = SuiteFile(
+    schema_version=1,
+    inputs=[TOKENS],
+    outputs=[LOGITS],
+    batched=True,
+    batch_invariant=True,
+    limits={form: Limits(atol=1e-4, rtol=1e-3, agreement=0) for form in FILES},
+    notes=[],
+)
+
+
+def proof(**changes: Any) -> Proof:
+    """A verification that found nothing."""
+    fields: dict[str, Any] = {
+        "passed": True,
+        "diagnosis": None,
+        "sentence": None,
+        "checks": [],
+        "parity": parity(),
+        "decisions": None,
+        "facts": {},
+    }
+    return Proof(**(fields | changes))
 
 
 class Children:
@@ -48,13 +79,27 @@ class Children:
     def __init__(self, act: Step = good) -> None:
         self.act = act
         self.steps: list[tuple[str, str | None]] = []
+        self.routes: list[str] = []
+        self.environments: list[dict[str, str]] = []
 
-    def __call__(self, words: Sequence[str], echo: bool = True) -> Ended:
+    def __call__(
+        self,
+        words: Sequence[str],
+        echo: bool = True,
+        limit_s: float | None = None,
+        log: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> Ended:
         step, rest = words[words.index("export.step") + 1], list(words[words.index("export.step") + 2 :])
         form = rest[1] if rest[1] in FILES else None
         folder = Path(rest[rest.index("--directory") + 1])
         assert not (folder / MANIFEST).exists()  # the manifest comes last
+        assert limit_s is not None and log is not None
+        log.write_text(f"the log of {step} {form}")
         self.steps.append((step, form))
+        if step == "export":
+            self.routes.append(rest[rest.index("--route") + 1])
+            self.environments.append(environment or {})
         return self.act(step, form, folder) or Ended(0, [])
 
 
@@ -80,7 +125,9 @@ def export(job: Job) -> Manifest:
     """One model, all its steps in order."""
     with staging(job) as folder:
         write_golden(job, folder)
-        formats: dict[str, FormatRecord] = {form: export_format(job, form, folder) for form in job.model.formats}
+        formats: dict[str, FormatRecord] = {}
+        for form in order(list(job.model.formats)):
+            formats[form] = export_format(job, form, folder, formats)
         return publish(job, folder, formats)
 
 
@@ -94,7 +141,14 @@ def test_a_version_holds_golden_artifacts_and_manifest_and_nothing_else(
     manifest = run(job, monkeypatch)
     folder, read = read_newest(job.directory)
     assert read == manifest
-    assert {item.name for item in folder.iterdir()} == {"model.pt", "model.onnx", GOLDEN, MANIFEST}
+    assert {item.name for item in folder.iterdir()} == {"model.pt", "model.onnx", GOLDEN, SUITE, MANIFEST, LOGS}
+    assert {item.name for item in (folder / LOGS).iterdir()} == {
+        "golden.log",
+        "onnx-dynamo-export.log",
+        "onnx-dynamo-verify.log",
+        "torchscript-script-export.log",
+        "torchscript-script-verify.log",
+    }
     assert [item.name for item in job.directory.iterdir()] == ["1"]
     for form, record in manifest.formats.items():
         assert record.status == "ok"
@@ -112,10 +166,10 @@ def test_every_format_is_exported_and_then_verified_in_a_process_of_its_own(
     export(job)
     assert children.steps == [
         ("golden", None),
-        ("export", "torchscript"),
-        ("verify", "torchscript"),
         ("export", "onnx"),
         ("verify", "onnx"),
+        ("export", "torchscript"),
+        ("verify", "torchscript"),
     ]
 
 
@@ -123,9 +177,8 @@ def test_a_folder_counts_by_its_files_together(job: Job, monkeypatch: pytest.Mon
     source = job.directory.parent / "model.keras"
     source.parent.mkdir(parents=True)
     source.write_bytes(b"k")
-    keras = Job(
-        "words", model(framework="keras", source=str(source), formats=["savedmodel"]), job.config, job.directory
-    )
+    described = model(framework="keras", source=str(source), formats=["savedmodel"])
+    keras = Job("words", described, job.config, job.directory)
     record = run(keras, monkeypatch).formats["savedmodel"]
     assert (record.path, record.bytes) == ("model.savedmodel", len(b"graph") + len(b"weights"))
 
@@ -167,13 +220,17 @@ def test_failed_parity_is_recorded_with_its_figures_and_the_format_is_not_ok(
     def act(step: str, form: str | None, folder: Path) -> Ended | None:
         good(step, form, folder)
         if (step, form) == ("verify", "torchscript"):
-            write_json(folder / f"{form}.parity.json", parity(passed=False, max_abs=0.5))
-            return Ended(5, ["{}", f"error: {why}"])
+            found = proof(
+                passed=False, parity=parity(passed=False, max_abs=0.5), diagnosis="wrong values", sentence=why
+            )
+            write_json(folder / f"{form}.proof.json", found)
+            return Ended(5, ["{}", f"error: wrong values: {why}"])
         return None
 
     manifest = run(job, monkeypatch, act)
     failed = manifest.formats["torchscript"]
-    assert (failed.status, failed.ok) == (f"failed: {why}", False)
+    assert (failed.status, failed.ok) == (f"failed: wrong values: {why}", False)
+    assert failed.diagnosis == "wrong values"
     assert failed.parity is not None
     assert (failed.parity.passed, failed.parity.max_abs) == (False, 0.5)
     assert manifest.formats["onnx"].ok
@@ -188,6 +245,8 @@ def test_failed_parity_is_recorded_with_its_figures_and_the_format_is_not_ok(
         (Ended(-9, []), "failed: killed by signal 9"),
         (Ended(-11, ["a last word"]), "failed: killed by signal 11"),
         (Ended(3, []), "failed: exit code 3"),
+        (Ended(-9, ["loading"], timed_out_s=600.0), "failed: took longer than its limit of 600 s"),
+        (Ended(UNSUPPORTED, ["error: tf2onnx: no such operator"]), "unsupported: tf2onnx: no such operator"),
     ],
 )
 def test_an_export_that_fails_becomes_a_status_with_its_reason_and_no_artifact(
@@ -207,7 +266,8 @@ def test_an_export_that_failed_is_not_verified(job: Job, monkeypatch: pytest.Mon
     children = Children(lambda step, form, folder: Ended(1, ["no"]) if step == "export" else good(step, form, folder))
     monkeypatch.setattr(pipeline, "run_child", children)
     export(job)
-    assert [step for step, _ in children.steps] == ["golden", "export", "export"]
+    assert [step for step, _ in children.steps] == ["golden", "export", "export", "export", "export"]
+    assert children.routes == ["dynamo", "scripted", "script", "trace"]
 
 
 def test_a_route_that_does_not_exist_is_recorded_and_nothing_is_run_for_it(
@@ -215,11 +275,12 @@ def test_a_route_that_does_not_exist_is_recorded_and_nothing_is_run_for_it(
 ) -> None:
     children = Children()
     monkeypatch.setattr(pipeline, "run_child", children)
-    manifest = export(changed(job, formats=["savedmodel", "onnx"]))
-    record = manifest.formats["savedmodel"]
-    assert record.status == "unsupported: there is no exporter from pytorch to savedmodel yet"
+    network = model(framework="tensorflow", source="zoo.somewhere:build", formats=["pt2", "onnx"])
+    manifest = export(Job("words", network, job.config, job.directory))
+    record = manifest.formats["pt2"]
+    assert record.status == "unsupported: there is no route from tensorflow to pt2"
     assert not record.ok
-    assert ("export", "savedmodel") not in children.steps
+    assert ("export", "pt2") not in children.steps
     assert manifest.formats["onnx"].ok
 
 
@@ -236,6 +297,7 @@ def test_the_commands_that_repeat_a_format_are_recorded_without_this_machines_pa
 ) -> None:
     record = run(job, monkeypatch).formats["onnx"]
     assert [line.split()[3] for line in record.reproduce] == ["golden", "export", "verify"]
+    assert "--route dynamo" in record.reproduce[1]
     assert all(line.startswith("python -m export.step ") and "--directory DIR" in line for line in record.reproduce)
 
 
@@ -295,7 +357,7 @@ def test_trained_again_means_exported_again(job: Job, monkeypatch: pytest.Monkey
 
 def test_a_newer_package_exports_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     run(job, monkeypatch)
-    monkeypatch.setattr(pipeline, "versions", lambda packages: dict.fromkeys(packages, "99"))
+    monkeypatch.setattr(jobs, "versions", lambda packages: dict.fromkeys(packages, "99"))
     assert up_to_date(job) is None
 
 
@@ -308,7 +370,7 @@ def break_json(path: Path) -> None:
 
 
 def other_schema(path: Path) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
 
 
 @pytest.mark.parametrize(
@@ -317,12 +379,22 @@ def other_schema(path: Path) -> None:
         ("model.pt", append),
         ("model.onnx", append),
         ("model.onnx", Path.unlink),
+        (SUITE, append),
         (GOLDEN, append),
         (GOLDEN, Path.unlink),
         (MANIFEST, break_json),
         (MANIFEST, other_schema),
     ],
-    ids=["torchscript", "onnx", "onnx gone", "golden", "golden gone", "manifest cut off", "manifest of another schema"],
+    ids=[
+        "torchscript",
+        "onnx",
+        "onnx gone",
+        "suite",
+        "golden",
+        "golden gone",
+        "manifest cut off",
+        "manifest of another schema",
+    ],
 )
 def test_whatever_is_tampered_with_exports_again(
     job: Job, monkeypatch: pytest.MonkeyPatch, file: str, tamper: Callable[[Path], None]
@@ -392,3 +464,120 @@ def test_an_interrupted_step_is_no_result_and_leaves_no_version(
     with pytest.raises(LoadproofError, match="interrupted"):
         run(job, monkeypatch, act)
     assert list(job.directory.iterdir()) == []
+
+
+def refuse(*formats: str) -> Step:
+    """Children that do everything but make an artifact of these formats."""
+
+    def act(step: str, form: str | None, folder: Path) -> Ended | None:
+        if step == "export" and form in formats:
+            return Ended(UNSUPPORTED, ["error: converter: NoSuchOperator: it said no"])
+        return good(step, form, folder)
+
+    return act
+
+
+def test_the_next_route_is_tried_where_the_one_before_was_not_proven(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = iter([Ended(5, ["error: frozen dimension: 'length' is 7"])])
+
+    def act(step: str, form: str | None, folder: Path) -> Ended | None:
+        good(step, form, folder)
+        return next(verdicts, None) if (step, form) == ("verify", "torchscript") else None
+
+    children = Children(act)
+    monkeypatch.setattr(pipeline, "run_child", children)
+    record = export(changed(job, formats=["torchscript"])).formats["torchscript"]
+    assert record.ok
+    assert children.routes == ["script", "trace"]
+    assert [(item.route, item.status) for item in record.attempts] == [
+        ("script", "failed: frozen dimension: 'length' is 7")
+    ]
+
+
+def test_a_format_without_a_native_route_leads_on_from_the_proven_onnx_file(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = Children()
+    monkeypatch.setattr(pipeline, "run_child", children)
+    manifest = export(changed(job, formats=["savedmodel"]))
+    assert children.routes == ["dynamo", "onnx-tensorflow"]
+    assert list(manifest.formats) == ["savedmodel"]
+    folder, _ = read_newest(job.directory)
+    assert not (folder / "model.onnx").exists()  # nobody asked for it
+    lines = manifest.formats["savedmodel"].reproduce
+    assert [line.split("export.step ")[1].split(" --")[0] for line in lines] == [
+        "golden words",
+        "export words onnx",
+        "export words savedmodel",
+        "verify words savedmodel",
+    ]
+
+
+def test_without_a_proven_onnx_file_what_leads_on_from_it_is_unsupported_and_quotes_why(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = Children(refuse("onnx"))
+    monkeypatch.setattr(pipeline, "run_child", children)
+    manifest = export(changed(job, formats=["savedmodel", "onnx", "onnx-int8"]))
+    why = "converter: NoSuchOperator: it said no"
+    assert manifest.formats["onnx"].status == f"unsupported: {why}"
+    for form in ("savedmodel", "onnx-int8"):
+        assert manifest.formats[form].status == f"unsupported: no proven onnx to lead on from: {why}"
+    assert children.routes == ["dynamo", "scripted"]  # once, not once for each format
+
+
+def test_of_routes_that_all_fail_the_one_that_came_furthest_speaks(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = iter(
+        [Ended(UNSUPPORTED, ["error: script says no"]), None, Ended(UNSUPPORTED, ["error: onnx2torch says no"])]
+    )
+
+    def act(step: str, form: str | None, folder: Path) -> Ended | None:
+        if form != "torchscript":
+            return good(step, form, folder)
+        if step == "export":
+            return next(tries) or good(step, form, folder)
+        write_json(folder / f"{form}.proof.json", proof(passed=False, diagnosis="frozen control flow", sentence="it"))
+        return Ended(5, ["error: frozen control flow: it"])
+
+    record = run(changed(job, formats=["torchscript"]), monkeypatch, act).formats["torchscript"]
+    assert record.status == "failed: frozen control flow: it"
+    assert record.diagnosis == "frozen control flow"
+    assert [item.status for item in record.attempts] == [
+        "unsupported: script says no",
+        "unsupported: onnx2torch says no",
+    ]
+
+
+def test_keras_goes_to_torchscript_in_a_process_of_the_torch_backend(
+    job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = tmp_path / "model.keras"
+    source.write_bytes(b"k")
+    children = Children()
+    monkeypatch.setattr(pipeline, "run_child", children)
+    keras = Job("words", model(framework="keras", source=str(source)), job.config, job.directory)
+    manifest = export(keras)
+    assert dict(zip(children.routes, children.environments, strict=True)) == {
+        "tf2onnx": {},
+        "keras-torch": {"KERAS_BACKEND": "torch"},
+    }
+    assert manifest.formats["torchscript"].reproduce[-2].startswith("KERAS_BACKEND=torch python -m export.step export ")
+
+
+def test_what_the_steps_took_is_recorded(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(step: str, form: str | None, folder: Path) -> Ended | None:
+        good(step, form, folder)
+        return Ended(0, [], seconds=2.0, peak_mib={"export": 700, "verify": 300}.get(step, 0))
+
+    record = run(job, monkeypatch, act).formats["onnx"]
+    assert (record.peak_mib, record.export_seconds) == (700, 2.0)
+
+
+def test_memory_limits_how_many_models_are_exported_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Memory:
+        available = 7 * 2**30
+
+    monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
+    assert pipeline.most_at_once() == 2
+    Memory.available = 2**20
+    assert pipeline.most_at_once() == 1
