@@ -14,7 +14,7 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env lock zoo export serve loadtest report verdict status stop check format test test-all clean
+.PHONY: help env lock zoo tensorboard export serve loadtest report verdict status stop check format test test-all clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -30,8 +30,11 @@ $(STAMP): requirements/$(EXTRA).lock bootstrap.py
 lock: ## resolve pyproject.toml anew into the lock files
 	@$(PYTHON) bootstrap.py --lock
 
-zoo: $(STAMP) ## train the example models that are missing
-	@$(RUN) -m zoo --config $(CONFIG)
+zoo: $(STAMP) ## train the example models of the group that are missing
+	@$(RUN) -m zoo $(STAGE)
+
+tensorboard: $(STAMP) ## look at the training of the example models, on http://127.0.0.1:6006
+	@$(VENV)/bin/tensorboard --logdir zoo/out --host 127.0.0.1 --port 6006
 
 export: zoo ## export every model, prove each format, write the manifests
 	@$(RUN) -m export $(STAGE)
@@ -70,6 +73,9 @@ test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (u
 
 test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup
+
+bench: $(STAMP) ## what the export costs over the bare framework calls (GROUP=name)
+	@$(RUN) -m bench.export --config $(CONFIG) --group $(GROUP)
 
 clean: | $(call asked,stop) ## remove what the stages wrote (not the environment, not the trained models)
 	rm -rf artifacts live results reports model_repository/triton model_repository/tfserving

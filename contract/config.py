@@ -104,6 +104,9 @@ class Model(Section):
     padding: dict[str, float] = Field(
         {}, description="dynamic axis -> value: a request that is padded with it along this axis has the same answer"
     )
+    serve: list[Format] | None = Field(
+        None, description="which of the formats to serve; all that are proven when absent"
+    )
     engines: Annotated[list[Engine], Field(min_length=1)] = Field(
         ["triton", "tfserving"], description="where to serve it; TF Serving takes the SavedModel only"
     )
@@ -159,6 +162,9 @@ class Model(Section):
         self._check_batch_axis()
         if len(set(self.formats)) != len(self.formats):
             raise ValueError(f"formats holds a format twice: {', '.join(self.formats)}")
+        for form in self.serve or ():
+            if form not in self.formats:
+                raise ValueError(f"serve names '{form}', formats has {', '.join(self.formats)}")
         known = SOURCE_FILES[self.framework]
         if self.path is not None and self.framework != "tensorflow" and self.path.suffix not in known:
             raise ValueError(

@@ -105,6 +105,19 @@ Written by export; read by serving, loadtest (as a copy) and report. numpy's `.n
 `r0007/in/<name>` and `r0007/out/<name>`: requests of any batch size and length, and the trained model's own answers.
 Strings are two entries, `….bytes` (u32 little-endian length, then the bytes, per element) and `….shape`.
 A file of examples that you bring (`examples` in models.toml) has the `in` entries only.
+`edges.npz` beside it has the same form: `shortest-0000`, `longest-0000`, `lowest-0000`, `highest-0000` and
+`padded-0007` are requests that prove an artifact and are never part of a load.
+
+## artifacts/&lt;model&gt;/&lt;version&gt;/validation.npz
+
+Labelled inputs: `in/<name>` with one row per case, `labels` (int64) and, written by export, `decisions` (int64), the
+trained model's own classes. The file that you bring (`validation` in models.toml) has no `decisions`.
+
+## artifacts/&lt;model&gt;/&lt;version&gt;/suite.json, logs/
+
+`suite.json` holds the signature, the limits of every format and what of the checks was left out; with it and the files
+above `python -m export verify` needs nothing else. `logs/` holds the output of every step, its command in the first
+line.
 
 ## results/&lt;id&gt;/requests-&lt;variant&gt;-&lt;worker&gt;-&lt;part&gt;.parquet
 

@@ -69,6 +69,9 @@ class Endpoint(Entry):
     configuration: Configuration = Field(description="see below")
     artifact_sha256: str = Field(description="of the bytes that are served")
     parity_export: Parity = Field(description="after export (file)")
+    parity_engine: Parity = Field(
+        description="many golden requests at once, so that the engine joins them into batches of its own"
+    )
     parity_endpoint: Parity = Field(description="every golden request through this endpoint")
     load_to_ready_s: float = Field(description="from the load command (or server start) to ready")
     first_request_ms: float = Field(description="the first request over this protocol, connection included")
@@ -93,6 +96,9 @@ class Endpoints(Entry):
     servers: list[ServerRecord] = Field(description="what runs")
     endpoints: list[Endpoint] = Field(description="what can be loaded")
     resident: list[str] = Field(description="every model that shares the machine with the one under test")
+    one_at_a_time: bool = Field(
+        False, description="Triton holds the formats of one model at a time: the load test loads and unloads them"
+    )
 
 
 class PayloadEntry(Entry):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,9 @@ EDGES = "edges.npz"
 VALIDATION = "validation.npz"
 SUITE = "suite.json"
 LOGS = "logs"
+
+# A manifest may come from elsewhere: what it names lies beside it and nowhere else.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Entry(BaseModel):
@@ -56,7 +59,7 @@ class FormatRecord(Entry):
     """One exported format of one model."""
 
     status: str = Field(description="`ok`, `failed: why` or `unsupported: why`")
-    path: str | None = Field(description="file or directory, relative to the manifest")
+    path: FileName | None = Field(description="file or directory beside the manifest")
     sha256: str | None = Field(description="of the file, or of a directory's sorted names and contents")
     bytes: int | None = Field(description="size on disk")
     route: str = Field(description="how it was made, e.g. `torch.onnx.export(dynamo=True), opset 18`")
@@ -65,8 +68,8 @@ class FormatRecord(Entry):
     diagnosis: str | None = Field(
         None,
         description="the kind of defect, where a check failed: `frozen dimension`, `frozen control flow`, "
-        "`swapped outputs`, `wrong values`, `wrong dtype`, `wrong shape`, `not a number`, `wrong signature`, "
-        "`unreadable file`, `refused request`",
+        "`swapped outputs`, `wrong values`, `imprecise arithmetic`, `wrong dtype`, `wrong shape`, `not a number`, "
+        "`wrong signature`, `unreadable file`, `refused request`",
     )
     decisions: Decisions | None = Field(None, description="on labelled inputs; null where the model has none")
     facts: dict[str, int | str] = Field({}, description="of the file: opset, IR version, kind of graph")
@@ -102,7 +105,7 @@ class Manifest(Entry):
     inputs: list[TensorSpec] = Field(description="tensors of the signature")
     outputs: list[TensorSpec] = Field(description="tensors of the signature")
     golden_sha256: str = Field(description="of golden.npz beside this file")
-    files_sha256: dict[str, str] = Field(
+    files_sha256: dict[FileName, str] = Field(
         description="of what else verifies an artifact: suite.json (limits), edges.npz (extreme and padded requests), "
         "validation.npz (labelled inputs)"
     )

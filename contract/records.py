@@ -84,6 +84,7 @@ class Plan(Entry):
     attempts: int = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     servers: list[ServerRecord] = Field(description="what was running")
     resident: list[str] = Field(description="every model that shares the machine")
+    one_at_a_time: bool = Field(False, description="of these, Triton held the formats of one model at a time")
     unserved: dict[str, str] = Field(description="exports that are not served, with their status")
     variants: list[VariantPlan] = Field(description="in the order of measuring")
 

@@ -110,7 +110,7 @@ class VariantParity(Entry):
 
     export: Parity = Field(description="the file")
     engine: Parity | None = Field(
-        description="after loading in the serving engine; null where only the endpoint was compared"
+        description="loaded in the serving engine, which joins requests into batches of its own; null in older results"
     )
     endpoint: Parity = Field(description="through the running endpoint")
 

@@ -6,9 +6,12 @@ values by looking for weights that were not loaded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+
+import numpy as np
 
 from contract.compare import Parity, Tolerance, compare
 from contract.golden import Example
@@ -16,6 +19,7 @@ from contract.tensors import Tensors, TensorSpec
 from export.opened import Outcome, Port
 
 MOST_OUTPUTS = 5  # of which every order is tried
+NEAR = 30.0  # times the tolerance; a choice that was frozen, or other weights, are further off
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ def diagnose(
     swapped = _swapped(outcomes, tolerance)
     if swapped:
         return Diagnosis("swapped outputs", swapped)
+    excess = max(_excess(outcome, tolerance) for outcome in wrong)
+    if excess < NEAR:
+        return Diagnosis(
+            "imprecise arithmetic",
+            f"the furthest element is off {excess:.1f} times what the tolerance allows, which another order of "
+            f"additions can do; set atol and rtol in models.toml if the task bears it; {reasons[0]}",
+        )
     if traced:
         return Diagnosis(
             "frozen control flow",
@@ -60,6 +71,20 @@ def diagnose(
             f"that depends on the data became a constant; {reasons[0]}",
         )
     return Diagnosis("wrong values", reasons[0])
+
+
+def _excess(outcome: Outcome, tolerance: Tolerance) -> float:
+    """The largest |answer - reference| of a request, in units of what the tolerance allows for that element."""
+    worst = 0.0
+    for name, reference in outcome.example.outputs.items():
+        if reference.dtype.kind != "f" or outcome.answer is None:
+            return math.inf
+        wanted, given = reference.astype(np.float64), outcome.answer[name].astype(np.float64)
+        allowed = tolerance.atol + tolerance.rtol * np.abs(wanted)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(wanted == given, 0.0, np.abs(given - wanted) / allowed)
+        worst = max(worst, float(ratio.max(initial=0.0)))
+    return worst
 
 
 def _judge(outcome: Outcome, tolerance: Tolerance) -> Parity | None:

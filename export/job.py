@@ -17,7 +17,7 @@ from contract.manifest import GOLDEN, MANIFEST, Manifest, versions_of
 from export.routes import packages
 
 # What an export does not depend on: objectives, serving, and where files are (their contents count).
-NOT_EXPORTED = {"slo", "batching", "engines", "group", "weights", "examples", "validation", "time_limit_s"}
+NOT_EXPORTED = {"slo", "batching", "engines", "serve", "group", "weights", "examples", "validation", "time_limit_s"}
 
 
 @dataclass(frozen=True)

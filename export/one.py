@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from contract.cli import Parser
-from contract.config import Format, Framework, read_config
+from contract.config import NAME, Format, Framework, read_config
 from contract.errors import UsageError
 from contract.files import write_text
 from contract.progress import say
@@ -37,6 +37,8 @@ def job(arguments: Sequence[str]) -> Job:
     parser.add_argument("--validation", type=Path, help=".npz of labelled inputs")
     parser.add_argument("--trust", action="store_true", help="let the source run code of its own")
     options = parser.parse_args(arguments)
+    if not re.match(NAME, options.name):  # it becomes a folder
+        raise UsageError(f"'{options.name}' is not a model name: letters, digits, '.', '-' and single '_' between them")
     factory = ":" in options.source
     source = options.source if factory else str(Path(options.source).resolve())
     entry: dict[str, Any] = {

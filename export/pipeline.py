@@ -233,9 +233,7 @@ def _accuracy(model: Model) -> dict[str, float | int | str]:
     if card is None or not card.is_file():
         return {}
     stated = json.loads(card.read_text())
-    return {
-        key: stated[key] for key in ("accuracy", "majority_baseline", "test_sentences", "data_sha256") if key in stated
-    }
+    return {key: stated[key] for key in ("accuracy", "majority_baseline", "test_rows", "data_sha256") if key in stated}
 
 
 def _remove(path: Path) -> None:

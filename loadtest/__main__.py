@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from contract.progress import Bar, say
 from contract.records import Plan, VariantPlan, golden_name
 from contract.workspace import Workspace
 from loadtest.planning import make_plan, seconds
+from loadtest.residency import Residency
 
 PACKAGES = ["locust", "gevent", "geventhttpclient", "grpcio", "tritonclient", "pyarrow", "numpy"]
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     for endpoint in chosen:  # so that the answers can be judged from the results alone
         shutil.copyfile(workspace.root / endpoint.golden, results / golden_name(endpoint))
     _point_latest(results)
-    _drive_all(plan, results, workspace)
+    _drive_all(plan, results, workspace, Residency(endpoints))
     print(results)
     return 0
 
@@ -91,13 +93,14 @@ def _point_latest(results: Path) -> None:
     temporary.replace(link)
 
 
-def _drive_all(plan: Plan, results: Path, workspace: Workspace) -> None:
+def _drive_all(plan: Plan, results: Path, workspace: Workspace, residency: Residency) -> None:
     total = sum(seconds(variant) for variant in plan.variants)
-    with Bar("load", total) as bar:
+    with Bar("load", total) as bar, closing(residency):
         for number, variant in enumerate(plan.variants, 1):
             what = f"[{number}/{len(plan.variants)}] {variant.id}"
             bar.note(f"{what} ({seconds(variant):.0f} s)")
             before = time.monotonic()
+            residency.make_room_for(variant.endpoint.model)
             _drive(variant, results, workspace, bar)
             bar.advance(seconds(variant) - (time.monotonic() - before))
 

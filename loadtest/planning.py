@@ -74,6 +74,7 @@ def make_plan(
         attempts=load.attempts,
         servers=endpoints.servers,
         resident=endpoints.resident,
+        one_at_a_time=endpoints.one_at_a_time,
         unserved=endpoints.unserved,
         variants=variants,
     )

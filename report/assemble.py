@@ -134,7 +134,9 @@ def _variant(item: VariantPlan, measured: Measured) -> Variant:
         protocol=endpoint.protocol,
         configuration=endpoint.configuration,
         artifact_sha256=endpoint.artifact_sha256,
-        parity=VariantParity(export=endpoint.parity_export, engine=None, endpoint=endpoint.parity_endpoint),
+        parity=VariantParity(
+            export=endpoint.parity_export, engine=endpoint.parity_engine, endpoint=endpoint.parity_endpoint
+        ),
         load_to_ready_s=endpoint.load_to_ready_s,
         first_request_ms=endpoint.first_request_ms,
         complete=measured.complete,
@@ -152,7 +154,8 @@ def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
         reasons.append("its measurement was interrupted")
     if endpoint.engine_kind == "embedded":
         reasons.append("the embedded server is not what a deployment would run")
-    if not (endpoint.parity_export.passed and endpoint.parity_endpoint.passed):
+    proofs = (endpoint.parity_export, endpoint.parity_engine, endpoint.parity_endpoint)
+    if not all(proof.passed for proof in proofs):
         reasons.append("it does not agree with the trained model")
     wrong = sum(stage.wrong_answers for stage in measured.stages)
     if wrong:
@@ -201,7 +204,11 @@ def _warnings(plan: Plan) -> list[str]:
         )
     if any(endpoint.device == "cpu" for endpoint in endpoints):
         found.append("Everything ran on a CPU; nothing here says how a GPU would do.")
-    if len(plan.resident) > 1:
+    if plan.one_at_a_time:
+        found.append(
+            "Triton held the formats of one model at a time; idle neighbours among them cost the one under test."
+        )
+    elif len(plan.resident) > 1:
         found.append(
             f"{len(plan.resident)} served models were resident at once; idle neighbours cost the one under test."
         )

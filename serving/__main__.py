@@ -29,6 +29,11 @@ def main(arguments: Sequence[str]) -> int:
         if name == "up":
             flavours = ["auto", *tensorflow_serving.FLAVOURS]
             command.add_argument("--tfserving", choices=flavours, default="auto", help="which TF Serving to start")
+            command.add_argument(
+                "--one-at-a-time",
+                action="store_true",
+                help="let Triton hold the formats of one model at a time (always so where all would not fit)",
+            )
     options = parser.parse_args(arguments)
     return {"repository": _repository, "up": _up, "status": _status, "stop": _stop}[options.command](options)
 
@@ -54,7 +59,10 @@ def _up(options: argparse.Namespace) -> int:
     else:
         fleet.stop(workspace)
         repository.lay_out(served, workspace)
-        fleet.up(config, served, refused, workspace, options.tfserving)
+        alone = options.one_at_a_time or fleet.too_many(served)
+        if alone:
+            say("Triton holds the formats of one model at a time: the load test loads and unloads them")
+        fleet.up(config, served, refused, workspace, options.tfserving, alone)
     _print(read_model(workspace.endpoints, Endpoints, "make serve"))
     return 0
 

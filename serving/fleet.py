@@ -13,43 +13,29 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from contract.cli import uninterrupted
 from contract.config import ModelsFile
-from contract.endpoints import Configuration, Endpoint, Endpoints, Protocol, ServerRecord, Servers
-from contract.errors import LoadproofError, ParityError, ServerError
+from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
+from contract.errors import ServerError
 from contract.files import read_model, write_json
-from contract.golden import read_examples
 from contract.machine import this_machine
 from contract.progress import say, track
 from contract.table import choose
 from contract.workspace import Workspace
 from serving import tensorflow_serving, triton
-from serving.device import device
 from serving.launch import Launch
-from serving.payloads import PROTOCOLS, folder_name, write_payloads
 from serving.ports import LOOPBACK
-from serving.probe import probe
-from serving.releases import stand_in_for
+from serving.proving import prove
 from serving.repository import Served
 
 MOST_STARTS = 3
+MOST_RESIDENT = 12  # processes of about 0.5 GiB each
 PORT_TAKEN = re.compile("already in use|cannot listen", re.IGNORECASE)  # in the last lines of a server
 PLACES = {"process": "serving.place_process", "docker": "serving.place_docker"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """One (served model, protocol) to prove."""
-
-    served: Served
-    protocol: Protocol
-
-    def __str__(self) -> str:
-        return f"{self.served.name} on {self.served.engine} over {self.protocol}"
 
 
 def place_of(server: ServerRecord) -> Any:
@@ -89,7 +75,12 @@ def stop(workspace: Workspace) -> list[ServerRecord]:
 
 
 def up(
-    config: ModelsFile, served: list[Served], unserved: dict[str, str], workspace: Workspace, tfserving: str
+    config: ModelsFile,
+    served: list[Served],
+    unserved: dict[str, str],
+    workspace: Workspace,
+    tfserving: str,
+    one_at_a_time: bool = False,
 ) -> Endpoints:
     """Start the servers, load the models, prove every endpoint, and write live/endpoints.json last."""
     with _all_or_nothing(workspace):
@@ -111,9 +102,13 @@ def up(
             ready_s |= {item.name: seconds for item in on_tfserving}
         if on_triton:
             servers["triton"], _ = _start(lambda: triton.launch(workspace), "process", workspace, triton.engine_version)
-            for item in track(on_triton, "load on Triton", "model"):
+        endpoints: list[Endpoint] = []
+        for items in _loads(served, one_at_a_time):
+            for item in track([item for item in items if item.engine == "triton"], "load on Triton", "model"):
                 ready_s[item.name] = _load(item, servers["triton"])
-        endpoints = _prove(config, served, servers, ready_s, workspace)
+            endpoints += _prove(config, items, servers, ready_s, workspace)
+            if one_at_a_time:
+                _unload(items, servers)
         record = Endpoints(
             schema_version=1,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -124,9 +119,31 @@ def up(
             servers=list(servers.values()),
             endpoints=endpoints,
             resident=[f"{item.name} on {item.engine}" for item in served],
+            one_at_a_time=one_at_a_time,
         )
         write_json(workspace.endpoints, record)
     return record
+
+
+def too_many(served: list[Served]) -> bool:
+    """Whether Triton could not hold all of these: each instance of a python-based backend is a process of its own."""
+    instances = sum(item.model.batching.instances for item in served if item.engine == "triton")
+    return instances > MOST_RESIDENT
+
+
+def _loads(served: list[Served], one_at_a_time: bool) -> list[list[Served]]:
+    """What is in memory together: everything, or the formats of one model."""
+    if not one_at_a_time:
+        return [served]
+    return [
+        [item for item in served if item.model_name == name] for name in dict.fromkeys(i.model_name for i in served)
+    ]
+
+
+def _unload(items: list[Served], servers: dict[str, ServerRecord]) -> None:
+    for item in items:
+        if item.engine == "triton":
+            triton.unload(item.name, servers["triton"].ports)
 
 
 def fingerprint(config: ModelsFile, served: list[Served], tfserving: str) -> str:
@@ -218,94 +235,21 @@ def _load(item: Served, server: ServerRecord) -> float:
 
 def _prove(
     config: ModelsFile,
-    served: list[Served],
+    items: list[Served],
     servers: dict[str, ServerRecord],
     ready_s: dict[str, float],
     workspace: Workspace,
 ) -> list[Endpoint]:
-    targets = [Target(item, protocol) for item in served for protocol in PROTOCOLS[item.engine]]
     endpoints: list[Endpoint] = []
-    where = device()
-    for target in track(targets, "prove endpoints", "endpoint"):
-        item, server = target.served, servers[target.served.engine]
-        examples = read_examples(item.golden)
-        index = write_payloads(item, target.protocol, examples, workspace.live)
-        folder = workspace.live / folder_name(item, target.protocol)
-        address = f"{LOOPBACK}:{server.ports[target.protocol]}"
+    for item in track(items, "prove", "model"):
+        server = servers[item.engine]
         try:
-            probed = probe(item, index, folder, address, examples)
+            endpoints += prove(config, item, server, ready_s[item.name], workspace)
         except ServerError as error:
             place = place_of(server)
             lines = "" if place.alive(server) else f"; the server died:\n{place.last_lines(server)}"
             raise ServerError(f"{error}{lines}") from None
-        if not probed.parity.passed:
-            raise ParityError(f"{target} does not agree with the trained model: {'; '.join(probed.parity.reasons)}")
-        endpoints.append(
-            _endpoint(
-                config, target, server, address, probed.parity, probed.first_request_ms, ready_s, where, workspace
-            )
-        )
     return endpoints
-
-
-def _endpoint(
-    config: ModelsFile,
-    target: Target,
-    server: ServerRecord,
-    address: str,
-    parity: Any,
-    first_ms: float,
-    ready_s: dict[str, float],
-    where: str,
-    workspace: Workspace,
-) -> Endpoint:
-    item = target.served
-    if item.record.sha256 is None or item.record.parity is None:
-        raise LoadproofError(f"the manifest of {item.name} says ok without a hash or a parity; run 'make export' again")
-    kind: Literal["native", "python"] = (
-        "python" if item.engine == "triton" or server.engine_kind == "embedded" else "native"
-    )
-    batching = item.model.batching
-    batches = item.engine == "triton" or server.engine_kind == "real"
-    return Endpoint(
-        id=f"{item.model_name}__{item.format}__{item.engine}__{target.protocol}",
-        model=item.model_name,
-        version=item.version,
-        format=item.format,
-        engine=server.engine,
-        engine_kind=server.engine_kind,
-        engine_version=server.engine_version,
-        backend_kind=kind,
-        stand_in_for=_stand_in(item, server, config.target),
-        device="cpu" if server.engine_kind == "embedded" else where,
-        protocol=target.protocol,
-        address=address,
-        served_name=item.name,
-        configuration=Configuration(
-            max_batch_size=batching.max_batch_size if batches else None,
-            max_queue_delay_us=batching.max_queue_delay_us if batches else None,
-            instances=batching.instances if item.engine == "triton" else 1,
-            threads=batching.threads,
-        ),
-        artifact_sha256=item.record.sha256,
-        parity_export=item.record.parity,
-        parity_endpoint=parity,
-        load_to_ready_s=ready_s[item.name],
-        first_request_ms=first_ms,
-        payloads=folder_name(item, target.protocol),
-        outputs=item.manifest.outputs,
-        golden=str(item.golden.relative_to(workspace.root)),
-        atol=item.record.atol,
-        rtol=item.record.rtol,
-        slo=item.model.slo,
-        accuracy=item.manifest.accuracy,
-    )
-
-
-def _stand_in(item: Served, server: ServerRecord, target: str) -> str | None:
-    if server.engine_kind == "embedded":
-        return "TensorFlow Serving (tensorflow_model_server)"
-    return stand_in_for(item.format, "python", target) if item.engine == "triton" else None
 
 
 def _ports(ports: dict[str, int]) -> str:

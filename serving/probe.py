@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from serving.repository import Served
 
 Send = Callable[[bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
 TIMEOUT_S = 60.0
+TOGETHER = 16  # requests in flight while the engine's own batching is proven
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,6 @@ class Probed:
 
 def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Probed:
     """Send every golden request that the server's batch limit admits, one after the other, and compare the answers."""
-    codec = codec_for(served.engine, index.protocol)
     limit = batch_limit(served)
     by_key = {example.key: example for example in examples}
     entries = [entry for entry in index.payloads if limit is None or entry.rows <= limit]
@@ -43,22 +45,43 @@ def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examp
     first_ms: float | None = None
     pairs: list[tuple[str, Tensors, Tensors]] = []
     for entry in entries:
-        body, headers = _ask(send, served, index, entry, (folder / entry.file).read_bytes())
+        answer = _answer(send, served, index, entry, folder)
         if first_ms is None:
             first_ms = (time.monotonic() - started) * 1000
-        try:
-            answer = codec.decode(body, headers, served.manifest.outputs)
-        except MalformedAnswer as error:
-            raise ServerError(f"{served.name} over {index.protocol}: {error}") from None
         pairs.append((entry.key, by_key[entry.key].outputs, answer))
     parity = compare(pairs, served.record.tolerance)
     return Probed(parity, round(first_ms or 0.0, 3))
+
+
+def probe_together(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Parity:
+    """Send the golden requests many at a time, so that the engine joins them into batches, and compare the answers."""
+    limit = batch_limit(served)
+    by_key = {example.key: example for example in examples}
+    entries = [entry for entry in index.payloads if limit is None or entry.rows <= limit]
+    connections = threading.local()
+
+    def ask(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
+        if not hasattr(connections, "send"):
+            connections.send = TRANSPORTS[index.protocol](address, index.target)
+        return entry.key, by_key[entry.key].outputs, _answer(connections.send, served, index, entry, folder)
+
+    with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
+        return compare(list(pool.map(ask, entries)), served.record.tolerance)
 
 
 def batch_limit(served: Served) -> int | None:
     """The most rows of one request: Triton refuses more than max_batch_size."""
     batching: Batching = served.model.batching
     return batching.max_batch_size if served.engine == "triton" else None
+
+
+def _answer(send: Send, served: Served, index: PayloadIndex, entry: PayloadEntry, folder: Path) -> Tensors:
+    """The decoded answer to one golden request. Raises ServerError where there is none."""
+    body, headers = _ask(send, served, index, entry, (folder / entry.file).read_bytes())
+    try:
+        return codec_for(served.engine, index.protocol).decode(body, headers, served.manifest.outputs)
+    except MalformedAnswer as error:
+        raise ServerError(f"{served.name} over {index.protocol}: {error}") from None
 
 
 def _ask(

@@ -42,7 +42,7 @@ class Served:
     golden: Path
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} on {self.engine}"
 
 
 def served_name(model: str, form: str) -> str:
@@ -57,6 +57,8 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
     for name, model in config.group(group).items():
         directory, manifest = read_newest(workspace.artifacts / name)
         for form, record in manifest.formats.items():
+            if model.serve is not None and form not in model.serve:
+                continue
             why = _not_servable(form, record, manifest)
             if why or record.path is None:
                 refused[f"{name} {form}"] = why or record.status

@@ -123,6 +123,24 @@ def load(name: str, ports: dict[str, int], timeout_s: float = 180.0) -> float:
     return time.monotonic() - started
 
 
+def unload(name: str, ports: dict[str, int], timeout_s: float = 60.0) -> None:
+    """Unload a model and wait until its processes are gone. Raises ServerError with the server's own words."""
+    _call("POST", f"/v2/repository/models/{name}/unload", ports, timeout_s)
+    deadline = time.monotonic() + timeout_s
+    while _loaded(name, ports):
+        if time.monotonic() > deadline:
+            raise ServerError(f"Triton still holds {name} {timeout_s:.0f} s after it was told to unload it")
+        time.sleep(0.05)
+
+
+def _loaded(name: str, ports: dict[str, int]) -> bool:
+    try:
+        _call("GET", f"/v2/models/{name}/ready", ports)
+    except ServerError:
+        return False
+    return True
+
+
 def _call(method: str, path: str, ports: dict[str, int], timeout_s: float = 30.0) -> dict[str, object]:
     connection = http.client.HTTPConnection(LOOPBACK, ports["http"], timeout=timeout_s)
     try:

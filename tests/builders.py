@@ -190,6 +190,7 @@ def endpoint(**changes: Any) -> Endpoint:
         "configuration": Configuration(max_batch_size=32, max_queue_delay_us=0, instances=1, threads=1),
         "artifact_sha256": "a" * 64,
         "parity_export": parity(),
+        "parity_engine": parity(),
         "parity_endpoint": parity(),
         "load_to_ready_s": 1.0,
         "first_request_ms": 5.0,

@@ -33,16 +33,26 @@ def command() -> Command:
 
 @pytest.fixture(scope="session")
 def trained_zoo() -> Path:
-    """zoo/out with both models, trained by the real command; kept as long as the zoo's sources stay the same."""
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted((ROOT / "zoo").glob("*.py")))).hexdigest()[
-        :16
-    ]
-    folder = CACHE / f"zoo-{digest}"
+    """zoo/out with the two models of the default group, trained by the real command."""
+    return _zoo("sentiment_torch", "sentiment_keras")
+
+
+@pytest.fixture(scope="session")
+def whole_zoo() -> Path:
+    """zoo/out with every model that is trained here."""
+    return _zoo()
+
+
+def _zoo(*models: str) -> Path:
+    """zoo/out with these models (none: all), kept as long as the zoo's sources stay the same."""
+    sources = b"".join(file.read_bytes() for file in sorted((ROOT / "zoo").glob("*.py")))
+    digest = hashlib.sha256(sources).hexdigest()[:16]
+    folder = CACHE / f"zoo-{digest}-{'default' if models else 'whole'}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
             making = folder.with_name(f"{folder.name}.{os.getpid()}")
-            result = run_module("zoo", "--workspace", str(making))
+            result = run_module("zoo", *models, "--workspace", str(making), timeout=1800)
             assert result.returncode == 0, result.stderr
             making.rename(folder)
     return folder / "zoo" / "out"

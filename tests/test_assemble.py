@@ -218,7 +218,7 @@ def test_devices_are_ranked_apart(run: Run) -> None:
     assert {winner.rank_class for winner in run.report().winners} == {"gpu:NVIDIA L4, real", "cpu, real"}
 
 
-@pytest.mark.parametrize("side", ["parity_export", "parity_endpoint"])
+@pytest.mark.parametrize("side", ["parity_export", "parity_engine", "parity_endpoint"])
 def test_a_variant_that_does_not_agree_with_the_trained_model_is_not_ranked(run: Run, side: str) -> None:
     run.add(real(**{side: parity(passed=False)}))
     report = run.report()

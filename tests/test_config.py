@@ -122,6 +122,12 @@ def test_a_source_that_is_neither_a_factory_nor_a_known_file_is_refused(
     assert f"source '{source}' is neither package.module:factory nor a file" in refusal(tmp_path, text)
 
 
+def test_what_is_served_must_be_exported(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + 'serve = ["onnx"]\n').models["m"].serve == ["onnx"]
+    sentence = refusal(tmp_path, GOOD + 'serve = ["savedmodel"]\n')
+    assert sentence == "'models.m': serve names 'savedmodel', formats has onnx"
+
+
 def test_padding_must_name_an_axis_of_the_inputs(tmp_path: Path) -> None:
     sentence = refusal(tmp_path, GOOD + "padding = { length = 0 }\n")
     assert sentence == "'models.m': padding names the axis 'length', inputs have batch"

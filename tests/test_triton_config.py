@@ -57,7 +57,7 @@ def test_backend_and_platform_are_a_pair_that_triton_knows(
 
 
 def test_every_served_format_has_a_backend() -> None:
-    assert set(BACKENDS) == {"torchscript", "onnx", "savedmodel"}
+    assert set(BACKENDS) == {"torchscript", "onnx", "onnx-fp16", "onnx-int8", "savedmodel"}
 
 
 @pytest.mark.parametrize("form", BACKENDS)

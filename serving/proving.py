@@ -1,0 +1,106 @@
+"""Prove what an engine serves: its golden requests as bytes, its answers, and the entries of live/endpoints.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from contract.compare import Parity
+from contract.config import ModelsFile
+from contract.endpoints import Configuration, Endpoint, Protocol, ServerRecord
+from contract.errors import LoadproofError, ParityError
+from contract.golden import read_examples
+from contract.workspace import Workspace
+from serving.device import device
+from serving.payloads import PROTOCOLS, folder_name, write_payloads
+from serving.ports import LOOPBACK
+from serving.probe import Probed, probe, probe_together
+from serving.releases import stand_in_for
+from serving.repository import Served
+
+
+def prove(
+    config: ModelsFile, item: Served, server: ServerRecord, ready_s: float, workspace: Workspace
+) -> list[Endpoint]:
+    """Send every golden request over every protocol, one by one, and many at once over the first.
+
+    Raises ParityError where an answer is wrong, ServerError where there is none.
+    """
+    examples = read_examples(item.golden)
+    engine: Parity | None = None
+    endpoints = []
+    for protocol in PROTOCOLS[item.engine]:
+        index = write_payloads(item, protocol, examples, workspace.live)
+        folder = workspace.live / folder_name(item, protocol)
+        address = f"{LOOPBACK}:{server.ports[protocol]}"
+        probed = probe(item, index, folder, address, examples)
+        _insist(probed.parity, f"{item.name} on {item.engine} over {protocol}")
+        if engine is None:
+            engine = probe_together(item, index, folder, address, examples)
+            _insist(engine, f"{item.name} on {item.engine}, where the engine joins requests,")
+        golden = str(item.golden.relative_to(workspace.root))
+        endpoints.append(_endpoint(config, item, protocol, server, probed, engine, ready_s, golden))
+    return endpoints
+
+
+def _insist(parity: Parity, what: str) -> None:
+    if not parity.passed:
+        raise ParityError(f"{what} does not agree with the trained model: {'; '.join(parity.reasons)}")
+
+
+def _endpoint(
+    config: ModelsFile,
+    item: Served,
+    protocol: Protocol,
+    server: ServerRecord,
+    probed: Probed,
+    engine: Parity,
+    ready_s: float,
+    golden: str,
+) -> Endpoint:
+    if item.record.sha256 is None or item.record.parity is None:
+        raise LoadproofError(f"the manifest of {item.name} says ok without a hash or a parity; run 'make export' again")
+    kind: Literal["native", "python"] = (
+        "python" if item.engine == "triton" or server.engine_kind == "embedded" else "native"
+    )
+    batching = item.model.batching
+    batches = item.engine == "triton" or server.engine_kind == "real"
+    return Endpoint(
+        id=f"{item.model_name}__{item.format}__{item.engine}__{protocol}",
+        model=item.model_name,
+        version=item.version,
+        format=item.format,
+        engine=server.engine,
+        engine_kind=server.engine_kind,
+        engine_version=server.engine_version,
+        backend_kind=kind,
+        stand_in_for=_stand_in(item, server, config.target),
+        device="cpu" if server.engine_kind == "embedded" else device(),
+        protocol=protocol,
+        address=f"{LOOPBACK}:{server.ports[protocol]}",
+        served_name=item.name,
+        configuration=Configuration(
+            max_batch_size=batching.max_batch_size if batches else None,
+            max_queue_delay_us=batching.max_queue_delay_us if batches else None,
+            instances=batching.instances if item.engine == "triton" else 1,
+            threads=batching.threads,
+        ),
+        artifact_sha256=item.record.sha256,
+        parity_export=item.record.parity,
+        parity_engine=engine,
+        parity_endpoint=probed.parity,
+        load_to_ready_s=ready_s,
+        first_request_ms=probed.first_request_ms,
+        payloads=folder_name(item, protocol),
+        outputs=item.manifest.outputs,
+        golden=golden,
+        atol=item.record.atol,
+        rtol=item.record.rtol,
+        slo=item.model.slo,
+        accuracy=item.manifest.accuracy,
+    )
+
+
+def _stand_in(item: Served, server: ServerRecord, target: str) -> str | None:
+    if server.engine_kind == "embedded":
+        return "TensorFlow Serving (tensorflow_model_server)"
+    return stand_in_for(item.format, "python", target) if item.engine == "triton" else None
