@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +42,7 @@ QUIET = {
     "CUDA_VISIBLE_DEVICES": "",
     "KERAS_BACKEND": "tensorflow",
     "PYTHONUNBUFFERED": "1",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's own; a process of several threads may not leave the network
 }
 LAST_LINES = 15
 
@@ -109,6 +110,7 @@ def run_child(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        process_group=0,  # so that what a child starts can be ended with it
     )
     _live.add(child)
     if _going_down.is_set():
@@ -146,7 +148,7 @@ def run_child(
 
 def _overrun(child: subprocess.Popen[str], overran: threading.Event) -> None:
     overran.set()
-    child.kill()
+    _signal(child, signal.SIGKILL)
 
 
 def _wait(child: subprocess.Popen[str]) -> int:
@@ -193,9 +195,15 @@ def _end_all(futures: Sequence[Future[R]]) -> None:
 def _end(child: subprocess.Popen[str]) -> None:
     if child.poll() is not None:
         return
-    child.terminate()
+    _signal(child, signal.SIGTERM)
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:
-        child.kill()
+        _signal(child, signal.SIGKILL)
         child.wait()
+
+
+def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to a child and to everything that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

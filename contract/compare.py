@@ -174,7 +174,9 @@ def _agreement(expected: Array, actual: Array) -> tuple[int, int]:
     if expected.ndim < 2 or expected.shape[-1] < 2 or expected.size == 0:
         return 0, 0
     same = np.argmax(expected, axis=-1) == np.argmax(actual, axis=-1)
-    return int(same.size), int(same.sum())
+    second, first = np.moveaxis(np.partition(expected, -2, axis=-1)[..., -2:], -1, 0)
+    decided = ~(first == second)  # equal scores are no decision that an answer could miss
+    return int(decided.sum()), int((same & decided).sum())
 
 
 def _larger(left: float | None, right: float | None) -> float | None:

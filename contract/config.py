@@ -5,6 +5,7 @@ Unknown keys are errors that name the nearest known key. The file is never rewri
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from contract.tolerances import default_tolerance
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*$"
 Format = Literal["torchscript", "savedmodel", "onnx", "onnx-fp16", "onnx-int8", "pt2"]
+FACTORY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")  # package.module:attribute
 Engine = Literal["triton", "tfserving"]
 Framework = Literal["pytorch", "keras", "tensorflow", "onnx"]
 # framework -> ending of the source's path -> kind of source; a source with a colon is a factory
@@ -126,7 +128,7 @@ class Model(Section):
     @property
     def path(self) -> Path | None:
         """Where the source is, when it is a file or a directory and not a factory."""
-        return None if ":" in self.source else Path(self.source)
+        return None if FACTORY.match(self.source) else Path(self.source)
 
     @property
     def kind(self) -> str:

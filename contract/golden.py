@@ -48,15 +48,20 @@ def write_examples(path: Path, examples: list[Example]) -> None:
             raise UsageError(f"'{example.key}' is not a request's key: r0000 to r9999; give at most 10,000 examples")
         for side, tensors in (("in", example.inputs), ("out", example.outputs)):
             for name, array in tensors.items():
-                entry = f"{example.key}/{side}/{name}"
-                if array.dtype == object:
-                    entries[f"{entry}.bytes"] = np.frombuffer(pack_strings(array), dtype=np.uint8)
-                    entries[f"{entry}.shape"] = np.asarray(array.shape, dtype=np.int64)
-                else:
-                    entries[entry] = array
+                entries |= as_entries(f"{example.key}/{side}/{name}", array)
     buffer = io.BytesIO()
     np.savez(buffer, **entries)
     write_bytes(path, buffer.getvalue())
+
+
+def as_entries(entry: str, array: Array) -> dict[str, Array]:
+    """One tensor as entries of an .npz file; strings are length-prefixed bytes beside their shape, never pickled."""
+    if array.dtype != object:
+        return {entry: array}
+    return {
+        f"{entry}.bytes": np.frombuffer(pack_strings(array), dtype=np.uint8),
+        f"{entry}.shape": np.asarray(array.shape, dtype=np.int64),
+    }
 
 
 def read_examples(path: Path, made_by: str = "make export") -> list[Example]:
@@ -69,7 +74,10 @@ def read_examples(path: Path, made_by: str = "make export") -> list[Example]:
             for entry in archive.files:
                 match = ENTRY.match(entry)
                 if match is None:
-                    raise UsageError(f"{path}: entry '{entry}' is not of the form r0000/in/NAME or r0000/out/NAME")
+                    raise UsageError(
+                        f"{path}: entry '{entry}' is not of the form r0000/in/NAME or r0000/out/NAME "
+                        "(at most 10,000 requests)"
+                    )
                 if match["part"] == ".shape":
                     continue
                 array = archive[entry]
@@ -117,7 +125,7 @@ def synthesize(specs: list[TensorSpec], count: int, seed: int) -> list[Example]:
     """Make ``count`` examples from dims and ranges alone, for a model that comes without real ones."""
     random = np.random.default_rng(seed)
     dynamic = sorted({dim for spec in specs for dim in spec.dims if isinstance(dim, str)})
-    batch = specs[0].dims[0]
+    batch = next((spec.dims[0] for spec in specs if spec.dims), None)
     examples = []
     for index in range(count):
         sizes = {name: int(random.integers(2, 33)) for name in dynamic}

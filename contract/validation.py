@@ -15,7 +15,8 @@ import numpy as np
 
 from contract.errors import UsageError
 from contract.files import write_bytes
-from contract.tensors import Array, Tensors, TensorSpec
+from contract.golden import as_entries
+from contract.tensors import Array, Tensors, TensorSpec, unpack_strings
 
 ROWS_AT_ONCE = 32
 
@@ -45,16 +46,38 @@ class Validation:
         """Share of rows that were decided rightly."""
         return float((decisions == self.labels).mean())
 
+    def judge(self, outputs: list[Array]) -> Array:
+        """The decisions of all rows from the first output of each batch. Raises UsageError where they fit no label."""
+        decided = np.concatenate([classes(output) for output in outputs])
+        if decided.shape != self.labels.shape:
+            raise UsageError(
+                f"the model decides {list(decided.shape)} classes, validation has labels of shape "
+                f"{list(self.labels.shape)}"
+            )
+        return decided
+
 
 def classes(output: Array) -> Array:
-    """The decision of each row: argmax of the last axis."""
-    decided: Array = np.asarray(output).argmax(axis=-1).astype(np.int64)
+    """The decision of each row: argmax of the last axis, or the class itself where a model answers whole numbers.
+
+    Raises UsageError for scores that are no classes: argmax over one column would be the same for every row.
+    """
+    if output.dtype.kind in "iub" and output.ndim:
+        return output.astype(np.int64)
+    if output.dtype.kind != "f" or output.ndim < 2 or output.shape[-1] < 2:
+        raise UsageError(
+            f"the first output has shape {list(output.shape)} and no two classes to decide between; leave 'validation' "
+            "out of models.toml, or let the first output be scores of classes or the class itself"
+        )
+    decided: Array = output.argmax(axis=-1).astype(np.int64)
     return decided
 
 
 def write_validation(path: Path, inputs: Tensors, labels: Array, decisions: Array | None = None) -> None:
     """Write validation.npz, atomically."""
-    entries = {f"in/{name}": array for name, array in inputs.items()} | {"labels": labels.astype(np.int64)}
+    entries = {"labels": labels.astype(np.int64)}
+    for name, array in inputs.items():
+        entries |= as_entries(f"in/{name}", array)
     if decisions is not None:
         entries["decisions"] = decisions.astype(np.int64)
     buffer = io.BytesIO()
@@ -73,7 +96,7 @@ def read_validation(path: Path, specs: list[TensorSpec]) -> Validation:
         ) from None
     except Exception as error:  # what the parsers of a foreign file raise has no common base
         raise UsageError(f"{path} cannot be read as an .npz file of validation data: {error}") from None
-    inputs = {name.removeprefix("in/"): array for name, array in entries.items() if name.startswith("in/")}
+    inputs = _inputs(entries)
     expected = {spec.name for spec in specs}
     if set(inputs) != expected or "labels" not in entries:
         raise UsageError(
@@ -81,10 +104,31 @@ def read_validation(path: Path, specs: list[TensorSpec]) -> Validation:
             f"{', '.join(f'in/{name}' for name in sorted(expected))}"
         )
     labels = entries["labels"]
+    if labels.ndim == 0 or labels.shape[0] == 0 or not np.array_equal(labels, labels.astype(np.int64)):
+        raise UsageError(
+            f"{path}: labels are {labels.dtype} of shape {list(labels.shape)}; expected is a class per row"
+        )
     for spec in specs:
         reason = spec.mismatch(inputs[spec.name])
+        if reason is None and not spec.dims:
+            reason = f"'{spec.name}' is a scalar, which has no rows"
         if reason is None and inputs[spec.name].shape[0] != labels.shape[0]:
             reason = f"'{spec.name}' has {inputs[spec.name].shape[0]} rows and there are {labels.shape[0]} labels"
         if reason:
             raise UsageError(f"{path}: {reason}")
     return Validation(inputs, labels, entries.get("decisions"))
+
+
+def _inputs(entries: dict[str, Array]) -> Tensors:
+    """The inputs by name, strings put together again from their bytes and their shape."""
+    inputs: Tensors = {}
+    for entry, array in entries.items():
+        name = entry.removeprefix("in/")
+        if not entry.startswith("in/") or name.endswith(".shape"):
+            continue
+        if name.endswith(".bytes"):
+            name = name.removesuffix(".bytes")
+            shape = tuple(int(size) for size in entries[f"in/{name}.shape"])
+            array = unpack_strings(array.tobytes(), shape)
+        inputs[name] = array
+    return inputs

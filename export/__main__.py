@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from contract.children import at_once
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import read_config
-from contract.errors import LoadproofError, ParityError
+from contract.errors import LoadproofError, ParityError, UsageError, nearest
 from contract.manifest import FormatRecord, Manifest
 from contract.progress import Steps, say
 from export import again, one, show
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str]) -> int:
     first = arguments[0] if arguments else ""
     if first in COMMANDS:
         return COMMANDS[first](arguments[1:])
+    if first.isidentifier() and not Path(first).exists():
+        known = list(COMMANDS)
+        raise UsageError(f"'{first}' is neither a source nor one of {', '.join(known)}{nearest(first, known)}")
     if first and not first.startswith("-"):
         job = one.job(arguments)
         return _outcome([*export_all([job], force=True)])
@@ -76,7 +80,7 @@ def _check_sources(job: Job) -> None:
     model = job.model
     for path in (model.weights, model.examples, model.validation, model.path):
         if path and not path.exists():
-            hint = "; run 'make zoo' first" if "zoo" in path.parts else "; correct the path in models.toml"
+            hint = "; run 'make zoo' first" if "zoo" in path.parts else "; correct the path"
             raise LoadproofError(f"{job.name}: {path} does not exist{hint}")
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from contract.children import python, run_child
 from contract.cli import Parser
-from contract.errors import ParityError
+from contract.errors import LoadproofError, ParityError, UsageError
 from contract.manifest import Manifest
 from contract.progress import say
 from export.job import damaged
-from export.show import found
+from export.show import folders, read
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,23 +23,30 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", type=Path, help="artifacts, the folder of one model, or one version of it")
     parser.add_argument("--hashes-only", action="store_true", help="do not run the models")
     parser.add_argument("--include-payloads", action="store_true", help="keep the values of the worst element")
+    parser.add_argument("--time-limit", type=float, default=600.0, help="seconds that one artifact may take")
     options = parser.parse_args(arguments)
     wrong: list[str] = []
-    for directory, manifest in found(options.directory):
+    for directory in folders(options.directory):
+        try:
+            manifest = read(directory)
+        except UsageError as error:
+            wrong.append(str(error))
+            continue
         broken = damaged(directory, manifest)
         wrong += [f"{directory / name} is not what its manifest says" for name in broken]
-        if not broken and not options.hashes_only:
-            wrong += _prove(directory, manifest, options.include_payloads)
         if not broken:
             say(f"{manifest.model} version {manifest.version}: every file is what its manifest says")
+        if not broken and not options.hashes_only:
+            wrong += _prove(directory, manifest, options.include_payloads, options.time_limit)
     for sentence in wrong:
         print(sentence)
     if wrong:
-        raise ParityError(f"{len(wrong)} defects in {options.directory}; export again with 'make export'")
+        count = "1 defect" if len(wrong) == 1 else f"{len(wrong)} defects"
+        raise ParityError(f"{count} in {options.directory}; export again with 'make export'")
     return 0
 
 
-def _prove(directory: Path, manifest: Manifest, include_payloads: bool) -> list[str]:
+def _prove(directory: Path, manifest: Manifest, include_payloads: bool, limit_s: float) -> list[str]:
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
         for form, record in manifest.formats.items():
@@ -47,7 +54,9 @@ def _prove(directory: Path, manifest: Manifest, include_payloads: bool) -> list[
                 continue
             words = ["verify", manifest.model, form, "--directory", str(directory), "--out", f"{folder}/{form}.json"]
             words += ["--include-payloads"] if include_payloads else []
-            ended = run_child(python("export.step", *words), echo=False)
+            ended = run_child(python("export.step", *words), echo=False, limit_s=limit_s)
+            if ended.interrupted:
+                raise LoadproofError(f"{manifest.model} {form} was interrupted")
             print(f"{manifest.model} {form}: {'proven again' if ended.code == 0 else ended.reason}")
             if ended.code != 0:
                 wrong.append(f"{manifest.model} {form}: {ended.reason}")

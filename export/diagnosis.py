@@ -16,6 +16,7 @@ import numpy as np
 from contract.compare import Parity, Tolerance, compare
 from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
+from export.edges import PADDED
 from export.opened import Outcome, Port
 
 MOST_OUTPUTS = 5  # of which every order is tried
@@ -40,11 +41,17 @@ def diagnose(
         return None
     right = [outcome for outcome, parity in judged if parity is not None and parity.passed]
     reasons = [reason for _, parity in judged if parity for reason in parity.reasons]
+    other = next((outcome for outcome in wrong if outcome.other_outputs), None)
+    if other:
+        return Diagnosis("wrong signature", other.error or "")
+    swapped = _swapped(outcomes, tolerance)
+    if swapped:
+        return Diagnosis("swapped outputs", swapped)
     for name, mark in (("wrong dtype", "dtype of "), ("not a number", "NaN in "), ("not a number", "Inf in ")):
         found = next((reason for reason in reasons if mark in reason), None)
         if found:
             return Diagnosis(name, found)
-    traced = next((outcome for outcome in right if outcome.example.key == traced_key), None)
+    traced = any(outcome.example.key == traced_key for outcome in right)
     frozen = _frozen_axes(right, wrong, specs) if traced else []
     if frozen:
         return Diagnosis("frozen dimension", f"it is right only where {' and '.join(frozen)}; {_first(wrong, reasons)}")
@@ -54,36 +61,67 @@ def diagnose(
     shape = next((reason for reason in reasons if "shape of " in reason), None)
     if shape:
         return Diagnosis("wrong shape", shape)
-    swapped = _swapped(outcomes, tolerance)
-    if swapped:
-        return Diagnosis("swapped outputs", swapped)
+    return _wrong_values(right, wrong, len(outcomes), reasons[0], tolerance, traced_key if traced else None)
+
+
+def _wrong_values(
+    right: Sequence[Outcome],
+    wrong: Sequence[Outcome],
+    asked: int,
+    reason: str,
+    tolerance: Tolerance,
+    traced: str | None,
+) -> Diagnosis:
+    """Answers of the right form: a little off, wrong for one value of an input, frozen, or simply wrong."""
     excess = max(_excess(outcome, tolerance) for outcome in wrong)
     if excess < NEAR:
         return Diagnosis(
             "imprecise arithmetic",
             f"the furthest element is off {excess:.1f} times what the tolerance allows, which another order of "
-            f"additions can do; set atol and rtol in models.toml if the task bears it; {reasons[0]}",
+            f"additions can do; set atol and rtol in models.toml if the task bears it; {reason}",
         )
+    common = _common_value(right, wrong)
+    if common:
+        return Diagnosis("wrong values", f"only where {common}: a weight that belongs to it is wrong; {reason}")
     if traced:
         return Diagnosis(
             "frozen control flow",
-            f"it agrees on the traced request {traced_key} and differs on {len(wrong)} of {len(outcomes)}, so a choice "
-            f"that depends on the data became a constant; {reasons[0]}",
+            f"it agrees on the traced request {traced} and differs on {len(wrong)} of {asked}, so a choice that "
+            f"depends on the data became a constant; {reason}",
         )
-    return Diagnosis("wrong values", reasons[0])
+    return Diagnosis("wrong values", reason)
+
+
+def _common_value(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> str | None:
+    """A whole number that every wrong request holds in one of its inputs, and no right one."""
+    if len(wrong) < 2 or not right:
+        return None
+    for name, array in wrong[0].example.inputs.items():
+        if array.dtype.kind in "iu":
+            held = set.intersection(*(set(outcome.example.inputs[name].flat) for outcome in wrong))
+            held -= set().union(*(outcome.example.inputs[name].flat for outcome in right))
+            if held:
+                return f"'{name}' holds {min(held)}"
+    return None
 
 
 def _excess(outcome: Outcome, tolerance: Tolerance) -> float:
     """The largest |answer - reference| of a request, in units of what the tolerance allows for that element."""
     worst = 0.0
     for name, reference in outcome.example.outputs.items():
-        if reference.dtype.kind != "f" or outcome.answer is None:
+        answer = None if outcome.answer is None else outcome.answer.get(name)
+        if answer is None:
             return math.inf
-        wanted, given = reference.astype(np.float64), outcome.answer[name].astype(np.float64)
+        if reference.dtype.kind != "f":
+            if not np.array_equal(reference, answer):
+                return math.inf
+            continue
+        wanted, given = reference.astype(np.float64), answer.astype(np.float64)
+        same = (wanted == given) | (np.isnan(wanted) & np.isnan(given))
         allowed = tolerance.atol + tolerance.rtol * np.abs(wanted)
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(wanted == given, 0.0, np.abs(given - wanted) / allowed)
-        worst = max(worst, float(ratio.max(initial=0.0)))
+            ratio = np.where(same, 0.0, np.abs(given - wanted) / allowed)
+        worst = max(worst, float(np.where(np.isnan(ratio), math.inf, ratio).max(initial=0.0)))
     return worst
 
 
@@ -100,9 +138,13 @@ def _first(wrong: Sequence[Outcome], reasons: list[str]) -> str:
 
 
 def _frozen_axes(right: Sequence[Outcome], wrong: Sequence[Outcome], specs: list[TensorSpec]) -> list[str]:
-    """Dynamic axes of which every request that was answered rightly has one size, and no other request has it."""
+    """Dynamic axes of which every request that was answered rightly has one size, and no other request has it.
+
+    Padded requests are no evidence: what is right for the first seven words is right for seven and their padding.
+    """
+    right, wrong = ([item for item in part if not item.example.key.startswith(PADDED)] for part in (right, wrong))
     found = []
-    for dim in sorted({dim for spec in specs for dim in spec.dims if isinstance(dim, str)}):
+    for dim in sorted({dim for spec in specs for dim in spec.dims if isinstance(dim, str)}) if right and wrong else ():
         good = {_size(outcome.example, specs, dim) for outcome in right}
         bad = {_size(outcome.example, specs, dim) for outcome in wrong}
         if len(good) == 1 and not good & bad:
@@ -138,7 +180,11 @@ def _swapped(outcomes: Sequence[Outcome], tolerance: Tolerance) -> str | None:
 
 
 def _all_right(outcomes: Sequence[Outcome], tolerance: Tolerance, reorder: Callable[[Tensors], Tensors]) -> bool:
-    pairs = [(o.example.key, o.example.outputs, reorder(o.answer)) for o in outcomes if o.answer is not None]
+    pairs = [
+        (outcome.example.key, outcome.example.outputs, reorder(outcome.answer))
+        for outcome in outcomes
+        if outcome.answer is not None and outcome.example.outputs.keys() <= outcome.answer.keys()
+    ]
     return len(pairs) == len(outcomes) and compare(pairs, tolerance).passed
 
 

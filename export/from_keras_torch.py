@@ -21,6 +21,7 @@ from contract.config import Model
 from contract.golden import Example
 from export.keras_source import build
 from export.refused import quoting
+from export.torch_tensors import tensor
 from export.trained import named_outputs, traced
 
 warnings.filterwarnings("ignore", category=FutureWarning)
@@ -47,7 +48,7 @@ def to_torchscript(model: Model, examples: list[Example], path: Path) -> str:
     """Trace the model on the torch backend; recurrent layers stay dynamic."""
     network = build(model)
     _use_torch_layers(network)
-    arguments = tuple(torch.from_numpy(traced(examples).inputs[spec.name]) for spec in model.inputs)
+    arguments = tuple(tensor(traced(examples).inputs[spec.name]) for spec in model.inputs)
     with quoting("torch.jit.trace of Keras on the torch backend"), torch.inference_mode():
         script = torch.jit.trace(_Network(model, network).eval(), arguments, check_trace=False)
     torch.jit.save(script, str(path))

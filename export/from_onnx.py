@@ -12,8 +12,8 @@ from contract.errors import UsageError
 from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
 from export.opened import Port
-from export.runtime_onnx import NEWEST_IR, port
-from export.trained import Trained
+from export.runtime_onnx import NEWEST_IR, from_runtime, port, to_runtime
+from export.trained import Trained, described
 
 
 def trained(model: Model) -> Trained:
@@ -30,6 +30,11 @@ def trained(model: Model) -> Trained:
     unknown = [spec.name for spec in inputs if spec.name not in given]
     if unknown:
         raise UsageError(f"{path} has no input '{unknown[0]}'; it has {', '.join(sorted(given))}")
+    left_out = sorted(given - {spec.name for spec in inputs})
+    if left_out:
+        raise UsageError(
+            f"{path} has the input '{left_out[0]}', which is not declared; it has {', '.join(sorted(given))}"
+        )
     known = [item.name for item in session.get_outputs()]
     names = [spec.name for spec in model.outputs] or known
     missing = [name for name in names if name not in known]
@@ -37,7 +42,7 @@ def trained(model: Model) -> Trained:
         raise UsageError(f"{path} has no output '{missing[0]}'; it has {', '.join(known)}")
 
     def answer(tensors: Tensors) -> Tensors:
-        return dict(zip(names, session.run(names, tensors), strict=True))
+        return dict(zip(names, map(from_runtime, session.run(names, to_runtime(tensors))), strict=True))
 
     return Trained(inputs, answer)
 
@@ -65,4 +70,4 @@ def _spec(item: onnxruntime.NodeArg) -> TensorSpec:
             dims.append(size)
         else:
             dims.append("batch" if axis == 0 else f"axis_{axis}")
-    return TensorSpec(name=item.name, dtype=found.dtype, dims=dims)
+    return described(item.name, found.dtype, dims)

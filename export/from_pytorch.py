@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from contract.config import Model
@@ -20,6 +19,7 @@ from contract.golden import Example
 from contract.table import load
 from contract.tensors import Array, Tensors
 from export.refused import Refused, quoting
+from export.torch_tensors import tensor
 from export.trained import Trained, declared_inputs, named_outputs, traced
 
 ONNX_OPSET = 18  # the newest that torch's exporter implements natively and every Triton since 24.10 loads
@@ -120,7 +120,7 @@ def trained(model: Model) -> Trained:
         if isinstance(module, torch.jit.ScriptModule) and hasattr(module, "reset_states"):
             module.reset_states()  # a file that keeps a state between calls: every request starts anew
         with torch.inference_mode():
-            result = module(*[_tensor(tensors[spec.name]) for spec in inputs])
+            result = module(*[tensor(tensors[spec.name]) for spec in inputs])
         return {name: _array(value) for name, value in named_outputs(model, result).items()}
 
     return Trained(inputs, answer)
@@ -222,13 +222,7 @@ def _dynamic_shapes(model: Model) -> tuple[dict[int, Any], ...]:
 
 
 def _arguments(model: Model, example: Example) -> tuple[torch.Tensor, ...]:
-    return tuple(_tensor(example.inputs[spec.name]) for spec in model.inputs)
-
-
-def _tensor(array: Array) -> torch.Tensor:
-    if array.dtype == object:
-        raise UsageError("torch has no tensors of strings; string inputs are for SavedModels")
-    return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+    return tuple(tensor(example.inputs[spec.name]) for spec in model.inputs)
 
 
 def _array(value: object) -> Array:

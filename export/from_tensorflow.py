@@ -29,9 +29,10 @@ from export.tensorflow_functions import (
     concrete,
     function_to_onnx,
     named,
+    only_onnx,
     rename,
 )
-from export.trained import Trained, declared_inputs
+from export.trained import Trained, declared_inputs, described
 
 
 def build(model: Model) -> tf.Module:
@@ -86,9 +87,12 @@ def savedmodel_trained(model: Model) -> Trained:
     """The answers of a SavedModel through a Session, its inputs read from the signature."""
     session, signature = _opened(model)
     inputs = list(model.inputs) or [_spec(port) for port in ports(signature.inputs)]
-    missing = [spec.name for spec in inputs if spec.name not in signature.inputs]
-    if missing:
-        raise UsageError(f"'{SIGNATURE}' has no input '{missing[0]}'; it has {', '.join(sorted(signature.inputs))}")
+    declared_names = sorted(spec.name for spec in inputs)
+    if declared_names != sorted(signature.inputs):
+        raise UsageError(
+            f"'{SIGNATURE}' has the inputs {', '.join(sorted(signature.inputs))}; "
+            f"declared are {', '.join(declared_names)}"
+        )
     declared = [spec.name for spec in model.outputs] or sorted(signature.outputs)
     unknown = [name for name in declared if name not in signature.outputs]
     if unknown:
@@ -109,7 +113,20 @@ def copied_savedmodel(model: Model, examples: list[Example], path: Path) -> str:
 
 
 def savedmodel_to_onnx(model: Model, examples: list[Example], path: Path) -> str:
-    """Freeze the Session's graph and convert it with tf2onnx, which works for every age of SavedModel."""
+    """Convert the signature's function with tf2onnx; SavedModels of Keras 2 may not load in this way."""
+    with quoting("tf.saved_model.load"):
+        loaded = tf.saved_model.load(model.source)
+        signature = loaded.signatures[SIGNATURE]
+    names = [spec.name for spec in model.inputs]
+
+    def call(*inputs: Any) -> Any:
+        return signature(**dict(zip(names, inputs, strict=True)))
+
+    return f"tf.saved_model.load, {function_to_onnx(model, named(model, call), path)}"
+
+
+def session_to_onnx(model: Model, examples: list[Example], path: Path) -> str:
+    """Freeze the Session's graph and convert it with tf2onnx: the way of SavedModels that only load in a Session."""
     import tf2onnx
 
     session, signature = _opened(model)
@@ -127,6 +144,7 @@ def savedmodel_to_onnx(model: Model, examples: list[Example], path: Path) -> str
             output_names=list(outputs.values()),
             opset=ONNX_OPSET,
         )
+    only_onnx(converted)
     rename(converted, {old: new for new, old in (inputs | outputs).items()})
     converted.ir_version = ONNX_IR
     onnx.save(converted, str(path))
@@ -151,4 +169,4 @@ def _spec(port: Port) -> TensorSpec:
     dims = [
         size if size is not None else "batch" if axis == 0 else f"axis_{axis}" for axis, size in enumerate(port.dims)
     ]
-    return TensorSpec(name=port.name, dtype=port.dtype, dims=dims)
+    return described(port.name, port.dtype, list(dims))

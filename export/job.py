@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ from export.routes import packages
 
 # What an export does not depend on: objectives, serving, and where files are (their contents count).
 NOT_EXPORTED = {"slo", "batching", "engines", "serve", "group", "weights", "examples", "validation", "time_limit_s"}
+
+OF_THE_MACHINE = ("failed: killed by signal", "failed: took longer than its limit")
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,26 @@ def _exporters() -> str:
 
 
 def _source(model: Model) -> str | None:
-    """Of the source's bytes; for a factory, of its module and the modules beside it that it may use."""
+    """Of the source's bytes; for a factory, of its module and those beside it, which it may use."""
     if model.path is not None:
         return sha256_tree(model.path) if model.path.exists() else None
-    try:
-        found = importlib.util.find_spec(model.source.partition(":")[0])
-    except (ModuleNotFoundError, ValueError):
+    found = _module_file(model.source.partition(":")[0])
+    if found is None:
         return None
-    return sha256_file(Path(found.origin)) if found and found.origin else None
+    digest = hashlib.sha256()
+    for file in sorted(found.parent.glob("*.py")):
+        digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _module_file(module: str) -> Path | None:
+    """Where a module's file is. Asking Python would import its packages, and run the person's code in this process."""
+    name = module.replace(".", "/")
+    for folder in map(Path, sys.path):
+        for file in (folder / f"{name}.py", folder / name / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
 
 
 def up_to_date(job: Job) -> Manifest | None:
@@ -77,8 +91,8 @@ def up_to_date(job: Job) -> Manifest | None:
         return None  # of another schema, or damaged: the next version replaces it
     if manifest.fingerprint != fingerprint(job.model) or damaged(directory, manifest):
         return None
-    if any(record.status.startswith("failed: killed by signal") for record in manifest.formats.values()):
-        return None  # by the machine, not by the model: worth another try
+    if any(record.status.startswith(OF_THE_MACHINE) for record in manifest.formats.values()):
+        return None  # not by the model: worth another try
     return manifest
 
 

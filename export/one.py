@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from contract.cli import Parser
-from contract.config import NAME, Format, Framework, read_config
+from contract.config import FACTORY, NAME, Format, Framework, read_config
 from contract.errors import UsageError
 from contract.files import write_text
 from contract.progress import say
@@ -39,10 +40,10 @@ def job(arguments: Sequence[str]) -> Job:
     options = parser.parse_args(arguments)
     if not re.match(NAME, options.name):  # it becomes a folder
         raise UsageError(f"'{options.name}' is not a model name: letters, digits, '.', '-' and single '_' between them")
-    factory = ":" in options.source
+    factory = bool(FACTORY.match(options.source))
     source = options.source if factory else str(Path(options.source).resolve())
     entry: dict[str, Any] = {
-        "framework": options.framework or _framework(options.source),
+        "framework": options.framework or _framework(options.source, factory),
         "source": source,
         "weights": _absolute(options.weights),
         "examples": _absolute(options.examples),
@@ -60,9 +61,9 @@ def job(arguments: Sequence[str]) -> Job:
     return Job(options.name, read_config(file).models[options.name], file, file.parent)
 
 
-def _framework(source: str) -> str:
+def _framework(source: str, factory: bool) -> str:
     path = Path(source)
-    if ":" in source:
+    if factory:
         raise UsageError(f"'{source}' is a factory: say --framework pytorch, keras or tensorflow")
     if path.is_dir():
         return "tensorflow"
@@ -86,6 +87,8 @@ def _tensor(text: str) -> dict[str, Any]:
     if match["range"]:
         try:
             low, high = (float(end) for end in match["range"].split(","))
+            if not math.isfinite(high - low):
+                raise ValueError("no end")
         except ValueError:
             raise UsageError(f"'{match['range']}' in '{text}' is not LOW,HIGH, such as 0,500") from None
         spec["range"] = [low, high]
@@ -104,4 +107,5 @@ def _value(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
-    return json.dumps(value)
+    # TOML takes no surrogate pairs, by which JSON would escape what lies beyond 16 bits, and no DEL as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

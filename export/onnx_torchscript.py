@@ -11,6 +11,7 @@ from onnx2torch import convert
 from contract.config import Model
 from contract.golden import Example
 from export.refused import quoting
+from export.torch_tensors import tensor
 from export.trained import traced
 
 warnings.filterwarnings("ignore", category=FutureWarning)
@@ -22,7 +23,7 @@ def to_torchscript(model: Model, examples: list[Example], path: Path, source: Pa
     """Convert ``source`` to a module and trace it with one request."""
     with quoting("onnx2torch"):
         module = convert(str(source)).eval()
-    arguments = tuple(torch.from_numpy(traced(examples).inputs[spec.name]) for spec in model.inputs)
+    arguments = tuple(tensor(traced(examples).inputs[spec.name]) for spec in model.inputs)
     with quoting("torch.jit.trace of onnx2torch's module"), torch.inference_mode():
         script = torch.jit.trace(module, arguments, check_trace=False)
     torch.jit.save(script, str(path))

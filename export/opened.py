@@ -29,6 +29,10 @@ class Opened:
     facts: dict[str, int | str] = field(default_factory=dict)
 
 
+class OtherOutputs(ValueError):
+    """An artifact gives another number of outputs than its signature should; some formats tell only when asked."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One request: the answer, or the error instead of it."""
@@ -36,6 +40,7 @@ class Outcome:
     example: Example
     answer: Tensors | None
     error: str | None = None
+    other_outputs: bool = False
 
 
 def ask(opened: Opened, examples: Sequence[Example]) -> list[Outcome]:
@@ -44,6 +49,8 @@ def ask(opened: Opened, examples: Sequence[Example]) -> list[Outcome]:
     for example in examples:
         try:
             outcomes.append(Outcome(example, opened.call(example.inputs)))
+        except OtherOutputs as error:
+            outcomes.append(Outcome(example, None, str(error), other_outputs=True))
         except Exception as error:  # runtimes have no common base of errors
             outcomes.append(Outcome(example, None, first_words(error)))
     return outcomes

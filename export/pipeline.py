@@ -59,6 +59,8 @@ def staging(job: Job) -> Iterator[Path]:
 def write_golden(job: Job, folder: Path) -> None:
     """Let the trained model answer the examples, in a process of its own."""
     ended = _run(job, step_command("golden", job, folder), folder / LOGS / "golden.log")
+    if ended.interrupted:
+        raise LoadproofError(f"{job.name} was interrupted; nothing was written")
     if ended.code != 0:
         raise LoadproofError(f"{job.name}: the trained model did not answer its examples: {ended.reason}")
 
@@ -117,7 +119,7 @@ def export_format(job: Job, form: str, folder: Path, known: dict[str, FormatReco
         seconds=round(time.monotonic() - started, 1),
         export_seconds=round(last.steps[0].seconds, 1) if last.steps else 0.0,
         peak_mib=max((step.peak_mib for item in tried for step in item.steps), default=0),
-        reproduce=_reproduce(job, form, last.route),
+        reproduce=_reproduce(job, form, last.route, known),
     )
 
 
@@ -170,12 +172,12 @@ def _no_route(model: Model, form: str) -> FormatRecord:
     )
 
 
-def _reproduce(job: Job, form: str, route: Route) -> list[str]:
+def _reproduce(job: Job, form: str, route: Route, known: dict[str, FormatRecord]) -> list[str]:
     here = Path("DIR")
     commands = [shown(step_command("golden", job, here))]
-    if route.via:
-        first = routes(job.model.kind, route.via)[0]
-        commands.append(shown(step_command("export", job, here, route.via, first)))
+    if route.via and known[route.via].ok:
+        proven = routes(job.model.kind, route.via)[len(known[route.via].attempts)]
+        commands.append(shown(step_command("export", job, here, route.via, proven)))
     environment = "".join(f"{name}={value} " for name, value in route.environment.items())
     commands.append(environment + shown(step_command("export", job, here, form, route)))
     return [*commands, shown(step_command("verify", job, here, form, route))]

@@ -70,7 +70,10 @@ ROUTES: dict[str, dict[str, list[Route]]] = {
     },
     "savedmodel": {
         "savedmodel": [Route("copy", "export.from_tensorflow:copied_savedmodel")],
-        "onnx": [Route("tf2onnx", "export.from_tensorflow:savedmodel_to_onnx")],
+        "onnx": [
+            Route("tf2onnx", "export.from_tensorflow:savedmodel_to_onnx"),
+            Route("session", "export.from_tensorflow:session_to_onnx"),
+        ],
     },
     "onnx": {
         "onnx": [Route("copy", "export.from_onnx:copied")],
@@ -112,12 +115,13 @@ SOURCE_PACKAGES = {
     "savedmodel": ["tensorflow", "tf2onnx", "onnx"],
     "onnx": ["onnx"],
 }
+ONNX_RUNTIMES = ["onnxruntime", "onnxruntime-gpu"]  # either proves the file that others lead on from
 FORMAT_PACKAGES = {
-    "torchscript": ["torch", "onnx2torch"],
-    "savedmodel": ["tensorflow"],
-    "onnx": ["onnxruntime", "onnxruntime-gpu"],
-    "onnx-fp16": ["onnxruntime", "onnxruntime-gpu"],
-    "onnx-int8": ["onnxruntime", "onnxruntime-gpu"],
+    "torchscript": ["torch", "onnx2torch", *ONNX_RUNTIMES],
+    "savedmodel": ["tensorflow", *ONNX_RUNTIMES],
+    "onnx": ONNX_RUNTIMES,
+    "onnx-fp16": ONNX_RUNTIMES,
+    "onnx-int8": ONNX_RUNTIMES,
     "pt2": ["torch"],
 }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 
-from contract.tensors import Tensors, TensorSpec
+from contract.tensors import Array, Tensors, TensorSpec
 from export.opened import Opened, Port
 
 NEWEST_OPSET = 21  # what ONNX Runtime 1.19 (Triton 24.10, the local server) loads
@@ -34,11 +35,28 @@ def open_artifact(path: Path, inputs: list[TensorSpec], outputs: list[TensorSpec
     names = [output.name for output in session.get_outputs()]
 
     def call(tensors: Tensors) -> Tensors:
-        return dict(zip(names, session.run(names, tensors), strict=True))
+        return dict(zip(names, map(from_runtime, session.run(names, to_runtime(tensors))), strict=True))
 
     return Opened(
         [port(item) for item in session.get_inputs()], [port(item) for item in session.get_outputs()], call, facts
     )
+
+
+def to_runtime(tensors: Tensors) -> Tensors:
+    """Byte strings as text: ONNX Runtime would take b'good' for the six characters that Python shows."""
+    return {
+        name: np.array([item.decode() for item in array.flat], dtype=object).reshape(array.shape)
+        if array.dtype == object
+        else array
+        for name, array in tensors.items()
+    }
+
+
+def from_runtime(array: Array) -> Array:
+    """Text as byte strings, as every other runtime answers."""
+    if array.dtype != object:
+        return array
+    return np.array([str(item).encode() for item in array.flat], dtype=object).reshape(array.shape)
 
 
 def port(item: onnxruntime.NodeArg) -> Port:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from contract.tensors import Tensors, TensorSpec
 from export.opened import Opened, Port
+from export.torch_tensors import tensor
 
 
 def open_artifact(path: Path, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Opened:
@@ -17,7 +17,7 @@ def open_artifact(path: Path, inputs: list[TensorSpec], outputs: list[TensorSpec
 
     def call(tensors: Tensors) -> Tensors:
         with torch.inference_mode():
-            result = model(*[torch.from_numpy(np.ascontiguousarray(tensors[spec.name])) for spec in inputs])
+            result = model(*[tensor(tensors[spec.name]) for spec in inputs])
         values = list(result) if isinstance(result, tuple | list) else [result]
         return {spec.name: value.detach().numpy() for spec, value in zip(outputs, values, strict=True)}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from contract.tensors import Tensors, TensorSpec
-from export.opened import Opened, Port
+from export.opened import Opened, OtherOutputs, Port
+from export.torch_tensors import tensor
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 
@@ -26,12 +26,10 @@ def open_artifact(path: Path, inputs: list[TensorSpec], outputs: list[TensorSpec
         if hasattr(module, "reset_states"):
             module.reset_states()  # a file that keeps a state between calls: every request starts anew
         with torch.inference_mode():
-            result = module(
-                *[torch.from_numpy(np.ascontiguousarray(tensors[n]).reshape(tensors[n].shape)) for n in order]
-            )
+            result = module(*[tensor(tensors[name]) for name in order])
         values = list(result) if isinstance(result, tuple | list) else [result]
         if len(values) != len(outputs):
-            raise ValueError(f"it returns {len(values)} outputs, declared are {len(outputs)}")
+            raise OtherOutputs(f"it returns {len(values)} outputs, declared are {len(outputs)}")
         return {spec.name: value.detach().numpy() for spec, value in zip(outputs, values, strict=True)}
 
     kinds = {node.kind() for node in module.inlined_graph.nodes()} if hasattr(module, "inlined_graph") else set()

@@ -19,26 +19,38 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", type=Path, help="artifacts, the folder of one model, or one version of it")
     parser.add_argument("--json", action="store_true", help="the manifests as one JSON document")
     options = parser.parse_args(arguments)
-    manifests = [manifest for _, manifest in found(options.directory)]
+    manifests, unreadable = [], []
+    for folder in folders(options.directory):
+        try:
+            manifests.append(read(folder))
+        except UsageError as error:
+            unreadable.append(error)
     if options.json:
         print(json.dumps([manifest.model_dump(mode="json") for manifest in manifests], indent=2, ensure_ascii=False))
-    else:
+    elif manifests:
         print(matrix(manifests))
+    if unreadable:
+        raise unreadable[0]
     return 0
 
 
-def found(directory: Path) -> list[tuple[Path, Manifest]]:
+def folders(directory: Path) -> list[Path]:
     """The versions that a path means: itself, the newest of a model, or the newest of every model below."""
     if (directory / MANIFEST).is_file():
-        folders = [directory]
+        found = [directory]
     elif versions_of(directory):
-        folders = [directory / str(versions_of(directory)[-1])]
+        found = [directory / str(versions_of(directory)[-1])]
     else:
         below = sorted(item for item in directory.iterdir() if versions_of(item)) if directory.is_dir() else []
-        folders = [item / str(versions_of(item)[-1]) for item in below]
-    if not folders:
+        found = [item / str(versions_of(item)[-1]) for item in below]
+    if not found:
         raise UsageError(f"{directory} holds no complete export; run 'make export' first, or name its artifacts folder")
-    return [(folder, read_model(folder / MANIFEST, Manifest, "make export")) for folder in folders]
+    return found
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of one version."""
+    return read_model(folder / MANIFEST, Manifest, "make export")
 
 
 def matrix(manifests: Sequence[Manifest]) -> str:
@@ -57,6 +69,7 @@ def matrix(manifests: Sequence[Manifest]) -> str:
         for form, record in manifest.formats.items()
         if not record.ok
     ]
+    reasons += [f"{manifest.model}: note: {_short(note)}" for manifest in manifests for note in manifest.notes]
     return "\n".join([*lines, *([""] if reasons else []), *reasons])
 
 

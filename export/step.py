@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from contract.cli import Parser, run
 from contract.config import Model, read_config
-from contract.errors import ParityError, UsageError, nearest
+from contract.errors import LoadproofError, ParityError, UsageError, nearest
 from contract.files import read_model, write_json
 from contract.golden import read_examples
-from contract.manifest import GOLDEN, SUITE
+from contract.manifest import EDGES, GOLDEN, SUITE
 from contract.table import choose, load
 from export.isolation import leave_network
+from export.refused import first_words
 from export.routes import FILES, ORACLES, RUNTIMES, Route, routes
 from export.suite import SuiteFile, make_suite, read_suite
 from export.verification import Proof, unreadable, verify
@@ -34,7 +36,8 @@ def export(model: Model, form: str, route: Route, directory: Path) -> None:
     """Write the artifact, and its route beside it."""
     suite = read_model(directory / SUITE, SuiteFile, "make export")
     resolved = model.model_copy(update={"inputs": suite.inputs, "outputs": suite.outputs})
-    arguments = [resolved, read_examples(directory / GOLDEN), directory / FILES[form]]
+    edges = read_examples(directory / EDGES) if (directory / EDGES).is_file() else []
+    arguments = [resolved, [*read_examples(directory / GOLDEN), *edges], directory / FILES[form]]
     if route.via:
         arguments.append(directory / FILES[route.via])
     described = load(route.converter)(*arguments)
@@ -46,8 +49,9 @@ def export(model: Model, form: str, route: Route, directory: Path) -> None:
 def prove(form: str, directory: Path, include_payloads: bool = False) -> Proof:
     """Open one artifact as a server would, ask everything, and write ``<format>.proof.json``."""
     suite = read_suite(directory, form)
+    open_artifact = choose(RUNTIMES, form, "format")
     try:
-        opened = choose(RUNTIMES, form, "format")(directory / FILES[form], suite.inputs, suite.outputs)
+        opened = open_artifact(directory / FILES[form], suite.inputs, suite.outputs)
     except Exception as error:  # what a runtime raises about a broken file has no common base
         return unreadable(error)
     return verify(opened, suite, include_payloads)
@@ -80,10 +84,16 @@ def main(arguments: Sequence[str]) -> int:
     if options.model not in models:
         raise UsageError(f"{options.config} has no model '{options.model}'{nearest(options.model, list(models))}")
     model = models[options.model]
-    if options.step == "golden":
-        golden(model, options.directory)
-    else:
-        export(model, options.format, _route(model, options.format, options.route), options.directory)
+    try:
+        if options.step == "golden":
+            golden(model, options.directory)
+        else:
+            export(model, options.format, _route(model, options.format, options.route), options.directory)
+    except LoadproofError:
+        raise
+    except Exception as error:  # a factory, a network, a converter: not this project's own defect
+        traceback.print_exc()
+        raise LoadproofError(first_words(error)) from error
     return 0
 
 

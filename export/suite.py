@@ -14,13 +14,14 @@ from pydantic import Field
 
 from contract.compare import Tolerance, compare
 from contract.config import Model
-from contract.errors import UsageError
+from contract.errors import LoadproofError, UsageError
 from contract.files import read_model, write_json
 from contract.golden import Example, check_inputs, read_examples, synthesize, write_examples
 from contract.manifest import EDGES, GOLDEN, SUITE, VALIDATION, Entry
 from contract.tensors import Tensors, TensorSpec
-from contract.validation import classes, read_validation, write_validation
-from export.edges import extremes, padded
+from contract.validation import read_validation, write_validation
+from export.edges import extremes, joined, padded
+from export.refused import first_words
 from export.trained import Trained, infer_outputs
 from export.verification import Suite, batches, split
 
@@ -51,29 +52,28 @@ class SuiteFile(Entry):
 def make_suite(model: Model, trained: Trained, directory: Path) -> SuiteFile:
     """Let the trained model answer the examples, the edges and the labelled inputs, and write what it said."""
     examples = _examples(model, trained.inputs)
-    answers = [trained.answer(example.inputs) for example in examples]
+    answers = [_answer(trained, example) for example in examples]
     outputs = list(model.outputs) or infer_outputs(trained.inputs, examples, answers)
     golden = [
-        Example(e.key, e.inputs, _checked(e.key, answer, outputs)) for e, answer in zip(examples, answers, strict=True)
+        Example(example.key, example.inputs, _checked(example.key, answer, outputs))
+        for example, answer in zip(examples, answers, strict=True)
     ]
     resolved = model.model_copy(update={"inputs": trained.inputs, "outputs": outputs})
-    notes: list[str] = []
-    edges = [*_extremes(trained, golden, outputs, notes), *_padded(resolved, trained, golden)]
+    notes = _not_finite(golden)
+    edges = [*_extremes(trained, golden, outputs, notes), *_padded(resolved, trained, golden, notes)]
     write_examples(directory / GOLDEN, golden)
     if edges:
         write_examples(directory / EDGES, edges)
     if model.validation:
         labelled = read_validation(model.validation, trained.inputs)
-        decisions = np.concatenate(
-            [classes(next(iter(trained.answer(batch).values()))) for batch in labelled.batches()]
-        )
+        decisions = labelled.judge([trained.answer(batch)[outputs[0].name] for batch in labelled.batches()])
         write_validation(directory / VALIDATION, labelled.inputs, labelled.labels, decisions)
     suite = SuiteFile(
         schema_version=1,
         inputs=trained.inputs,
         outputs=outputs,
         batched=resolved.batched,
-        batch_invariant=resolved.batched and _batch_invariant(resolved, trained, golden, notes),
+        batch_invariant=resolved.batched and _batch_invariant(resolved, trained, [*golden, *edges], notes),
         limits={form: _limits(resolved.tolerance(form, outputs)) for form in {*model.formats, "onnx"}},
         notes=notes,
     )
@@ -106,6 +106,19 @@ def _examples(model: Model, inputs: list[TensorSpec]) -> list[Example]:
     return examples
 
 
+def _answer(trained: Trained, example: Example) -> Tensors:
+    """The trained model's answer to an example, which it has to give."""
+    try:
+        return trained.answer(example.inputs)
+    except LoadproofError:
+        raise
+    except Exception as error:  # what a framework raises has no common base
+        raise UsageError(
+            f"the trained model refuses {example.key}: {first_words(error)}; "
+            "correct examples, dims or range in models.toml"
+        ) from error
+
+
 def _checked(key: str, answer: Tensors, outputs: list[TensorSpec]) -> Tensors:
     """The declared outputs of an answer. Raises UsageError where the model and models.toml disagree."""
     for spec in outputs:
@@ -117,29 +130,48 @@ def _checked(key: str, answer: Tensors, outputs: list[TensorSpec]) -> Tensors:
     return {spec.name: answer[spec.name] for spec in outputs}
 
 
+def _finite(answer: Tensors) -> bool:
+    return all(np.isfinite(array).all() for array in answer.values() if array.dtype.kind == "f")
+
+
+def _not_finite(golden: list[Example]) -> list[str]:
+    keys = [example.key for example in golden if not _finite(example.outputs)]
+    return [f"the trained model's own answer to {keys[0]} and {len(keys) - 1} others is not finite"] if keys else []
+
+
 def _extremes(
     trained: Trained, golden: list[Example], outputs: list[TensorSpec], notes: list[str]
 ) -> Iterator[Example]:
-    for edge in extremes(trained.inputs, golden):
-        try:
-            answer = trained.answer(edge.inputs)
-        except Exception as error:  # what a framework raises has no common base; an edge it refuses is none
-            notes.append(f"{edge.key} is left out: the trained model refuses it ({type(error).__name__})")
+    for edge in (*extremes(trained.inputs, golden), *joined(trained.inputs, golden)):
+        answer = _edge_answer(trained, edge, notes)
+        if answer is None:
             continue
-        if all(np.isfinite(array).all() for array in answer.values() if array.dtype.kind == "f"):
+        if _finite(answer):
             yield Example(edge.key, edge.inputs, {spec.name: answer[spec.name] for spec in outputs})
         else:
             notes.append(f"{edge.key} is left out: the trained model's own answer is not finite")
 
 
-def _padded(model: Model, trained: Trained, golden: list[Example]) -> Iterator[Example]:
+def _edge_answer(trained: Trained, edge: Example, notes: list[str]) -> Tensors | None:
+    """The trained model's answer to an edge; one that it refuses is none."""
+    try:
+        return trained.answer(edge.inputs)
+    except Exception as error:  # what a framework raises has no common base
+        notes.append(f"{edge.key} is left out: the trained model refuses it ({type(error).__name__})")
+        return None
+
+
+def _padded(model: Model, trained: Trained, golden: list[Example], notes: list[str]) -> Iterator[Example]:
     """Padded requests; their reference is the trained model's answer to the request as it was."""
     unknown = [axis for axis in model.padding if not any(axis in spec.dims for spec in trained.inputs)]
     if unknown:
         raise UsageError(f"padding names the axis '{unknown[0]}', which no input has")
     tolerance = model.tolerance("onnx", model.outputs)
     for example, longer in padded(trained.inputs, golden, model.padding):
-        answer = {spec.name: trained.answer(longer.inputs)[spec.name] for spec in model.outputs}
+        whole = _edge_answer(trained, longer, notes)
+        if whole is None:
+            continue
+        answer = {spec.name: whole[spec.name] for spec in model.outputs}
         if any(answer[name].shape != array.shape for name, array in example.outputs.items()):
             yield Example(
                 longer.key, longer.inputs, answer
@@ -154,14 +186,15 @@ def _padded(model: Model, trained: Trained, golden: list[Example]) -> Iterator[E
         yield Example(longer.key, longer.inputs, example.outputs)
 
 
-def _batch_invariant(model: Model, trained: Trained, golden: list[Example], notes: list[str]) -> bool:
-    pairs = []
-    for batch in batches(golden):
-        rows = [trained.answer(row.inputs) for row in split(batch)]
-        alone = {spec.name: np.concatenate([answer[spec.name] for answer in rows]) for spec in model.outputs}
-        pairs.append((batch.key, batch.outputs, alone))
-    same = compare(pairs, model.tolerance("onnx", model.outputs))
-    if pairs and not same.passed:
+def _batch_invariant(model: Model, trained: Trained, asked: list[Example], notes: list[str]) -> bool:
+    rows = [row for batch in batches(asked) for row in split(batch)]
+    if not rows:
+        notes.append("batch invariance is not asked for: no request has more than one row")
+        return False
+    same = compare(
+        [(row.key, row.outputs, trained.answer(row.inputs)) for row in rows], model.tolerance("onnx", model.outputs)
+    )
+    if not same.passed:
         notes.append(f"batch invariance is not asked for: the trained model itself has none ({same.reasons[0]})")
     return same.passed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from contract.config import Model
 from contract.tensors import DTYPES, Array, Tensors, TensorSpec
-from export.refused import quoting
+from export.refused import Refused, quoting
 from export.trained import named_outputs
 
 ONNX_OPSET = 18  # tf2onnx knows 14 to 18
@@ -67,17 +67,36 @@ def function_to_onnx(model: Model, function: Callable[..., dict[str, Any]], path
         traced = tf.function(function, input_signature=signature(model.inputs))
         converted, _ = tf2onnx.convert.from_function(traced, input_signature=signature(model.inputs), opset=ONNX_OPSET)
         keys = sorted(traced.get_concrete_function().structured_outputs)
+    only_onnx(converted)
     rename(converted, {old.name: key for old, key in zip(converted.graph.output, keys, strict=True)})
     converted.ir_version = ONNX_IR
     onnx.save(converted, str(path))
     return f"tf2onnx.convert.from_function, opset {ONNX_OPSET}"
 
 
+def only_onnx(converted: Any) -> None:
+    """Raise Refused where tf2onnx left operations of TensorFlow in the graph: it only logs that."""
+    left = sorted(
+        {node.op_type for node in nodes(converted.graph) if not node.domain and not onnx.defs.has(node.op_type)}
+    )
+    if left:
+        raise Refused(f"tf2onnx: it has no ONNX for {', '.join(left)}")
+
+
 def rename(converted: Any, names: dict[str, str]) -> None:
-    """Give tensors of the graph other names: tf2onnx keeps TensorFlow's ('Identity:0')."""
-    for node in converted.graph.node:
+    """Give tensors of the graph, and of the graphs in it, other names: tf2onnx keeps TensorFlow's ('Identity:0')."""
+    for node in nodes(converted.graph):
         for field in (node.input, node.output):
             for index, name in enumerate(field):
                 field[index] = names.get(name, name)
     for value in (*converted.graph.input, *converted.graph.output):
         value.name = names.get(value.name, value.name)
+
+
+def nodes(graph: Any) -> Iterator[Any]:
+    """Every node of a graph and of the bodies of its loops and branches."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from nodes(attribute.g)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from contract.config import Model
 from contract.errors import UsageError
 from contract.golden import Example
-from contract.tensors import Array, Tensors, TensorSpec
+from contract.tensors import Tensors, TensorSpec, dtype_of
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,32 @@ def declared_inputs(model: Model) -> list[TensorSpec]:
 def infer_outputs(
     inputs: list[TensorSpec], examples: Sequence[Example], answers: Sequence[Tensors]
 ) -> list[TensorSpec]:
-    """Describe the outputs from the answers: an axis that follows a named axis of the inputs in every request has its
-    name, one that never changes has its size, any other is dynamic and named after the output."""
+    """Describe the outputs from the answers: an axis that follows a named axis of the inputs has its name, one that
+    never changes has its size, any other is dynamic and named after the output.
+
+    Raises UsageError for an output that no signature can hold.
+    """
     sizes = [_named_sizes(inputs, example) for example in examples]
     specs = []
     for name, first in answers[0].items():
         arrays = [answer[name] for answer in answers]
-        dims = [_dim(name, axis, [array.shape[axis] for array in arrays], sizes) for axis in range(first.ndim)]
-        specs.append(TensorSpec(name=name, dtype=_dtype(first), dims=dims))
+        dims: list[int | str] = []
+        for axis in range(first.ndim):
+            dims.append(_dim(name, axis, [array.shape[axis] for array in arrays], sizes, dims))
+        specs.append(described(name, dtype_of(first), dims))
     return specs
 
 
-def _dtype(array: Array) -> str:
-    return "string" if array.dtype == object else array.dtype.name
+def described(name: str, dtype: str, dims: list[int | str]) -> TensorSpec:
+    """A TensorSpec of what a source tells about itself. Raises UsageError where no signature can hold it."""
+    try:
+        return TensorSpec(name=name, dtype=dtype, dims=dims)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(
+            f"the model has a tensor '{name}' of dtype {dtype}, which no signature takes ({reason}); "
+            "give it another name or dtype in the model"
+        ) from None
 
 
 def _named_sizes(inputs: list[TensorSpec], example: Example) -> dict[str, int]:
@@ -74,9 +89,11 @@ def _named_sizes(inputs: list[TensorSpec], example: Example) -> dict[str, int]:
     }
 
 
-def _dim(name: str, axis: int, seen: list[int], sizes: list[dict[str, int]]) -> int | str:
+def _dim(name: str, axis: int, seen: list[int], sizes: list[dict[str, int]], before: list[int | str]) -> int | str:
+    """A named axis is followed if it really changed; the first axis is taken for the batch until something differs."""
     for candidate in sizes[0]:
-        if all(size[candidate] == actual for size, actual in zip(sizes, seen, strict=True)):
+        same = all(size[candidate] == actual for size, actual in zip(sizes, seen, strict=True))
+        if same and candidate not in before and (len(set(seen)) > 1 or axis == 0):
             return candidate
     return seen[0] if len(set(seen)) == 1 and seen[0] > 0 else f"{name.replace('.', '_').replace(':', '_')}_{axis}"
 

@@ -11,14 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from pydantic import Field
 
 from contract.compare import Parity, Tolerance, compare
 from contract.golden import Example
 from contract.manifest import Check, Decisions, Entry
-from contract.tensors import Array, Tensors, TensorSpec, to_bytes
-from contract.validation import Validation, classes
+from contract.tensors import Tensors, TensorSpec, to_bytes
+from contract.validation import Validation
 from export.diagnosis import Diagnosis, diagnose, wrong_signature
 from export.edges import PADDED
 from export.opened import Opened, Outcome, ask
@@ -86,18 +85,22 @@ def verify(opened: Opened, suite: Suite, include_payloads: bool = False) -> Proo
         if part:
             verdict = _parity(part, suite, False)
             checks.append(Check(name=name, passed=verdict.passed, detail=_figures(verdict)))
-    if suite.batch_invariant:
-        split = _split(opened, suite)
-        if split:
-            checks.append(Check(name="batch invariance", passed=split.passed, detail=_figures(split)))
-    decisions = _decisions(opened, suite.validation) if suite.validation else None
+    rows: list[Outcome] = []
+    if suite.batch_invariant and batches([*suite.golden, *suite.edges]):
+        split_parity, rows = _split(opened, suite)
+        checks.append(Check(name="batch invariance", passed=split_parity.passed, detail=_figures(split_parity)))
+    decisions = _decisions(opened, suite) if suite.validation else None
     if isinstance(decisions, Decisions):
         checks.append(_decided(decisions, suite.tolerance))
     elif decisions is not None:
         checks.append(Check(name="decisions", passed=False, detail=decisions))
     passed = all(check.passed for check in checks)
     if not passed and found is None:
-        found = diagnose([*outcomes, *edges], suite.tolerance, suite.inputs, traced(suite.golden).key)
+        key = traced([*suite.golden, *suite.edges]).key
+        found = diagnose([*outcomes, *edges], suite.tolerance, suite.inputs, key)
+        if found is None:  # the rows of a batch alone: evidence of a frozen batch, else of no more than the check says
+            frozen = diagnose([*outcomes, *edges, *rows], suite.tolerance, suite.inputs, key)
+            found = frozen if frozen and frozen.name == "frozen dimension" else None
     if not passed and found is None:  # every value is right and a decision or a batch is not
         failed = next(check for check in checks if not check.passed)
         found = Diagnosis("wrong values", f"{failed.name}: {failed.detail}")
@@ -159,29 +162,21 @@ def _figures(parity: Parity) -> str:
     return f"{largest} over {parity.requests} requests"
 
 
-def _split(opened: Opened, suite: Suite) -> Parity | None:
+def _split(opened: Opened, suite: Suite) -> tuple[Parity, list[Outcome]]:
     """Ask for the rows of some batches one by one, and compare with the trained model's answers to the whole batch.
 
     Where the scale of int8 activations spans the batch only the decisions can be equal.
     """
-    whole_batches = batches(suite.golden)
-    if not whole_batches:
-        return None
     limits = suite.tolerance
     tolerance = Tolerance(math.inf, 0.0, limits.agreement) if limits.agreement else limits
-    pairs = []
-    for batch in whole_batches:
-        answers = ask(opened, split(batch))
-        silent = next((outcome for outcome in answers if outcome.answer is None), None)
-        if silent:
-            reason = f"{batch.key}: one row of it alone: {silent.error}"
-            return Parity(passed=False, max_abs=None, max_rel=None, agreement=None, requests=0, reasons=[reason])
-        whole = {
-            spec.name: np.concatenate([o.answer[spec.name] for o in answers if o.answer is not None])
-            for spec in suite.outputs
-        }
-        pairs.append((batch.key, batch.outputs, whole))
-    return compare(pairs, tolerance)
+    outcomes = [outcome for batch in batches([*suite.golden, *suite.edges]) for outcome in ask(opened, split(batch))]
+    silent = next((outcome for outcome in outcomes if outcome.answer is None), None)
+    if silent:
+        reason = f"{silent.example.key}: one row of it alone: {silent.error}"
+        parity = Parity(passed=False, max_abs=None, max_rel=None, agreement=None, requests=0, reasons=[reason])
+        return parity, outcomes
+    answered = ((o.example.key, o.example.outputs, o.answer) for o in outcomes if o.answer is not None)
+    return compare(answered, tolerance), outcomes
 
 
 def batches(golden: Sequence[Example]) -> list[Example]:
@@ -192,22 +187,24 @@ def batches(golden: Sequence[Example]) -> list[Example]:
 def split(batch: Example) -> list[Example]:
     """Every row of a batch as a request of its own."""
     return [
-        Example(batch.key, {name: array[row : row + 1] for name, array in batch.inputs.items()})
+        Example(
+            batch.key,
+            {name: array[row : row + 1] for name, array in batch.inputs.items()},
+            {name: array[row : row + 1] for name, array in batch.outputs.items()},
+        )
         for row in range(batch.rows)
     ]
 
 
-def _decisions(opened: Opened, validation: Validation) -> Decisions | str:
+def _decisions(opened: Opened, suite: Suite) -> Decisions | str:
     """Classes for the labelled inputs, or why there are none."""
-    made: list[Array] = []
+    validation = suite.validation
+    assert validation is not None and validation.decisions is not None
+    first = suite.outputs[0].name
     try:
-        for inputs in validation.batches():
-            made.append(classes(next(iter(opened.call(inputs).values()))))
+        decided = validation.judge([opened.call(inputs)[first] for inputs in validation.batches()])
     except Exception as error:  # runtimes have no common base of errors
         return first_words(error)
-    decided = np.concatenate(made)
-    if validation.decisions is None or decided.shape != validation.decisions.shape:
-        return f"decisions have shape {list(decided.shape)}, labels {list(validation.labels.shape)}"
     return Decisions(
         rows=validation.rows,
         agreement=float((decided == validation.decisions).mean()),
@@ -220,7 +217,7 @@ LEAST_AGREEMENT = 0.99
 
 
 def _decided(decisions: Decisions, tolerance: Tolerance) -> Check:
-    least = max(LEAST_AGREEMENT, tolerance.agreement)
+    least = tolerance.agreement or LEAST_AGREEMENT
     return Check(
         name="decisions",
         passed=decisions.agreement >= least,

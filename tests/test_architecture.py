@@ -22,6 +22,7 @@ HEAVY = {
         "export/onnx_torchscript.py",
         "export/runtime_torchscript.py",
         "export/runtime_pt2.py",
+        "export/torch_tensors.py",
     },
     "torchvision": {"zoo/"},
     "onnx2torch": {"export/onnx_torchscript.py"},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from contract.children import Ended
@@ -577,7 +578,7 @@ def test_memory_limits_how_many_models_are_exported_side_by_side(monkeypatch: py
     class Memory:
         available = 7 * 2**30
 
-    monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(psutil, "virtual_memory", Memory)
     assert pipeline.most_at_once() == 2
     Memory.available = 2**20
     assert pipeline.most_at_once() == 1

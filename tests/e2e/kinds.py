@@ -42,7 +42,7 @@ def words() -> Any:
     """Strings in, numbers and strings out: what only a SavedModel can hold."""
     import tensorflow as tf
 
-    class Words(tf.Module):  # type: ignore[misc]
+    class Words(tf.Module):
         def __call__(self, text: Any) -> dict[str, Any]:
             return {"length": tf.strings.length(text), "lower": tf.strings.lower(text)}
 
