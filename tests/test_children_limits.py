@@ -82,7 +82,7 @@ print(run_child([sys.executable, "-c", body], echo=False).peak_mib)
 
 @pytest.mark.parametrize("mebibytes", [150, 300])
 def test_the_largest_memory_of_a_child_is_what_it_took(mebibytes: int) -> None:
-    """Asked for by a small parent, as export's is: before it becomes a program of its own a child counts as its parent."""
+    """Asked for by a small parent, as the export is: before a child is a program of its own it counts as its parent."""
     text = PEAK.format(size=mebibytes)
     result = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
     assert mebibytes <= int(result.stdout) < mebibytes + 120

@@ -1,1 +1,1 @@
-"""The example models, trained here on real data: the same small network in PyTorch and in Keras."""
+"""The example models, trained here on real data: small networks of several kinds in PyTorch, Keras and TensorFlow."""

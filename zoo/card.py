@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from contract.manifest import Entry
 
@@ -16,17 +16,23 @@ class Card(Entry):
 
     schema_version: int
     model: str = Field(description="name in models.toml")
-    accuracy: float = Field(description="share of test sentences answered rightly")
-    majority_baseline: float = Field(description="share that always answering the more frequent class gets right")
-    test_sentences: int = Field(description="size of the test split")
-    train_sentences: int = Field(description="size of the training split")
-    vocabulary: int = Field(description="rows of the embedding")
+    about: str = Field(description="the task and its data, in a sentence")
+    note: str = Field(description="what a reader has to know about the weights; mostly empty")
+    accuracy: float = Field(description="share of test rows answered rightly")
+    majority_baseline: float = Field(description="share that always answering the most frequent class gets right")
+    test_rows: int = Field(description="size of the test part")
+    train_rows: int = Field(description="size of the training part")
     data_sha256: str = Field(description="of the archive that holds the data")
     seed: int = Field(description="of initial weights and batches")
-    seconds: float = Field(description="training time")
+    seconds: float = Field(description="training time, the log included")
+    cpu_seconds: float = Field(description="the same in processor time: what it costs on a busy machine")
     versions: dict[str, str] = Field(description="packages that trained it")
 
 
 def trained(directory: Path) -> bool:
-    """Whether a model of the zoo is there, whole."""
-    return (directory / CARD).is_file()
+    """Whether a model of the zoo is there, whole, and as this version of the zoo makes it."""
+    try:
+        Card.model_validate_json((directory / CARD).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    return True

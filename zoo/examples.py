@@ -1,18 +1,17 @@
-"""The requests that stand for real traffic: sentences of the test split in many shapes.
+"""The requests that stand for real traffic: cases of the test part in many shapes.
 
-Most are single sentences, padded to the next bucket length, as a client of a batching server does (Triton batches
-requests of one shape only). The others are batches of odd sizes and lengths, which an export with a frozen dimension
-cannot answer.
+Most are single cases. The others are batches of odd sizes, which an export with a frozen dimension cannot answer. A
+text is padded to the next bucket length, as a client of a batching server does (Triton batches requests of one shape
+only); a batch of texts to its longest.
 """
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from collections.abc import Sequence
 
-from contract.golden import Example, write_examples
-from zoo.data import Sentence
-from zoo.vocabulary import Vocabulary
+from contract.golden import Example
+from contract.tensors import Tensors
 
 BUCKETS = (8, 16, 32, 64)
 SINGLES = 64
@@ -25,13 +24,17 @@ def bucket(length: int) -> int:
     return next((size for size in BUCKETS if length <= size), BUCKETS[-1])
 
 
-def write(path: Path, sentences: list[Sentence], vocabulary: Vocabulary) -> None:
-    """Write examples.npz from sentences the model has not seen."""
-    chosen = random.Random(SEED).sample(sentences, SINGLES + sum(BATCHES))
-    texts = [sentence.text for sentence in chosen]
-    arrays = [vocabulary.batch([text], bucket(len(vocabulary.encode(text)))) for text in texts[:SINGLES]]
+def requests(cases: int) -> list[list[int]]:
+    """Which of ``cases`` rows each request takes, seeded: singles first, then the batches; no row twice."""
+    chosen = random.Random(SEED).sample(range(cases), SINGLES + sum(BATCHES))
+    taken = [[row] for row in chosen[:SINGLES]]
     start = SINGLES
-    for rows in BATCHES:
-        arrays.append(vocabulary.batch(texts[start : start + rows]))
-        start += rows
-    write_examples(path, [Example(f"r{i:04d}", {"tokens": array}) for i, array in enumerate(arrays)])
+    for size in BATCHES:
+        taken.append(chosen[start : start + size])
+        start += size
+    return taken
+
+
+def keyed(inputs: Sequence[Tensors]) -> list[Example]:
+    """Requests under the keys that a file of examples wants."""
+    return [Example(f"r{index:04d}", tensors) for index, tensors in enumerate(inputs)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from contract.files import read_model, write_json
-from zoo.data import Sentence
+from contract.errors import UsageError
+from contract.files import read_model
 
 PADDING, UNKNOWN = 0, 1
+SIZE = 8000  # rows of every embedding, so that a factory can build its network without being told
 WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[!?]")
 Tokens = NDArray[np.int64]
 
@@ -28,39 +30,44 @@ class VocabularyFile(BaseModel):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Word to id. `size` counts padding and unknown, so it is the embedding's number of rows."""
+    """Word to id."""
 
     ids: dict[str, int]
-
-    @property
-    def size(self) -> int:
-        return len(self.ids) + 2
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; at least one, so that a mean over them exists."""
         return [self.ids.get(word, UNKNOWN) for word in WORD.findall(text.lower())] or [UNKNOWN]
 
-    def batch(self, texts: list[str], length: int | None = None) -> Tokens:
-        """Return [len(texts), length] int64, padded with 0 to ``length`` or to the longest text."""
-        rows = [self.encode(text) for text in texts]
-        width = length or max(map(len, rows))
-        tokens = np.full((len(rows), width), PADDING, dtype=np.int64)
-        for row, ids in zip(tokens, rows, strict=True):
-            row[: min(len(ids), width)] = ids[:width]
-        return tokens
+    @property
+    def words(self) -> list[str]:
+        """One word per row of an embedding."""
+        return ["(padding)", "(unknown)", *self.ids]
 
-    def write(self, path: Path) -> None:
-        write_json(path, VocabularyFile(schema_version=1, words=list(self.ids)))
+    @property
+    def document(self) -> VocabularyFile:
+        """What vocabulary.json holds."""
+        return VocabularyFile(schema_version=1, words=list(self.ids))
 
 
-def learn(sentences: list[Sentence], least: int = 2) -> Vocabulary:
-    """Keep the words that occur at least ``least`` times in the training sentences, the frequent ones first."""
-    counts = Counter(word for sentence in sentences for word in WORD.findall(sentence.text.lower()))
-    kept = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
-    return Vocabulary({word: index + 2 for index, word in enumerate(kept)})
+def learn(texts: Iterable[str]) -> Vocabulary:
+    """Keep the most frequent words of the training texts, as many as an embedding has rows for."""
+    counts = Counter(word for text in texts for word in WORD.findall(text.lower()))
+    kept = sorted(counts, key=lambda word: (-counts[word], word))[: SIZE - 2]
+    if len(kept) < SIZE - 2:
+        raise UsageError(f"the texts have {len(kept)} words, the embeddings want {SIZE - 2}")
+    return Vocabulary({word: index for index, word in enumerate(kept, 2)})
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read vocabulary.json."""
     words = read_model(path, VocabularyFile, "make zoo").words
-    return Vocabulary({word: index + 2 for index, word in enumerate(words)})
+    return Vocabulary({word: index for index, word in enumerate(words, 2)})
+
+
+def pad(rows: Sequence[Sequence[int]], length: int | None = None) -> Tokens:
+    """Return [len(rows), length] int64, filled up with padding to ``length`` or to the longest row; the rest is cut."""
+    width = length or max(map(len, rows))
+    tokens = np.full((len(rows), width), PADDING, dtype=np.int64)
+    for row, ids in zip(tokens, rows, strict=True):
+        row[: min(len(ids), width)] = ids[:width]
+    return tokens
