@@ -159,19 +159,9 @@ def _script_module(model: Model) -> Any:
 def to_onnx(model: Model, examples: list[Example], path: Path) -> str:
     """Export through torch.export, batch and every named axis dynamic, weights inside the file."""
     source = _exported(model) if model.kind == "torch.export" else build(model)
+    dynamic = None if model.kind == "torch.export" else _dynamic_shapes(model)
     with quoting("torch.onnx.export(dynamo=True)"):
-        torch.onnx.export(
-            source,
-            _arguments(model, traced(examples)),
-            str(path),
-            input_names=[spec.name for spec in model.inputs],
-            output_names=[spec.name for spec in model.outputs],
-            dynamic_shapes=None if model.kind == "torch.export" else _dynamic_shapes(model),
-            opset_version=ONNX_OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        _write_onnx(model, source, examples, path, dynamo=True, dynamic_shapes=dynamic, external_data=False)
     return f"torch.onnx.export(dynamo=True), opset {ONNX_OPSET}"
 
 
@@ -184,18 +174,21 @@ def scripted_to_onnx(model: Model, examples: list[Example], path: Path) -> str:
     }
     with quoting("torch.onnx.export(dynamo=False)"):
         scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module)
-        torch.onnx.export(
-            scripted,
-            _arguments(model, traced(examples)),
-            str(path),
-            input_names=[spec.name for spec in model.inputs],
-            output_names=[spec.name for spec in model.outputs],
-            dynamic_axes=axes,
-            opset_version=ONNX_OPSET,
-            dynamo=False,
-            verbose=False,
-        )
+        _write_onnx(model, scripted, examples, path, dynamo=False, dynamic_axes=axes)
     return f"torch.jit.script, torch.onnx.export(dynamo=False), opset {ONNX_OPSET}"
+
+
+def _write_onnx(model: Model, source: Any, examples: list[Example], path: Path, **options: Any) -> None:
+    torch.onnx.export(
+        source,
+        _arguments(model, traced(examples)),
+        str(path),
+        input_names=[spec.name for spec in model.inputs],
+        output_names=[spec.name for spec in model.outputs],
+        opset_version=ONNX_OPSET,
+        verbose=False,
+        **options,
+    )
 
 
 def to_pt2(model: Model, examples: list[Example], path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from contract.config import Model
 from contract.tensors import DTYPES, Array, Tensors, TensorSpec
+from export.onnx_nodes import nodes
 from export.refused import Refused, quoting
 from export.trained import named_outputs
 
@@ -91,12 +92,3 @@ def rename(converted: Any, names: dict[str, str]) -> None:
                 field[index] = names.get(name, name)
     for value in (*converted.graph.input, *converted.graph.output):
         value.name = names.get(value.name, value.name)
-
-
-def nodes(graph: Any) -> Iterator[Any]:
-    """Every node of a graph and of the bodies of its loops and branches."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from nodes(attribute.g)

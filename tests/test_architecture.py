@@ -39,6 +39,7 @@ HEAVY = {
     "onnx": {
         "export/from_onnx.py",
         "export/from_tensorflow.py",
+        "export/onnx_nodes.py",
         "export/onnx_precision.py",
         "export/onnx_tensorflow/",
         "export/runtime_onnx.py",

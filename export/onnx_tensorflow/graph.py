@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import onnx.inliner
 import tensorflow as tf
 from onnx import numpy_helper
 
+from export.onnx_nodes import nodes
 from export.onnx_tensorflow.errors import UnsupportedOperators
 from export.onnx_tensorflow.evaluate import Scope
 from export.onnx_tensorflow.node import DTYPES, Array, Graph, Operation
@@ -74,11 +74,11 @@ def _inlined(model: Any) -> Any:
     """Without the model's own functions, and with operators that are unknown but defined by others spelled out."""
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
-    unknown = {node.op_type for node in _nodes(model.graph) if not _domain(node.domain)} - set(OPS)
+    unknown = {node.op_type for node in nodes(model.graph) if not _domain(node.domain)} - set(OPS)
     if not unknown:
         return model
     selected = [("", name) for name in sorted(unknown)]
-    for node in _nodes(model.graph):
+    for node in nodes(model.graph):
         if node.op_type in unknown:
             _spell_out_defaults(node, model.opset_import)
     try:
@@ -111,7 +111,7 @@ def _refuse(graph: Any, opsets: dict[str, int]) -> None:
         )
     if graph.sparse_initializer:
         raise UnsupportedOperators("sparse initializers are not read here")
-    reasons = dict.fromkeys(filter(None, (_reason(node, opsets) for node in _nodes(graph))))
+    reasons = dict.fromkeys(filter(None, (_reason(node, opsets) for node in nodes(graph))))
     if reasons:
         raise UnsupportedOperators(f"cannot import into TensorFlow: {'; '.join(reasons)}")
 
@@ -124,14 +124,6 @@ def _reason(node: Any, opsets: dict[str, int]) -> str | None:
     limit = LIMITS.get(node.op_type)
     complaint = limit(_Reader(opsets).operation(node, weigh=False)) if limit else None
     return f"operator {node.op_type} (opset {opset}) {complaint}" if complaint else None
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _nodes(attribute.g)
 
 
 class _Reader:

@@ -47,6 +47,8 @@ def matrix(tmp_path_factory: pytest.TempPathFactory, whole_zoo: Path) -> Matrix:
     text = (ROOT / "models.toml").read_text()
     head, *tables = text.split("\n[models.")
     kept = [table for table in tables if f'group = "{OPTIONAL}"' not in table and "minilm" not in table.split("]")[0]]
+    short = "concurrency = [2]\nduration_s = 0.5\nopen_duration_s = 1.0\nwarmup_s = 0.1\nattempts = 1\n"
+    head = f"{head.partition('[load]')[0]}[load]\n{short}"
     (root / "models.toml").write_text("\n[models.".join([head, *kept]))
     words = ["export", "--config", str(root / "models.toml"), "--workspace", str(root), "--group", "all"]
     result = run_module(*words, timeout=3000)
@@ -127,3 +129,25 @@ def test_exporting_again_changes_nothing(matrix: Matrix) -> None:
     result = run_module("export", *words)
     assert result.stderr.count("is up to date") == len(MODELS)
     assert sha256_tree(matrix.root / "artifacts") == before
+
+
+def test_models_that_triton_holds_one_at_a_time_are_each_a_row_of_the_report(matrix: Matrix) -> None:
+    words = ["--config", str(matrix.root / "models.toml"), "--workspace", str(matrix.root), "--group", "control"]
+    try:
+        up = run_module("serving", "up", *words, "--one-at-a-time", timeout=900)
+        assert up.returncode == 0, up.stderr
+        loaded = run_module("loadtest", *words, timeout=900)
+        assert loaded.returncode == 0, loaded.stderr
+        assert loaded.stderr.count("loading adaptive_") >= 2
+        judged = run_module("report", "--workspace", str(matrix.root))
+        assert judged.returncode == 0, judged.stderr
+    finally:
+        run_module("serving", "stop", *words)
+    report = json.loads((matrix.root / "reports" / "latest" / "report.json").read_text())
+    rows = {(variant["model"], variant["format"], variant["engine"]) for variant in report["variants"]}
+    assert {(model, "savedmodel", "triton") for model in ("adaptive_torch", "adaptive_tensorflow")} <= rows
+    assert ("adaptive_torch", "torchscript", "triton") in rows
+    for variant in report["variants"]:
+        assert variant["parity"]["engine"]["passed"]
+        assert sum(stage["wrong_answers"] for stage in variant["stages"]) == 0
+    assert any("one model at a time" in warning for warning in report["warnings"])

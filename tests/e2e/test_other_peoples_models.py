@@ -105,6 +105,7 @@ def test_what_does_not_go_through_says_why_in_the_converter_s_words(exported: tu
             assert record["parity"] is None or record["diagnosis"]
 
 
+@pytest.mark.parametrize("exported", ["magika"], indirect=True)
 def test_the_file_that_was_written_describes_the_same_export(exported: tuple[str, Path, Any]) -> None:
     name, artifacts, _ = exported
     again = run_module(
