@@ -19,9 +19,11 @@ def to_fp16(model: Model, examples: list[Example], path: Path, source: Path) -> 
     """Weights and arithmetic in float16; inputs and outputs keep their dtypes, so that the signature stays the same."""
     with quoting("onnxruntime.transformers.float16"):
         from onnxruntime.transformers.float16 import convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
 
-        converted = convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
-    onnx.save(converted, str(path))
+        converted = OnnxModel(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True))
+        converted.topological_sort()  # the converter appends its casts, wherever they are needed
+    onnx.save(converted.model, str(path))
     return "onnxruntime.transformers.float16.convert_float_to_float16(keep_io_types=True)"
 
 

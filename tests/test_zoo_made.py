@@ -243,7 +243,9 @@ def test_training_again_gives_the_same_weights(whole_zoo: Path, command: Command
     assert result.returncode == 0, result.stderr
     again = tmp_path / "zoo" / "out" / name
     for file in ("examples.npz", "validation.npz"):
-        assert (again / file).read_bytes() == (whole_zoo / name / file).read_bytes()
+        with np.load(again / file) as new, np.load(whole_zoo / name / file) as old:
+            assert set(new.files) == set(old.files)
+            assert [entry for entry in new.files if not np.array_equal(new[entry], old[entry])] == []
     weights = RECIPES[name].plan.weights
     if weights.endswith(".safetensors"):
         assert (again / weights).read_bytes() == (whole_zoo / name / weights).read_bytes()
