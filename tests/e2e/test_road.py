@@ -190,7 +190,9 @@ def test_the_same_text_padded_longer_has_the_same_answer_in_every_format(road: R
 
 
 def test_the_zoo_beats_the_majority_baseline_clearly(road: Road) -> None:
-    for model in tomllib.loads(road.config.read_text())["models"]:
+    for model, described in tomllib.loads(road.config.read_text())["models"].items():
+        if "group" in described:  # not of the default group, and not trained here
+            continue
         card = road.document(f"zoo/out/{model}/card.json")
         assert card["accuracy"] > card["majority_baseline"] + 0.15
         assert card["seconds"] < 60
