@@ -42,7 +42,8 @@ export: zoo ## export every model, prove each format, write the manifests
 serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint
 	@$(RUN) -m serving up $(STAGE)
 
-loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report
+load# A file's tests stay together: what its fixtures start is started once.
+test: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report
 	@$(RUN) -m loadtest $(STAGE)
 	@$(RUN) -m report
 
@@ -68,11 +69,12 @@ format: $(STAMP) ## let ruff format the code and mend what it can
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
 
+# A file's tests stay together: what its fixtures start is started once.
 test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (up to 5 minutes)
-	@$(RUN) -m pytest -q -m "not slow" -n 2 --dist loadgroup
+	@$(RUN) -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too
-	@$(RUN) -m pytest -q -n 2 --dist loadgroup
+	@$(RUN) -m pytest -q -n 2 --dist loadfile
 
 bench: $(STAMP) ## what the export costs over the bare framework calls (GROUP=name)
 	@$(RUN) -m bench.export --config $(CONFIG) --group $(GROUP)

@@ -59,12 +59,26 @@ def _exporters() -> str:
 def _source(model: Model) -> str | None:
     """Of the source's bytes; for a factory, of its module and those beside it, which it may use."""
     if model.path is not None:
-        return sha256_tree(model.path) if model.path.exists() else None
+        if not model.path.exists():
+            return None
+        return _with_external_data(model.path) if model.kind == "onnx" else sha256_tree(model.path)
     found = _module_file(model.source.partition(":")[0])
     if found is None:
         return None
     digest = hashlib.sha256()
     for file in sorted(found.parent.glob("*.py")):
+        digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _with_external_data(path: Path) -> str:
+    """Of an ONNX file and of the files beside it that it names: there its large tensors may be."""
+    content = path.read_bytes()
+    named = [
+        item for item in path.parent.iterdir() if item.is_file() and item != path and item.name.encode() in content
+    ]
+    digest = hashlib.sha256(content)
+    for file in sorted(named):
         digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
     return digest.hexdigest()
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contract.config import Model
 from contract.errors import UsageError
-from contract.golden import Example
+from contract.golden import Example, read_examples
 from contract.tensors import Tensors, TensorSpec, dtype_of
 
 
@@ -40,13 +40,32 @@ def named_outputs(model: Model, result: object) -> dict[str, object]:
 
 
 def declared_inputs(model: Model) -> list[TensorSpec]:
-    """The inputs in models.toml, for a source that does not tell them itself."""
-    if not model.inputs:
-        raise UsageError(
-            f"'{model.source}' does not tell its inputs; declare them in models.toml: "
-            'inputs = [{ name = "x", dtype = "float32", dims = ["batch", 4] }], or with --input NAME:DTYPE:DIMS'
-        )
-    return list(model.inputs)
+    """The inputs in models.toml, or what the examples show, for a source that does not tell them itself."""
+    if model.inputs:
+        return list(model.inputs)
+    if model.examples:
+        return inputs_of(read_examples(model.examples, "make zoo"))
+    raise UsageError(
+        f"'{model.source}' does not tell its inputs; declare them in models.toml: "
+        'inputs = [{ name = "x", dtype = "float32", dims = ["batch", 4] }], or with --input NAME:DTYPE:DIMS, '
+        "or bring examples"
+    )
+
+
+def inputs_of(examples: Sequence[Example]) -> list[TensorSpec]:
+    """Describe inputs from examples: the first axis is the batch, an axis that changes is dynamic, and axes that change
+    together have one name."""
+    names: dict[tuple[int, ...], str] = {}
+    specs = []
+    for name, first in examples[0].inputs.items():
+        arrays = [example.inputs[name] for example in examples if name in example.inputs]
+        dims: list[int | str] = []
+        for axis in range(first.ndim):
+            seen = tuple(array.shape[axis] for array in arrays)
+            changes = len(set(seen)) > 1
+            dims.append("batch" if axis == 0 else names.setdefault(seen, f"axis_{axis}") if changes else seen[0])
+        specs.append(described(name, dtype_of(first), dims))
+    return specs
 
 
 def infer_outputs(

@@ -17,7 +17,7 @@ from report.assemble import assemble
 from tests.builders import wait_until
 from tests.known_latency import VARIANT, Known, known_latency
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("known-latency")]
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture

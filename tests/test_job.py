@@ -88,3 +88,16 @@ def test_a_file_that_was_changed_is_named(job: Job, tmp_path: Path, file: str) -
     assert damaged(job.directory / "1", manifest) == []
     (job.directory / "1" / file).write_bytes(b"other")
     assert damaged(job.directory / "1", manifest) == [file]
+
+
+def test_an_onnx_file_counts_with_the_external_data_that_it_names(tmp_path: Path) -> None:
+    source = tmp_path / "net.onnx"
+    source.write_bytes(b"graph, its tensors in weights.bin")
+    (tmp_path / "weights.bin").write_bytes(b"1")
+    (tmp_path / "notes.txt").write_bytes(b"1")
+    described = model(framework="onnx", source=str(source))
+    before = fingerprint(described)
+    (tmp_path / "notes.txt").write_bytes(b"2")
+    assert fingerprint(described) == before
+    (tmp_path / "weights.bin").write_bytes(b"2")
+    assert fingerprint(described) != before

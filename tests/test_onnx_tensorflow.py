@@ -20,7 +20,7 @@ from tests.onnx_tensorflow_texts import TEXTS
 ROOT = Path(__file__).parents[1]
 LARGEST = 1e-5  # relative to answers above 1
 # One worker runs a child once, instead of each worker once.
-pytestmark = pytest.mark.xdist_group("onnx_tensorflow")
+
 # The definition takes the scaled size of an axis with its fraction; ONNX Runtime, whose answers are wanted, does not.
 DEFINED_OTHERWISE = {
     "test_resize_downsample_scales_cubic_align_corners",

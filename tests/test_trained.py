@@ -10,7 +10,7 @@ import pytest
 from contract.errors import UsageError
 from contract.golden import Example
 from contract.tensors import Array, TensorSpec
-from export.trained import declared_inputs, infer_outputs, named_outputs, traced
+from export.trained import declared_inputs, infer_outputs, inputs_of, named_outputs, traced
 from tests.builders import LOGITS, TOKENS, model
 
 OTHER = TensorSpec(name="other", dtype="float32", dims=["batch", 2])
@@ -126,3 +126,20 @@ def test_an_exporter_sees_the_first_request_of_several_rows_or_else_the_first() 
     several = [request("r0000", 1, 3), request("r0001", 2, 3), request("r0002", 3, 3)]
     assert traced(several).key == "r0001"
     assert traced(several[:1]).key == "r0000"
+
+
+def test_inputs_are_described_by_examples_where_nobody_declares_them() -> None:
+    def asked(key: str, rows: int, length: int) -> Example:
+        inputs = {
+            "tokens": np.ones((rows, length), np.int64),
+            "mask": np.ones((rows, length), bool),
+            "features": np.ones((rows, 3), np.float32),
+        }
+        return Example(key, inputs)
+
+    specs = inputs_of([asked("r0000", 1, 4), asked("r0001", 1, 7), asked("r0002", 1, 7)])
+    assert [(spec.name, spec.dtype, spec.dims) for spec in specs] == [
+        ("tokens", "int64", ["batch", "axis_1"]),
+        ("mask", "bool", ["batch", "axis_1"]),
+        ("features", "float32", ["batch", 3]),
+    ]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, Command
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("zoo_minilm")]  # it is installed once
+pytestmark = [pytest.mark.slow]
 # Prints the similarities of three sentences, and how much padding, tracing and scripting change an embedding.
 SCRIPT = """
 import json, sys, warnings

@@ -112,7 +112,7 @@ assert keras.backend.backend() == "torch"
 model = build()
 print(model(np.array([[5, 6, 0]])).shape, "tensorflow" in sys.modules)
 """
-pytestmark = pytest.mark.xdist_group("zoo_networks")  # the two child processes run once
+
 CLASSES = {"digits": 10, "mobilenet": 10, "minilm": 384}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import run_module
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("broken_exports")]
+pytestmark = [pytest.mark.e2e]
 
 
 def _made(framework: str, root: Path) -> dict[str, Any]:

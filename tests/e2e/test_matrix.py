@@ -14,7 +14,7 @@ import pytest
 from contract.files import sha256_tree
 from tests.conftest import ROOT, run_module
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("matrix")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 FORMATS = ("torchscript", "savedmodel", "onnx")
 OPTIONAL = "transformer"  # real pre-trained weights of 90 MB

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from tests.conftest import CACHE, run_module
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("others")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import pytest
 from contract.files import sha256_tree
 from tests.conftest import ROOT, run_module
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("road")]
+pytestmark = [pytest.mark.e2e]
 
 PROMISED = {
     "sentiment_torch__torchscript__triton__http",

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, run_module
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("kinds")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CONFIG = """
 schema_version = 1
