@@ -42,8 +42,7 @@ export: zoo ## export every model, prove each format, write the manifests
 serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint
 	@$(RUN) -m serving up $(STAGE)
 
-load# A file's tests stay together: what its fixtures start is started once.
-test: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report
+loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report
 	@$(RUN) -m loadtest $(STAGE)
 	@$(RUN) -m report
 
