@@ -69,10 +69,10 @@ format: $(STAMP) ## let ruff format the code and mend what it can
 	@$(RUN) -m ruff check --fix .
 
 # A file's tests stay together: what its fixtures start is started once.
-test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (up to 5 minutes)
+test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (about 6 minutes)
 	@$(RUN) -m pytest -q -m "not slow" -n 2 --dist loadfile
 
-test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too
+test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too (about 20 minutes)
 	@$(RUN) -m pytest -q -n 2 --dist loadfile
 
 bench: $(STAMP) ## what the export costs over the bare framework calls (GROUP=name)
