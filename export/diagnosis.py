@@ -143,8 +143,10 @@ def _frozen_axes(right: Sequence[Outcome], wrong: Sequence[Outcome], specs: list
     Padded requests are no evidence: what is right for the first seven words is right for seven and their padding.
     """
     right, wrong = ([item for item in part if not item.example.key.startswith(PADDED)] for part in (right, wrong))
+    if not right or not wrong:
+        return []
     found = []
-    for dim in sorted({dim for spec in specs for dim in spec.dims if isinstance(dim, str)}) if right and wrong else ():
+    for dim in sorted({dim for spec in specs for dim in spec.dims if isinstance(dim, str)}):
         good = {_size(outcome.example, specs, dim) for outcome in right}
         bad = {_size(outcome.example, specs, dim) for outcome in wrong}
         if len(good) == 1 and not good & bad:

@@ -37,14 +37,12 @@ class Probed:
 
 def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Probed:
     """Send every golden request that the server's batch limit admits, one after the other, and compare the answers."""
-    limit = batch_limit(served)
     by_key = {example.key: example for example in examples}
-    entries = [entry for entry in index.payloads if limit is None or entry.rows <= limit]
     started = time.monotonic()
     send = TRANSPORTS[index.protocol](address, index.target)
     first_ms: float | None = None
     pairs: list[tuple[str, Tensors, Tensors]] = []
-    for entry in entries:
+    for entry in _admitted(served, index):
         answer = _answer(send, served, index, entry, folder)
         if first_ms is None:
             first_ms = (time.monotonic() - started) * 1000
@@ -55,9 +53,7 @@ def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examp
 
 def probe_together(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Parity:
     """Send the golden requests many at a time, so that the engine joins them into batches, and compare the answers."""
-    limit = batch_limit(served)
     by_key = {example.key: example for example in examples}
-    entries = [entry for entry in index.payloads if limit is None or entry.rows <= limit]
     connections = threading.local()
 
     def ask(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
@@ -66,7 +62,13 @@ def probe_together(served: Served, index: PayloadIndex, folder: Path, address: s
         return entry.key, by_key[entry.key].outputs, _answer(connections.send, served, index, entry, folder)
 
     with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
-        return compare(list(pool.map(ask, entries)), served.record.tolerance)
+        return compare(list(pool.map(ask, _admitted(served, index))), served.record.tolerance)
+
+
+def _admitted(served: Served, index: PayloadIndex) -> list[PayloadEntry]:
+    """The requests that the server's batch limit admits."""
+    limit = batch_limit(served)
+    return [entry for entry in index.payloads if limit is None or entry.rows <= limit]
 
 
 def batch_limit(served: Served) -> int | None:
