@@ -10,10 +10,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
+from contract.batching import Batching, Queue, TensorRT, Triton
 from contract.compare import Tolerance
 from contract.errors import UsageError, nearest
+from contract.section import Count, Natural, Positive, Section
 from contract.tensors import TensorSpec
 from contract.tolerances import default_tolerance
 
@@ -29,25 +31,6 @@ SOURCE_FILES: dict[str, dict[str, str]] = {
     "tensorflow": {"": "savedmodel"},
     "onnx": {".onnx": "onnx"},
 }
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A table of models.toml: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Batching(Section):
-    """How Triton batches a model (`config.pbtxt`)."""
-
-    max_batch_size: Count = Field(32, description="largest batch that the server may form")
-    max_queue_delay_us: Annotated[int, Field(ge=0)] = Field(0, description="how long a request may wait for others")
-    instances: Count = Field(
-        1, description="instances per server; each is a process of its own with a python-based backend"
-    )
-    threads: Count = Field(1, description="intra-op threads of one instance")
 
 
 class Slo(Section):
@@ -77,6 +60,20 @@ class Closeness(Section):
     atol: Annotated[float, Field(ge=0)] | None = Field(None, description="absolute tolerance")
     rtol: Annotated[float, Field(ge=0)] | None = Field(None, description="relative tolerance")
     agreement: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="least share of equal classes")
+
+
+class Affinity(Section):
+    """Which cores the servers and the load generator may use; all of them when empty."""
+
+    servers: list[Natural] = Field([], description="cores of every server that we start")
+    load: list[Natural] = Field([], description="cores of the load generator")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Affinity:
+        both = sorted(set(self.servers) & set(self.load))
+        if both:
+            raise ValueError(f"servers and load share core {both[0]}; give each its own")
+        return self
 
 
 def _not_all(group: str) -> str:
@@ -123,6 +120,7 @@ class Model(Section):
     trust: bool = Field(False, description="let the source run code of its own (Keras Lambda layers, pickled modules)")
     time_limit_s: Positive = Field(600.0, description="of one step of the export")
     batching: Batching = Field(Batching(), description="see below")
+    triton: Triton = Field(Triton(), description="see below")
     slo: Slo = Field(Slo(), description="see below")
 
     @property
@@ -174,6 +172,11 @@ class Model(Section):
             )
         if self.path is None and self.framework == "onnx":
             raise ValueError(f"source '{self.source}' is not the path of an .onnx file")
+        for name in self.triton.parameters:
+            if name not in self.formats:
+                raise ValueError(f"triton.parameters names '{name}', formats has {', '.join(self.formats)}")
+        if self.batching.ragged and not self.padding:
+            raise ValueError("batching.ragged needs padding: what to fill the shorter requests of a batch with")
         named = {dim for spec in self.inputs for dim in spec.dims if isinstance(dim, str)}
         for axis in self.padding if self.inputs else ():
             if axis not in named:
@@ -200,6 +203,7 @@ class ModelsFile(Section):
         "26.08", description="Triton release that production runs; decides what stands in for what"
     )
     load: Load = Field(Load(), description="see below")
+    affinity: Affinity = Field(Affinity(), description="see below")
     models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(
         description="by name: letters, digits, `.`, `-`, single `_`"
     )
@@ -265,7 +269,16 @@ def _sentence(error: ValidationError) -> str:
     return f"'{where}': {message[0].lower() + message[1:]}{shown}"
 
 
-SECTIONS: dict[Any, type[BaseModel]] = {"batching": Batching, "slo": Slo, "load": Load, "tolerances": Closeness}
+SECTIONS: dict[Any, type[BaseModel]] = {
+    "batching": Batching,
+    "queue": Queue,
+    "triton": Triton,
+    "tensorrt": TensorRT,
+    "slo": Slo,
+    "load": Load,
+    "affinity": Affinity,
+    "tolerances": Closeness,
+}
 
 
 def _known_keys(path: list[Any]) -> list[str]:

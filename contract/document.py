@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from contract import compare, config, endpoints, machine, manifest, records, tensors, verdict
+from contract import batching, compare, config, endpoints, machine, manifest, records, tensors, verdict
 from contract.files import write_text
 from contract.statistics import PERCENTILES
 
@@ -27,9 +27,13 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
             config.Model,
             tensors.TensorSpec,
             config.Closeness,
-            config.Batching,
+            batching.Batching,
+            batching.Queue,
+            batching.Triton,
+            batching.TensorRT,
             config.Slo,
             config.Load,
+            config.Affinity,
         ],
     ),
     (

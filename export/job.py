@@ -17,7 +17,10 @@ from contract.manifest import GOLDEN, MANIFEST, Manifest, versions_of
 from export.routes import packages
 
 # What an export does not depend on: objectives, serving, and where files are (their contents count).
-NOT_EXPORTED = {"slo", "batching", "engines", "serve", "group", "weights", "examples", "validation", "time_limit_s"}
+NOT_EXPORTED = {
+    *("slo", "batching", "triton", "engines", "serve", "group"),
+    *("weights", "examples", "validation", "time_limit_s"),
+}
 
 OF_THE_MACHINE = ("failed: killed by signal", "failed: took longer than its limit")
 

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Sequence
 
 from contract.cli import Parser, add_common, run, workspace_of
-from contract.config import read_config
+from contract.config import ModelsFile, read_config
 from contract.endpoints import Endpoints
 from contract.errors import UsageError
 from contract.files import read_model
 from contract.progress import say
 from contract.workspace import Workspace
 from serving import fleet, releases, repository, tensorflow_serving
+from serving.repository import Served
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     ):
         command = commands.add_parser(name, help=about, description=about)
         add_common(command)
+        if name in ("repository", "up"):
+            command.add_argument("--target", help="the Triton release that production runs, instead of models.toml's")
         if name == "up":
             flavours = ["auto", *tensorflow_serving.FLAVOURS]
             command.add_argument("--tfserving", choices=flavours, default="auto", help="which TF Serving to start")
@@ -39,9 +42,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _repository(options: argparse.Namespace) -> int:
-    config, workspace = read_config(options.config), workspace_of(options)
+    config, workspace = _config(options), workspace_of(options)
     served, refused = repository.plan(config, options.group, workspace)
-    _warn(config.target, refused)
+    _warn(config.target, served, refused)
     repository.lay_out(served, workspace)
     for item in served:
         print(f"{item.engine:9} {item.name} version {item.version} ({item.format})")
@@ -49,11 +52,11 @@ def _repository(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    config, workspace = read_config(options.config), workspace_of(options)
+    config, workspace = _config(options), workspace_of(options)
     served, refused = repository.plan(config, options.group, workspace)
     if not served:
         raise UsageError(f"no export of group '{options.group}' may be served; 'make export' says why")
-    _warn(config.target, refused)
+    _warn(config.target, served, refused)
     if _already_up(workspace, fleet.fingerprint(config, served, options.tfserving)):
         say("the servers already run with these models")
     else:
@@ -104,9 +107,24 @@ def _print(endpoints: Endpoints) -> None:
         )
 
 
-def _warn(target: str, refused: dict[str, str]) -> None:
+def _config(options: argparse.Namespace) -> ModelsFile:
+    """models.toml, with the target that the command line names."""
+    config = read_config(options.config)
+    target = options.target or config.target
+    releases.parse(target)
+    return config.model_copy(update={"target": target})
+
+
+def _warn(target: str, served: list[Served], refused: dict[str, str]) -> None:
     for sentence in releases.warnings(target):
         say(f"warning: {sentence}")
+    concerned: dict[str, list[str]] = {}
+    for item in served:
+        if item.engine == "triton":
+            for sentence in releases.format_warnings(target, item.format, item.record.facts):
+                concerned.setdefault(sentence, []).append(item.name)
+    for sentence, names in concerned.items():
+        say(f"warning: {', '.join(names)}: {sentence}")
     for name, status in refused.items():
         say(f"not served: {name}: {status}")
 

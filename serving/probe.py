@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 
+from contract.batching import Batching
 from contract.codecs import MalformedAnswer, codec_for
 from contract.compare import Parity, compare
-from contract.config import Batching
 from contract.endpoints import PayloadEntry, PayloadIndex
 from contract.errors import ServerError
 from contract.golden import Example

@@ -103,4 +103,6 @@ def _endpoint(
 def _stand_in(item: Served, server: ServerRecord, target: str) -> str | None:
     if server.engine_kind == "embedded":
         return "TensorFlow Serving (tensorflow_model_server)"
-    return stand_in_for(item.format, "python", target) if item.engine == "triton" else None
+    if item.engine != "triton":
+        return None
+    return stand_in_for(item.format, "python", target, python_runtime=item.model.batching.ragged)

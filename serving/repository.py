@@ -140,6 +140,8 @@ def _lay_out_triton(items: list[Served], tree: Path, target: Path) -> None:
             item.model.batching,
             examples,
             item.record.sha256 or "",
+            item.model.triton,
+            item.model.padding,
         )
         write_text(folder / "config.pbtxt", to_text(config))
         _write_warm_up(folder / "warmup", examples)

@@ -7,7 +7,9 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from contract.config import Batching
+from contract.batching import Batching
+
+UNLIMITED = 100_000  # TF Serving has no word for it
 
 
 def models_config(models: dict[str, Path]) -> str:
@@ -24,10 +26,15 @@ def batching_config(batching: Batching, threads: int) -> str:
     values = {
         "max_batch_size": batching.max_batch_size,
         "batch_timeout_micros": batching.max_queue_delay_us,
-        "max_enqueued_batches": 100,
+        "max_enqueued_batches": _batches(batching),
         "num_batch_threads": threads,
     }
     return "".join(f"{name} {{ value: {value} }}\n" for name, value in values.items())
+
+
+def _batches(batching: Batching) -> int:
+    """TF Serving limits its queue in whole batches; a limit in requests becomes the least that holds as many."""
+    return -(-batching.queue.max_size // batching.max_batch_size) if batching.queue.max_size else UNLIMITED
 
 
 MONITORING_CONFIG = 'prometheus_config { enable: true, path: "/monitoring/prometheus/metrics" }\n'

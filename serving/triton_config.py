@@ -1,17 +1,19 @@
 """config.pbtxt: a ModelConfig message, printed in protobuf's text format.
 
 One file for the local server with python-based backends and for NVIDIA's container: KIND_AUTO (GPU where there is
-one), an explicit count, explicit batching, inputs and outputs always given, warm-up from the golden batch.
+one) unless a device is named, an explicit count, explicit batching, inputs and outputs always given, warm-up from the
+golden batch.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.config import Batching
+from contract.batching import Batching, TensorRT, Triton
 from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
 
@@ -24,17 +26,30 @@ class Backend:
     platform: str
     filename: str
     thread_parameter: str
+    inter_op_parameter: str
 
 
-ONNX_RUNTIME = Backend("onnxruntime", "onnxruntime_onnx", "model.onnx", "intra_op_thread_count")
+ONNX_RUNTIME = Backend(
+    "onnxruntime", "onnxruntime_onnx", "model.onnx", "intra_op_thread_count", "inter_op_thread_count"
+)
 BACKENDS = {
-    "torchscript": Backend("pytorch", "pytorch_libtorch", "model.pt", "INTRA_OP_THREAD_COUNT"),
+    "torchscript": Backend("pytorch", "pytorch_libtorch", "model.pt", "INTRA_OP_THREAD_COUNT", "INTER_OP_THREAD_COUNT"),
     "onnx": ONNX_RUNTIME,
     "onnx-fp16": ONNX_RUNTIME,
     "onnx-int8": ONNX_RUNTIME,
-    "savedmodel": Backend("tensorflow", "tensorflow_savedmodel", "model.savedmodel", "TF_NUM_INTRA_THREADS"),
+    "savedmodel": Backend(
+        "tensorflow", "tensorflow_savedmodel", "model.savedmodel", "TF_NUM_INTRA_THREADS", "TF_NUM_INTER_THREADS"
+    ),
 }
 WARM_UP_REQUESTS = 4
+KINDS = {
+    "auto": pb.ModelInstanceGroup.KIND_AUTO,
+    "cpu": pb.ModelInstanceGroup.KIND_CPU,
+    "gpu": pb.ModelInstanceGroup.KIND_GPU,
+}
+TIMEOUT_ACTIONS = {"reject": pb.ModelQueuePolicy.REJECT, "delay": pb.ModelQueuePolicy.DELAY}
+GRAPH_LEVELS = {"extended": 1, "basic": -1, "off": 2}  # of the onnxruntime backend; its default is everything
+PYTHON_RUNTIME = "model.py"  # names the python-based backend where a native one would be taken
 
 
 def model_type(dtype: str) -> int:
@@ -66,6 +81,8 @@ def model_config(
     batching: Batching,
     warm_up: list[Example],
     artifact_sha256: str,
+    triton: Triton = Triton(),  # noqa: B008 - frozen
+    padding: dict[str, float] | None = None,
 ) -> pb.ModelConfig:
     """Build the message. ``dims`` leave out the batch axis, which max_batch_size implies."""
     row = BACKENDS[form]
@@ -82,12 +99,18 @@ def model_config(
             tensor.dims.extend(spec.shape[1:] or (1,))
             if len(spec.shape) == 1:  # a scalar per row: dims may not be empty
                 tensor.reshape.SetInParent()
-    config.dynamic_batching.SetInParent()  # without it Triton would not batch at all
-    config.dynamic_batching.max_queue_delay_microseconds = batching.max_queue_delay_us
-    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_AUTO, count=batching.instances)
-    config.version_policy.latest.num_versions = 1
-    config.parameters[row.thread_parameter].string_value = str(batching.threads)
-    config.parameters["artifact_sha256"].string_value = artifact_sha256
+    _batch(config, batching)
+    if batching.ragged:
+        _pad(config, inputs, outputs, padding or {})
+    config.instance_group.add(kind=KINDS[triton.device], count=batching.instances, gpus=triton.gpus)
+    config.version_policy.latest.num_versions = triton.versions
+    parameters = {row.thread_parameter: str(batching.threads), "artifact_sha256": artifact_sha256}
+    if triton.inter_op_threads:
+        parameters[row.inter_op_parameter] = str(triton.inter_op_threads)
+    for key, text in (parameters | triton.parameters.get(form, {})).items():
+        config.parameters[key].string_value = text
+    if row is ONNX_RUNTIME:
+        _optimise(config, triton)
     for example in warm_up:
         entry = config.model_warmup.add(name=example.key, batch_size=example.rows)
         for spec in inputs:
@@ -96,6 +119,65 @@ def model_config(
             source.dims.extend(example.inputs[spec.name].shape[1:] or (1,))
             source.input_data_file = warm_up_file(example, spec.name)
     return config
+
+
+def _batch(config: pb.ModelConfig, batching: Batching) -> None:
+    config.dynamic_batching.SetInParent()  # without it Triton would not batch at all
+    config.dynamic_batching.max_queue_delay_microseconds = batching.max_queue_delay_us
+    config.dynamic_batching.preferred_batch_size.extend(batching.preferred_batch_sizes)
+    queue = batching.queue
+    if queue.max_size or queue.timeout_us or queue.allow_timeout_override:
+        policy = config.dynamic_batching.default_queue_policy
+        policy.max_queue_size = queue.max_size
+        policy.default_timeout_microseconds = queue.timeout_us
+        policy.timeout_action = TIMEOUT_ACTIONS[queue.timeout_action]
+        policy.allow_timeout_override = queue.allow_timeout_override
+
+
+def _pad(
+    config: pb.ModelConfig, inputs: list[TensorSpec], outputs: list[TensorSpec], padding: dict[str, float]
+) -> None:
+    """Let requests of different lengths be joined; the backend fills the shorter ones and cuts their answers back.
+
+    A native backend would get all of them as one flat tensor, which no exported model takes: so the runtime is named.
+    """
+    config.runtime = PYTHON_RUNTIME
+    fill: dict[str, dict[str, float]] = {}
+    source: dict[str, tuple[str, int]] = {}  # axis -> the first input that has it, and where
+    for tensor, spec in zip(config.input, inputs, strict=True):
+        for number, dim in enumerate(spec.dims):
+            if isinstance(dim, str) and dim in padding:
+                tensor.allow_ragged_batch = True
+                fill.setdefault(spec.name, {})[str(number)] = padding[dim]
+                source.setdefault(dim, (spec.name, number))
+    cut: dict[str, dict[str, tuple[str, int]]] = {}
+    for spec in outputs:
+        for number, dim in enumerate(spec.dims):
+            if isinstance(dim, str) and dim in source:
+                cut.setdefault(spec.name, {})[str(number)] = source[dim]
+    config.parameters["padding"].string_value = json.dumps(fill)
+    if cut:
+        config.parameters["unpad"].string_value = json.dumps(cut)
+
+
+def _optimise(config: pb.ModelConfig, triton: Triton) -> None:
+    """ONNX Runtime's own settings: graph optimisations, and TensorRT where a GPU runs the instance."""
+    if triton.graph_level != "all":
+        config.optimization.graph.level = GRAPH_LEVELS[triton.graph_level]
+    if triton.tensorrt:
+        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
+        for key, value in _tensorrt(triton.tensorrt).items():
+            accelerator.parameters[key] = value
+
+
+def _tensorrt(wanted: TensorRT) -> dict[str, str]:
+    found = {
+        "precision_mode": wanted.precision.upper(),
+        "max_workspace_size_bytes": str(wanted.workspace_mib * 2**20),
+    }
+    if wanted.engine_cache:
+        found |= {"trt_engine_cache_enable": "true", "trt_engine_cache_path": wanted.engine_cache}
+    return found
 
 
 def to_text(config: pb.ModelConfig) -> str:

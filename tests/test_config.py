@@ -253,6 +253,10 @@ def test_an_unknown_engine_names_the_nearest(tmp_path: Path) -> None:
         ("[models.m.batching]\ninstances = 0", "models.m.batching.instances", "0"),
         ("[models.m.batching]\nmax_batch_size = 2.5", "models.m.batching.max_batch_size", "2.5"),
         ("[models.m.batching]\nmax_queue_delay_us = -1", "models.m.batching.max_queue_delay_us", "-1"),
+        ("[models.m.batching.queue]\nmax_size = -1", "models.m.batching.queue.max_size", "-1"),
+        ("[models.m.triton]\ngpus = [-1]", "models.m.triton.gpus.0", "-1"),
+        ("[models.m.triton.tensorrt]\nworkspace_mib = 0", "models.m.triton.tensorrt.workspace_mib", "0"),
+        ("[affinity]\nload = [-2]", "affinity.load.0", "-2"),
         ("[load]\nconcurrency = [4, 0]", "load.concurrency.1", "0"),
         ("[load]\nconcurrency = 4", "load.concurrency", "4"),
         ("[load]\nduration_s = 0", "load.duration_s", "0"),
@@ -417,3 +421,27 @@ def test_a_group_that_is_called_all_is_refused(tmp_path: Path) -> None:
 def test_the_project_s_own_models_toml_is_read(request: pytest.FixtureRequest) -> None:
     config = read_config(request.config.rootpath / "models.toml")
     assert config.group("default")
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (
+            "[models.m.batching]\nmax_batch_size = 8\npreferred_batch_sizes = [4, 16]",
+            "preferred_batch_sizes holds 16, max_batch_size is 8",
+        ),
+        ("[models.m.batching]\nragged = true", "ragged needs padding"),
+        ("[models.m.triton]\ndevice = 'cpu'\ngpus = [0]", "gpus names [0], device is 'cpu'"),
+        ("[models.m.triton]\ndevice = 'cpu'\ntensorrt = {}", "tensorrt needs a GPU, device is 'cpu'"),
+        ("[models.m.triton]\ngpus = [1, 1]", "gpus holds an id twice"),
+        (
+            "[models.m.triton.parameters.torchscript]\nA = 'b'",
+            "triton.parameters names 'torchscript', formats has onnx",
+        ),
+        ("[affinity]\nservers = [0, 1]\nload = [1]", "servers and load share core 1"),
+        ("[models.m.triton]\ngpu = [1]", "did you mean 'gpus'?"),
+        ("[models.m.batching.queue]\nmaxsize = 1", "did you mean 'max_size'?"),
+    ],
+)
+def test_settings_of_a_server_that_contradict_each_other_are_refused(tmp_path: Path, extra: str, sentence: str) -> None:
+    assert sentence in refusal(tmp_path, f"{GOOD}{extra}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.config import Batching
+from contract.batching import Batching, Queue, TensorRT, Triton
 from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
 from serving.triton_config import (
@@ -190,3 +191,63 @@ def test_several_inputs_and_outputs_keep_their_order() -> None:
     read = parsed(inputs=specs, outputs=list(reversed(specs)))
     assert [item.name for item in read.input] == ["zebra", "apple", "middle"]
     assert [item.name for item in read.output] == ["middle", "apple", "zebra"]
+
+
+def test_devices_and_gpus_are_named_where_they_are_asked_for() -> None:
+    group = parsed(triton=Triton(device="gpu", gpus=[0, 2]), batching=Batching(instances=2)).instance_group[0]
+    assert (group.kind, group.count, list(group.gpus)) == (pb.ModelInstanceGroup.KIND_GPU, 2, [0, 2])
+    assert parsed(triton=Triton(device="cpu")).instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
+
+
+def test_preferred_sizes_and_versions_and_operators_side_by_side_are_written() -> None:
+    read = parsed(
+        batching=Batching(preferred_batch_sizes=[8, 16]), triton=Triton(versions=2, inter_op_threads=3), form="onnx"
+    )
+    assert list(read.dynamic_batching.preferred_batch_size) == [8, 16]
+    assert read.version_policy.latest.num_versions == 2
+    assert read.parameters["inter_op_thread_count"].string_value == "3"
+
+
+def test_a_queue_policy_is_written_only_where_one_is_set() -> None:
+    assert not parsed().dynamic_batching.HasField("default_queue_policy")
+    queue = Queue(max_size=64, timeout_us=5000, timeout_action="delay", allow_timeout_override=True)
+    policy = parsed(batching=Batching(queue=queue)).dynamic_batching.default_queue_policy
+    assert (policy.max_queue_size, policy.default_timeout_microseconds) == (64, 5000)
+    assert (policy.timeout_action, policy.allow_timeout_override) == (pb.ModelQueuePolicy.DELAY, True)
+
+
+@pytest.mark.parametrize(("level", "number"), [("extended", 1), ("basic", -1), ("off", 2)])
+def test_graph_levels_have_the_numbers_of_the_onnxruntime_backend(level: Any, number: int) -> None:
+    assert parsed("onnx", triton=Triton(graph_level=level)).optimization.graph.level == number
+    assert not parsed("torchscript", triton=Triton(graph_level=level)).HasField("optimization")
+    assert not parsed("onnx").HasField("optimization")
+
+
+def test_tensorrt_is_an_accelerator_of_gpu_instances_of_onnx_only() -> None:
+    wanted = Triton(tensorrt=TensorRT(precision="bf16", workspace_mib=2, engine_cache="/cache"))
+    (accelerator,) = parsed("onnx", triton=wanted).optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
+    assert dict(accelerator.parameters) == {
+        "precision_mode": "BF16",
+        "max_workspace_size_bytes": "2097152",
+        "trt_engine_cache_enable": "true",
+        "trt_engine_cache_path": "/cache",
+    }
+    assert not parsed("savedmodel", triton=wanted).HasField("optimization")
+
+
+def test_further_parameters_reach_their_format_only_and_win() -> None:
+    wanted = Triton(parameters={"torchscript": {"ENABLE_JIT_PROFILING": "false", "INTRA_OP_THREAD_COUNT": "7"}})
+    read = parsed("torchscript", triton=wanted)
+    assert read.parameters["ENABLE_JIT_PROFILING"].string_value == "false"
+    assert read.parameters["INTRA_OP_THREAD_COUNT"].string_value == "7"
+    assert "ENABLE_JIT_PROFILING" not in parsed("onnx", triton=wanted).parameters
+
+
+def test_ragged_requests_are_padded_as_the_model_says_by_the_backend_that_can() -> None:
+    tags = TensorSpec(name="tags", dtype="float32", dims=["batch", "length", 4])
+    read = parsed(outputs=[LOGITS, tags], batching=Batching(ragged=True), padding={"length": 0.0})
+    assert read.runtime == "model.py"
+    assert [tensor.allow_ragged_batch for tensor in read.input] == [True]
+    assert json.loads(read.parameters["padding"].string_value) == {"tokens": {"1": 0.0}}
+    assert json.loads(read.parameters["unpad"].string_value) == {"tags": {"1": ["tokens", 1]}}

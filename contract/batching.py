@@ -1,0 +1,88 @@
+"""How a server runs a model, as models.toml says it: batches, queues, instances, devices, accelerators."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from contract.section import Count, Natural, Section
+
+GraphLevel = Literal["all", "extended", "basic", "off"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+
+
+class Queue(Section):
+    """What happens to requests that wait (Triton's default queue policy; TF Serving takes `max_size`)."""
+
+    max_size: Natural = Field(
+        0, description="most waiting requests; one more is refused at once (503, UNAVAILABLE); 0: no limit"
+    )
+    timeout_us: Natural = Field(0, description="how long a request may wait; 0: as long as it takes")
+    timeout_action: Literal["reject", "delay"] = Field(
+        "reject", description="a request that waited too long is refused, or answered after the others"
+    )
+    allow_timeout_override: bool = Field(False, description="a request's own timeout counts where it is shorter")
+
+
+class Batching(Section):
+    """How a server joins requests and runs them (`config.pbtxt`, `batching.config`)."""
+
+    max_batch_size: Count = Field(32, description="largest batch that the server may form")
+    max_queue_delay_us: Natural = Field(0, description="how long a request may wait for others")
+    preferred_batch_sizes: list[Count] = Field(
+        [], description="sizes that are sent off at once (TensorRT profiles, say); any size when empty"
+    )
+    ragged: bool = Field(
+        False,
+        description="join requests of different lengths: they are padded as `padding` says. Triton's native backends "
+        "cannot, so the python-based one is then what is deployed",
+    )
+    instances: Count = Field(
+        1, description="instances per server; each is a process of its own with a python-based backend"
+    )
+    threads: Count = Field(1, description="intra-op threads of one instance")
+    queue: Queue = Field(Queue(), description="see below")
+
+    @model_validator(mode="after")
+    def _within_the_batch(self) -> Batching:
+        for size in self.preferred_batch_sizes:
+            if size > self.max_batch_size:
+                raise ValueError(f"preferred_batch_sizes holds {size}, max_batch_size is {self.max_batch_size}")
+        return self
+
+
+class TensorRT(Section):
+    """ONNX Runtime's TensorRT provider in Triton's native backend, on GPUs only."""
+
+    precision: Precision = Field("fp16", description="what TensorRT may compute in; parity is judged again")
+    workspace_mib: Count = Field(1024, description="memory that TensorRT may use while it builds an engine")
+    engine_cache: str | None = Field(
+        None, description="folder inside the container where built engines are kept; built at every start when absent"
+    )
+
+
+class Triton(Section):
+    """What only Triton knows (`config.pbtxt`)."""
+
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="`auto`: GPUs where there are any; `gpu` does not load on a machine without one"
+    )
+    gpus: list[Natural] = Field([], description="ids of the GPUs to use, `instances` on each; all of them when empty")
+    versions: Count = Field(1, description="how many of the newest versions are served at a time")
+    inter_op_threads: Natural = Field(0, description="operators side by side; 0: the framework decides")
+    graph_level: GraphLevel = Field("all", description="ONNX Runtime's graph optimisations")
+    tensorrt: TensorRT | None = Field(None, description="ONNX formats on GPUs: TensorRT first, then CUDA; see below")
+    parameters: dict[str, dict[str, Annotated[str, Field(min_length=1)]]] = Field(
+        {}, description="format -> further parameters of the backend, e.g. ENABLE_JIT_PROFILING for torchscript"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Triton:
+        if self.gpus and self.device == "cpu":
+            raise ValueError(f"gpus names {self.gpus}, device is 'cpu'")
+        if self.tensorrt and self.device == "cpu":
+            raise ValueError("tensorrt needs a GPU, device is 'cpu'")
+        if len(set(self.gpus)) != len(self.gpus):
+            raise ValueError(f"gpus holds an id twice: {self.gpus}")
+        return self
