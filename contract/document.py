@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from contract import batching, compare, config, endpoints, machine, manifest, records, tensors, verdict
+from contract import batching, compare, config, endpoints, events, machine, manifest, records, tensors, verdict
 from contract.files import write_text
 from contract.statistics import PERCENTILES
 
@@ -53,7 +53,13 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
     (
         "live/servers.json",
         "Written by serving as soon as a server runs, so that `make stop` finds it.",
-        [endpoints.Servers, endpoints.ServerRecord],
+        [endpoints.Servers, endpoints.ServerRecord, endpoints.Supervisor],
+    ),
+    (
+        "live/events.jsonl",
+        "Written by serving, one line per thing that happened to a server or a model; `make status` shows it. A new "
+        "`make serve` begins a new file.",
+        [events.Event],
     ),
     (
         "live/endpoints.json",

@@ -22,7 +22,8 @@ class ServerRecord(Entry):
     engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
     engine_kind: EngineKind = Field(description="`real`, or `embedded` for our TF Serving stand-in")
     engine_version: str = Field(description="as the server names it")
-    place: str = Field(description="`process` | `docker`")
+    place: str = Field(description="`process` | `docker` | `url`, which is not ours to stop")
+    host: str = Field("127.0.0.1", description="where clients find it")
     pid: int | None = Field(description="of the process that we started")
     pid_started: float | None = Field(description="its start time, so that a reused pid is never signalled")
     container: str | None = Field(description="id of the container that we started")
@@ -32,11 +33,20 @@ class ServerRecord(Entry):
     shm_prefix: str | None = Field(description="prefix of its files in /dev/shm")
 
 
+class Supervisor(Entry):
+    """The process that watches the servers."""
+
+    pid: int = Field(description="of the process")
+    pid_started: float = Field(description="its start time, so that a reused pid is never signalled")
+    log: str = Field(description="path of its log")
+
+
 class Servers(Entry):
     """live/servers.json: written as soon as something runs, so that `make stop` always finds it."""
 
     schema_version: Literal[1]
     servers: list[ServerRecord] = Field(description="what we started")
+    supervisor: Supervisor | None = Field(None, description="what watches them")
 
 
 class Configuration(Entry):

@@ -41,6 +41,10 @@ class Workspace:
         return self.live / "servers.json"
 
     @property
+    def events(self) -> Path:
+        return self.live / "events.jsonl"
+
+    @property
     def results(self) -> Path:
         return self.root / "results"
 

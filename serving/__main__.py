@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import ModelsFile, read_config
-from contract.endpoints import Endpoints
+from contract.endpoints import Endpoints, Servers
 from contract.errors import UsageError
+from contract.events import read_events
 from contract.files import read_model
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import fleet, releases, repository, tensorflow_serving
+from serving import fleet, releases, repository, supervise, tensorflow_serving
+from serving.addresses import is_address
 from serving.repository import Served
+from serving.supervise import MOST_RESTARTS
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,8 +33,15 @@ def main(arguments: Sequence[str]) -> int:
         if name in ("repository", "up"):
             command.add_argument("--target", help="the Triton release that production runs, instead of models.toml's")
         if name == "up":
-            flavours = ["auto", *tensorflow_serving.FLAVOURS]
-            command.add_argument("--tfserving", choices=flavours, default="auto", help="which TF Serving to start")
+            command.add_argument(
+                "--triton", default="process", help="process, docker, or the address of one that runs: http://HOST:8000"
+            )
+            command.add_argument("--triton-image", help="image for --triton docker, instead of NVIDIA's of the target")
+            flavours = ", ".join(["auto", *tensorflow_serving.FLAVOURS])
+            command.add_argument("--tfserving", default="auto", help=f"{flavours}, or an address: rest://HOST:8501")
+            command.add_argument(
+                "--restarts", type=int, default=MOST_RESTARTS, help="most restarts of a server or model that dies"
+            )
             command.add_argument(
                 "--one-at-a-time",
                 action="store_true",
@@ -57,17 +67,31 @@ def _up(options: argparse.Namespace) -> int:
     if not served:
         raise UsageError(f"no export of group '{options.group}' may be served; 'make export' says why")
     _warn(config.target, served, refused)
-    if _already_up(workspace, fleet.fingerprint(config, served, options.tfserving)):
+    choice = _choice(options, served)
+    if _already_up(workspace, fleet.fingerprint(config, served, choice)):
         say("the servers already run with these models")
     else:
         fleet.stop(workspace)
         repository.lay_out(served, workspace)
-        alone = options.one_at_a_time or fleet.too_many(served)
-        if alone:
+        if choice.one_at_a_time:
             say("Triton holds the formats of one model at a time: the load test loads and unloads them")
-        fleet.up(config, served, refused, workspace, options.tfserving, alone)
+        fleet.up(config, served, refused, workspace, choice)
     _print(read_model(workspace.endpoints, Endpoints, "make serve"))
     return 0
+
+
+def _choice(options: argparse.Namespace, served: list[Served]) -> fleet.Choice:
+    if options.triton not in ("process", "docker") and not is_address(options.triton):
+        raise UsageError(
+            f"unknown Triton '{options.triton}': one of process, docker, or http://HOST:PORT,grpc://HOST:PORT"
+        )
+    return fleet.Choice(
+        options.triton,
+        options.tfserving,
+        options.triton_image,
+        options.one_at_a_time or fleet.too_many(served),
+        options.restarts,
+    )
 
 
 def _already_up(workspace: Workspace, fingerprint: str) -> bool:
@@ -80,13 +104,22 @@ def _already_up(workspace: Workspace, fingerprint: str) -> bool:
 def _status(options: argparse.Namespace) -> int:
     workspace = workspace_of(options)
     servers = fleet.running(workspace)
+    for event in read_events(workspace.events):
+        print(f"{event.at}  {event.what:9}  {event.detail}")
+        if event.last_lines:
+            print(event.last_lines)
     if not servers:
         print("nothing runs; 'make serve' starts the servers")
         return 0
     for server in servers:
-        where = f"pid {server.pid}" if server.pid else f"container {server.container}"
+        where = (
+            f"pid {server.pid}" if server.pid else f"container {server.container}" if server.container else server.host
+        )
         ports = ", ".join(f"{purpose} {port}" for purpose, port in server.ports.items())
         print(f"{server.engine} {server.engine_version} ({server.engine_kind}), {where}, {ports}, log {server.log}")
+    supervisor = read_model(workspace.servers, Servers, "make serve").supervisor
+    watched = supervisor is not None and supervise.watched(supervisor)
+    print(f"watched by pid {supervisor.pid}, log {supervisor.log}" if supervisor and watched else "nobody watches them")
     if workspace.endpoints.is_file():
         _print(read_model(workspace.endpoints, Endpoints, "make serve"))
     return 0

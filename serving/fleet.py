@@ -7,44 +7,43 @@ starting fails or is interrupted, everything that was started is stopped again.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
-import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from contract.cli import uninterrupted
 from contract.config import ModelsFile
 from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
 from contract.errors import ServerError
 from contract.files import read_model, write_json
 from contract.machine import this_machine
 from contract.progress import say, track
-from contract.table import choose
 from contract.workspace import Workspace
-from serving import tensorflow_serving, triton
+from serving import supervise, tensorflow_serving, triton
+from serving.addresses import is_address
 from serving.launch import Launch
-from serving.ports import LOOPBACK
 from serving.proving import prove
 from serving.repository import Served
+from serving.starting import launch_file, place_of, start
+from serving.triton_control import TritonControl
 
-MOST_STARTS = 3
 MOST_RESIDENT = 12  # processes of about 0.5 GiB each
-PORT_TAKEN = re.compile("already in use|cannot listen", re.IGNORECASE)  # in the last lines of a server
-PLACES = {"process": "serving.place_process", "docker": "serving.place_docker"}
 
 
-def place_of(server: ServerRecord) -> Any:
-    """The module that runs, watches and stops this server."""
-    return choose(PLACES, server.place, "place")
+@dataclass(frozen=True)
+class Choice:
+    """Which servers to start and where: names of ways to start one, or addresses of servers that run already."""
+
+    triton: str = "process"
+    tfserving: str = "auto"
+    image: str | None = None  # of Triton, instead of NVIDIA's
+    one_at_a_time: bool = False
+    restarts: int = supervise.MOST_RESTARTS
 
 
 def running(workspace: Workspace) -> list[ServerRecord]:
-    """The servers that we started and that still run."""
+    """The servers that we started, or were pointed at, and that still run."""
     if not workspace.servers.is_file():
         return []
     record = read_model(workspace.servers, Servers, "make serve")
@@ -56,7 +55,8 @@ def stop(workspace: Workspace) -> list[ServerRecord]:
     if not workspace.servers.is_file():
         workspace.endpoints.unlink(missing_ok=True)
         return []
-    record = read_model(workspace.servers, Servers, "make serve")
+    supervise.stop(read_model(workspace.servers, Servers, "make serve").supervisor)
+    record = read_model(workspace.servers, Servers, "make serve")  # which the supervisor may just have changed
     were_running = running(workspace)
     workspace.endpoints.unlink(missing_ok=True)
     failures: list[str] = []
@@ -67,6 +67,8 @@ def stop(workspace: Workspace) -> list[ServerRecord]:
         except ServerError as error:
             failures.append(str(error))
             left.append(server)
+        else:
+            launch_file(workspace, server.engine).unlink(missing_ok=True)
     if left:  # so that the next 'make stop' tries again
         write_json(workspace.servers, Servers(schema_version=1, servers=left))
         raise ServerError("; ".join(failures))
@@ -79,49 +81,40 @@ def up(
     served: list[Served],
     unserved: dict[str, str],
     workspace: Workspace,
-    tfserving: str,
-    one_at_a_time: bool = False,
+    choice: Choice = Choice(),
 ) -> Endpoints:
-    """Start the servers, load the models, prove every endpoint, and write live/endpoints.json last."""
+    """Start the servers, load the models, prove every endpoint, write live/endpoints.json, and have it all watched."""
     with _all_or_nothing(workspace):
+        workspace.events.unlink(missing_ok=True)
         ready_s: dict[str, float] = {}
         servers: dict[str, ServerRecord] = {}
-        on_triton = [item for item in served if item.engine == "triton"]
         on_tfserving = [item for item in served if item.engine == "tfserving"]
         if on_tfserving:
-            flavour = tensorflow_serving.choose_flavour(tfserving)
-            threads = on_tfserving[0].model.batching.threads
-            version = tensorflow_serving.engine_version(flavour)
-
-            def tfserving_launch() -> Launch:
-                launch = tensorflow_serving.launch(workspace, flavour, threads)
-                return replace(launch, ready=f"{launch.ready}{on_tfserving[0].name}")
-
-            place = "docker" if flavour == "docker" else "process"
-            servers["tfserving"], seconds = _start(tfserving_launch, place, workspace, lambda ports: version)
+            servers["tfserving"], seconds = _start_tfserving(config, on_tfserving, workspace, choice)
             ready_s |= {item.name: seconds for item in on_tfserving}
-        if on_triton:
-            servers["triton"], _ = _start(lambda: triton.launch(workspace), "process", workspace, triton.engine_version)
+        if any(item.engine == "triton" for item in served):
+            servers["triton"] = _start_triton(config, workspace, choice)
         endpoints: list[Endpoint] = []
-        for items in _loads(served, one_at_a_time):
+        for items in _loads(served, choice.one_at_a_time):
             for item in track([item for item in items if item.engine == "triton"], "load on Triton", "model"):
                 ready_s[item.name] = _load(item, servers["triton"])
             endpoints += _prove(config, items, servers, ready_s, workspace)
-            if one_at_a_time:
+            if choice.one_at_a_time:
                 _unload(items, servers)
         record = Endpoints(
             schema_version=1,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=this_machine(),
             target=config.target,
-            fingerprint=fingerprint(config, served, tfserving),
+            fingerprint=fingerprint(config, served, choice),
             unserved=unserved,
             servers=list(servers.values()),
             endpoints=endpoints,
             resident=[f"{item.name} on {item.engine}" for item in served],
-            one_at_a_time=one_at_a_time,
+            one_at_a_time=choice.one_at_a_time,
         )
         write_json(workspace.endpoints, record)
+        supervise.start(workspace, choice.restarts)
     return record
 
 
@@ -129,6 +122,43 @@ def too_many(served: list[Served]) -> bool:
     """Whether Triton could not hold all of these: each instance of a python-based backend is a process of its own."""
     instances = sum(item.model.batching.instances for item in served if item.engine == "triton")
     return instances > MOST_RESIDENT
+
+
+def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
+    """SHA-256 over what is served and how."""
+    facts = [
+        [item.name, item.engine, item.version, item.record.sha256, item.model.model_dump(mode="json")]
+        for item in served
+    ]
+    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
+    return hashlib.sha256(json.dumps([how, facts], sort_keys=True).encode()).hexdigest()
+
+
+def _start_tfserving(
+    config: ModelsFile, items: list[Served], workspace: Workspace, choice: Choice
+) -> tuple[ServerRecord, float]:
+    flavour = tensorflow_serving.choose_flavour(choice.tfserving)
+    version = tensorflow_serving.engine_version(flavour)
+
+    def make() -> Launch:
+        launch = tensorflow_serving.launch(workspace, flavour, items[0].model.batching.threads)
+        return launch.model_copy(update={"ready": f"{launch.ready}{items[0].name}", "cores": config.affinity.servers})
+
+    return start(make, tensorflow_serving.place_of(flavour), workspace, lambda server: version)
+
+
+def _start_triton(config: ModelsFile, workspace: Workspace, choice: Choice) -> ServerRecord:
+    def make() -> Launch:
+        launch = triton.launch(workspace, choice.triton, config.target, choice.image)
+        return launch.model_copy(update={"cores": config.affinity.servers})
+
+    place = "url" if is_address(choice.triton) else choice.triton
+    server, _ = start(make, place, workspace, lambda found: _control(found).version())
+    return server
+
+
+def _control(server: ServerRecord) -> TritonControl:
+    return TritonControl(server.host, server.ports["http"])
 
 
 def _loads(served: list[Served], one_at_a_time: bool) -> list[list[Served]]:
@@ -140,19 +170,21 @@ def _loads(served: list[Served], one_at_a_time: bool) -> list[list[Served]]:
     ]
 
 
+def _load(item: Served, server: ServerRecord) -> float:
+    control = _control(server)
+    if server.place == "url" and control.ready(item.name, item.version):
+        say(f"{item.name} version {item.version} is loaded already: its load time is not ours to measure")
+        return 0.0
+    try:
+        return round(control.load(item.name), 2)
+    except ServerError as error:
+        raise ServerError(f"{error}; the server's last lines:\n{place_of(server).last_lines(server)}") from None
+
+
 def _unload(items: list[Served], servers: dict[str, ServerRecord]) -> None:
     for item in items:
         if item.engine == "triton":
-            triton.unload(item.name, servers["triton"].ports)
-
-
-def fingerprint(config: ModelsFile, served: list[Served], tfserving: str) -> str:
-    """SHA-256 over what is served and how."""
-    facts = [
-        [item.name, item.engine, item.version, item.record.sha256, item.model.model_dump(mode="json")]
-        for item in served
-    ]
-    return hashlib.sha256(json.dumps([config.target, tfserving, facts], sort_keys=True).encode()).hexdigest()
+            _control(servers["triton"]).unload(item.name)
 
 
 @contextmanager
@@ -162,75 +194,6 @@ def _all_or_nothing(workspace: Workspace) -> Iterator[None]:
     except BaseException:
         stop(workspace)
         raise
-
-
-def _start(
-    make: Callable[[], Launch], place_name: str, workspace: Workspace, version: Callable[[dict[str, int]], str]
-) -> tuple[ServerRecord, float]:
-    """Start one server, on other ports again when one was taken between choosing and starting."""
-    place = choose(PLACES, place_name, "place")
-    attempt = 1
-    while True:
-        launch = make()
-        try:
-            server, seconds = _start_once(launch, place, workspace)
-        except ServerError as error:
-            if attempt == MOST_STARTS or not PORT_TAKEN.search(str(error)):
-                raise
-            attempt += 1
-            say(f"{launch.engine}: one of its ports was taken meanwhile; trying others")
-            continue
-        server = server.model_copy(update={"engine_version": version(launch.ports)})
-        _remember(server, workspace)
-        return server, seconds
-
-
-def _start_once(launch: Launch, place: Any, workspace: Workspace) -> tuple[ServerRecord, float]:
-    """Start one server, remember it, wait until it is ready. Returns it with the seconds that took."""
-    say(
-        f"starting {launch.engine} ({launch.engine_kind}) on {LOOPBACK}, "
-        f"ports {_ports(launch.ports)}; log: {launch.log}"
-    )
-    if launch.warning:
-        say(f"warning: {launch.warning}")
-    started = time.monotonic()
-    with uninterrupted():
-        server = place.start(launch)
-        _remember(server, workspace)
-    while not (_answers(launch) and place.alive(server)):
-        if not place.alive(server):
-            raise ServerError(f"{launch.engine} died while starting; its last lines:\n{place.last_lines(server)}")
-        if time.monotonic() - started > launch.timeout_s:
-            raise ServerError(
-                f"{launch.engine} was not ready after {launch.timeout_s:.0f} s; "
-                f"its last lines:\n{place.last_lines(server)}"
-            )
-        time.sleep(0.1)
-    return server, round(time.monotonic() - started, 2)
-
-
-def _remember(server: ServerRecord, workspace: Workspace) -> None:
-    known = read_model(workspace.servers, Servers, "make serve").servers if workspace.servers.is_file() else []
-    others = [item for item in known if item.engine != server.engine]
-    write_json(workspace.servers, Servers(schema_version=1, servers=[*others, server]))
-
-
-def _answers(launch: Launch) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, launch.ports[launch.ready_port], timeout=5)
-    try:
-        connection.request("GET", launch.ready)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _load(item: Served, server: ServerRecord) -> float:
-    try:
-        return round(triton.load(item.name, server.ports), 2)
-    except ServerError as error:
-        raise ServerError(f"{error}; the server's last lines:\n{place_of(server).last_lines(server)}") from None
 
 
 def _prove(
@@ -250,7 +213,3 @@ def _prove(
             lines = "" if place.alive(server) else f"; the server died:\n{place.last_lines(server)}"
             raise ServerError(f"{error}{lines}") from None
     return endpoints
-
-
-def _ports(ports: dict[str, int]) -> str:
-    return ", ".join(f"{purpose} {port}" for purpose, port in ports.items())

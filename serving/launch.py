@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 
-@dataclass(frozen=True)
-class Launch:
+from contract.manifest import Entry
+from serving.ports import LOOPBACK
+
+
+class Launch(Entry):
     """What to start and how to see that it is ready. ``ready`` is a GET path on the port named ``ready_port``."""
 
     engine: Literal["triton", "tfserving"]
@@ -20,8 +23,12 @@ class Launch:
     ready: str
     ready_port: str
     log: Path
-    mounts: list[Path] = field(default_factory=list)
-    inside: dict[str, int] = field(default_factory=dict)  # ports inside a container, by purpose
+    host: str = LOOPBACK  # where clients find it
+    mounts: list[Path] = Field([])
+    inside: dict[str, int] = Field({})  # ports inside a container, by purpose
+    gpus: bool = False  # give a container the machine's GPUs
+    shared_memory_mib: int = 64  # of a container; Docker's default is too little for python-based backends
+    cores: list[int] = Field([])  # the only ones that it may use; all when empty
     shm_prefix: str | None = None
     timeout_s: float = 180.0
     warning: str | None = None  # said aloud before the start

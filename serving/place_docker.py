@@ -44,7 +44,13 @@ def image_label(image: str) -> str:
 def start(launch: Launch) -> ServerRecord:
     """Start the container. Raises ServerError when the engine refuses."""
     import docker.errors
+    import docker.types
 
+    more: dict[str, Any] = {}
+    if launch.gpus:
+        more["device_requests"] = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
+    if launch.cores:
+        more["cpuset_cpus"] = ",".join(map(str, launch.cores))
     try:
         container = _client().containers.run(
             launch.image,
@@ -58,6 +64,8 @@ def start(launch: Launch) -> ServerRecord:
             volumes={str(path): {"bind": str(path), "mode": "ro"} for path in launch.mounts},
             environment=launch.environment,
             labels={"loadproof": launch.engine},
+            shm_size=f"{launch.shared_memory_mib}m",
+            **more,
         )
     except docker.errors.DockerException as error:
         raise ServerError(f"Docker did not start {launch.image}: {error}") from None
@@ -66,6 +74,7 @@ def start(launch: Launch) -> ServerRecord:
         engine_kind=launch.engine_kind,
         engine_version="unknown",
         place="docker",
+        host=launch.host,
         pid=None,
         pid_started=None,
         container=str(container.id),

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from contract.endpoints import ServerRecord
-from contract.errors import ServerError
+from contract.errors import ServerError, UsageError
 from serving.launch import Launch
+from serving.processes import find, runs
 
 LAST_LINES = 20
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives; only our own prefix is touched
@@ -25,14 +27,15 @@ def start(launch: Launch) -> ServerRecord:
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     with launch.log.open("wb") as log:
         try:
-            process = subprocess.Popen(
-                launch.command,
-                env={**os.environ, **launch.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            with _on_cores(launch.cores):
+                process = subprocess.Popen(
+                    launch.command,
+                    env={**os.environ, **launch.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         except OSError as error:
             raise ServerError(f"{launch.command[0]} could not be started: {error}") from None
     return ServerRecord(
@@ -40,6 +43,7 @@ def start(launch: Launch) -> ServerRecord:
         engine_kind=launch.engine_kind,
         engine_version="unknown",
         place="process",
+        host=launch.host,
         pid=process.pid,
         pid_started=psutil.Process(process.pid).create_time(),
         container=None,
@@ -50,10 +54,23 @@ def start(launch: Launch) -> ServerRecord:
     )
 
 
+@contextlib.contextmanager
+def _on_cores(cores: list[int]) -> Iterator[None]:
+    """What this thread starts may use these cores only: a child inherits the affinity of the thread that forks it."""
+    before = os.sched_getaffinity(0)
+    if not before.issuperset(cores):
+        raise UsageError(f"affinity.servers names cores {cores}; this machine lets us use {sorted(before)}")
+    try:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def alive(server: ServerRecord) -> bool:
     """Whether the very process that we started still runs (a zombie does not)."""
-    process = _process(server)
-    return process is not None and process.status() != psutil.STATUS_ZOMBIE
+    return runs(_process(server))
 
 
 def stop(server: ServerRecord) -> None:
@@ -84,14 +101,7 @@ def last_lines(server: ServerRecord) -> str:
 
 
 def _process(server: ServerRecord) -> psutil.Process | None:
-    if server.pid is None:
-        return None
-    try:
-        process = psutil.Process(server.pid)
-        same = abs(process.create_time() - (server.pid_started or 0.0)) < 0.02
-    except psutil.NoSuchProcess:
-        return None
-    return process if same else None
+    return find(server.pid, server.pid_started)
 
 
 def _family(server: ServerRecord) -> list[psutil.Process]:

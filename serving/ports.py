@@ -39,3 +39,17 @@ def choose_ports(usual: dict[str, int], engine: str) -> dict[str, int]:
         for probe in held:
             probe.close()
     return chosen
+
+
+def host_port(host: str, port: int) -> str:
+    """An address as people, URLs and gRPC write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def answers(host: str, port: int, timeout_s: float = 2.0) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError:
+        return False
+    return True

@@ -19,7 +19,7 @@ from contract.compare import Parity, compare
 from contract.endpoints import PayloadEntry, PayloadIndex
 from contract.errors import ServerError
 from contract.golden import Example
-from contract.tensors import Tensors
+from contract.tensors import Tensors, TensorSpec
 from serving.repository import Served
 
 Send = Callable[[bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
@@ -43,7 +43,7 @@ def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examp
     first_ms: float | None = None
     pairs: list[tuple[str, Tensors, Tensors]] = []
     for entry in _admitted(served, index):
-        answer = _answer(send, served, index, entry, folder)
+        answer = ask(send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
         if first_ms is None:
             first_ms = (time.monotonic() - started) * 1000
         pairs.append((entry.key, by_key[entry.key].outputs, answer))
@@ -56,13 +56,14 @@ def probe_together(served: Served, index: PayloadIndex, folder: Path, address: s
     by_key = {example.key: example for example in examples}
     connections = threading.local()
 
-    def ask(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
+    def question(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
         if not hasattr(connections, "send"):
             connections.send = TRANSPORTS[index.protocol](address, index.target)
-        return entry.key, by_key[entry.key].outputs, _answer(connections.send, served, index, entry, folder)
+        answer = ask(connections.send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
+        return entry.key, by_key[entry.key].outputs, answer
 
     with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
-        return compare(list(pool.map(ask, _admitted(served, index))), served.record.tolerance)
+        return compare(list(pool.map(question, _admitted(served, index))), served.record.tolerance)
 
 
 def _admitted(served: Served, index: PayloadIndex) -> list[PayloadEntry]:
@@ -77,26 +78,26 @@ def batch_limit(served: Served) -> int | None:
     return batching.max_batch_size if served.engine == "triton" else None
 
 
-def _answer(send: Send, served: Served, index: PayloadIndex, entry: PayloadEntry, folder: Path) -> Tensors:
+def ask(
+    send: Send,
+    engine: str,
+    name: str,
+    outputs: list[TensorSpec],
+    index: PayloadIndex,
+    entry: PayloadEntry,
+    folder: Path,
+) -> Tensors:
     """The decoded answer to one golden request. Raises ServerError where there is none."""
-    body, headers = _ask(send, served, index, entry, (folder / entry.file).read_bytes())
+    request = f"golden request {entry.key} of {name} over {index.protocol}"
     try:
-        return codec_for(served.engine, index.protocol).decode(body, headers, served.manifest.outputs)
-    except MalformedAnswer as error:
-        raise ServerError(f"{served.name} over {index.protocol}: {error}") from None
-
-
-def _ask(
-    send: Send, served: Served, index: PayloadIndex, entry: PayloadEntry, body: bytes
-) -> tuple[bytes, dict[str, str]]:
-    try:
-        return send(body, entry.headers)
+        body, headers = send((folder / entry.file).read_bytes(), entry.headers)
     except (OSError, http.client.HTTPException, grpc.RpcError, RuntimeError) as error:
         detail = error.details() if isinstance(error, grpc.RpcError) and hasattr(error, "details") else error
-        raise ServerError(
-            f"{served.engine} did not answer golden request {entry.key} of {served.name} "
-            f"over {index.protocol}: {detail}"
-        ) from None
+        raise ServerError(f"{engine} did not answer {request}: {detail}") from None
+    try:
+        return codec_for(engine, index.protocol).decode(body, headers, outputs)
+    except MalformedAnswer as error:
+        raise ServerError(f"{engine} answered {request}: {error}") from None
 
 
 def _http(address: str, path: str) -> Send:

@@ -12,10 +12,11 @@ from contract.golden import read_examples
 from contract.workspace import Workspace
 from serving.device import device
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
-from serving.ports import LOOPBACK
+from serving.ports import host_port
 from serving.probe import Probed, probe, probe_together
 from serving.releases import stand_in_for
 from serving.repository import Served
+from serving.triton_control import TritonControl
 
 
 def prove(
@@ -31,7 +32,7 @@ def prove(
     for protocol in PROTOCOLS[item.engine]:
         index = write_payloads(item, protocol, examples, workspace.live)
         folder = workspace.live / folder_name(item, protocol)
-        address = f"{LOOPBACK}:{server.ports[protocol]}"
+        address = host_port(server.host, server.ports[protocol])
         probed = probe(item, index, folder, address, examples)
         _insist(probed.parity, f"{item.name} on {item.engine} over {protocol}")
         if engine is None:
@@ -59,9 +60,7 @@ def _endpoint(
 ) -> Endpoint:
     if item.record.sha256 is None or item.record.parity is None:
         raise LoadproofError(f"the manifest of {item.name} says ok without a hash or a parity; run 'make export' again")
-    kind: Literal["native", "python"] = (
-        "python" if item.engine == "triton" or server.engine_kind == "embedded" else "native"
-    )
+    kind = _backend_kind(item, server)
     batching = item.model.batching
     batches = item.engine == "triton" or server.engine_kind == "real"
     return Endpoint(
@@ -73,10 +72,10 @@ def _endpoint(
         engine_kind=server.engine_kind,
         engine_version=server.engine_version,
         backend_kind=kind,
-        stand_in_for=_stand_in(item, server, config.target),
+        stand_in_for=_stand_in(item, server, kind, config.target),
         device="cpu" if server.engine_kind == "embedded" else device(),
         protocol=protocol,
-        address=f"{LOOPBACK}:{server.ports[protocol]}",
+        address=host_port(server.host, server.ports[protocol]),
         served_name=item.name,
         configuration=Configuration(
             max_batch_size=batching.max_batch_size if batches else None,
@@ -100,9 +99,17 @@ def _endpoint(
     )
 
 
-def _stand_in(item: Served, server: ServerRecord, target: str) -> str | None:
+def _backend_kind(item: Served, server: ServerRecord) -> Literal["native", "python"]:
+    """How the engine runs the model: Triton says so itself."""
+    if item.engine == "triton":
+        control = TritonControl(server.host, server.ports["http"])
+        return "python" if control.runs_python(item.name) else "native"
+    return "python" if server.engine_kind == "embedded" else "native"
+
+
+def _stand_in(item: Served, server: ServerRecord, kind: Literal["native", "python"], target: str) -> str | None:
     if server.engine_kind == "embedded":
         return "TensorFlow Serving (tensorflow_model_server)"
     if item.engine != "triton":
         return None
-    return stand_in_for(item.format, "python", target, python_runtime=item.model.batching.ragged)
+    return stand_in_for(item.format, kind, target, python_runtime=item.model.batching.ragged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.metadata
 import os
 import re
@@ -13,12 +14,14 @@ from pathlib import Path
 from contract.errors import UsageError
 from contract.workspace import Workspace
 from serving import place_docker
+from serving.addresses import is_address, parse_addresses
 from serving.launch import Launch
 from serving.ports import LOOPBACK, choose_ports
 
 BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving"
 USUAL_PORTS = {"grpc": 8500, "rest": 8501}
+EMBEDDED = "loadproof-embedded"  # what the stand-in puts into every answer's Server header
 FLAVOURS = ("binary", "docker", "embedded")
 EXPOSED = (
     f"{BINARY} has no flag for its address and listens on every interface of this machine; "
@@ -30,6 +33,11 @@ ROOT = Path(__file__).parents[1]
 def choose_flavour(wanted: str) -> str:
     """``auto`` takes the first that is there: the binary, the image, the embedded server."""
     if wanted != "auto":
+        if not is_address(wanted) and wanted not in FLAVOURS:
+            known = ["auto", *FLAVOURS]
+            raise UsageError(
+                f"unknown TF Serving '{wanted}': one of {', '.join(known)}, or rest://HOST:PORT,grpc://HOST:PORT"
+            )
         return wanted
     if shutil.which(BINARY):
         return "binary"
@@ -37,7 +45,9 @@ def choose_flavour(wanted: str) -> str:
 
 
 def launch(workspace: Workspace, flavour: str, threads: int) -> Launch:
-    """The Launch of a TF Serving on loopback."""
+    """The Launch of a TF Serving on loopback, or of one that runs already where ``flavour`` is an address."""
+    if is_address(flavour):
+        return _at(flavour, workspace)
     if flavour == "binary" and not shutil.which(BINARY):
         raise UsageError(f"{BINARY} is not on PATH; install it, or leave the choice with --tfserving auto")
     ports = choose_ports(USUAL_PORTS, "TF Serving")
@@ -74,8 +84,46 @@ def launch(workspace: Workspace, flavour: str, threads: int) -> Launch:
     )
 
 
+def place_of(flavour: str) -> str:
+    """Where this flavour runs: a key of the places."""
+    if is_address(flavour):
+        return "url"
+    return "docker" if flavour == "docker" else "process"
+
+
+def _at(address: str, workspace: Workspace) -> Launch:
+    host, ports = parse_addresses(address, USUAL_PORTS)
+    return Launch(
+        engine="tfserving",
+        engine_kind="embedded" if _is_embedded(host, ports["rest"]) else "real",
+        command=[],
+        image=None,
+        environment={},
+        host=host,
+        ports=ports,
+        ready="/v1/models/",
+        ready_port="rest",
+        log=workspace.live / "logs" / "tfserving.log",
+        timeout_s=10.0,
+    )
+
+
+def _is_embedded(host: str, port: int) -> bool:
+    """Whether the server says that it is our stand-in."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/v1/models/")
+        return connection.getresponse().getheader("Server") == EMBEDDED
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def engine_version(flavour: str) -> str:
-    """The version of the server that was started."""
+    """The version of the server that was started; one at an address does not tell it."""
+    if is_address(flavour):
+        return "unknown"
     if flavour == "embedded":
         return f"embedded stand-in on TensorFlow {importlib.metadata.version('tensorflow')}"
     if flavour == "docker":

@@ -1,24 +1,28 @@
-"""The real tritonserver of the nvidia-pytriton wheel, with the python-based backends of this project."""
+"""Triton: the tritonserver of the nvidia-pytriton wheel with our backends, NVIDIA's image, or an address."""
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
-import json
 import os
 import shutil
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
-from contract.errors import ServerError, UsageError
+from contract.errors import UsageError
 from contract.workspace import Workspace
+from serving import releases
+from serving.addresses import is_address, parse_addresses
+from serving.device import device
 from serving.launch import Launch
 from serving.ports import LOOPBACK, choose_ports
 
 BACKENDS = Path(__file__).parent / "backends"
 USUAL_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
+IMAGE = "nvcr.io/nvidia/tritonserver"
+WHEEL_RELEASE = "24.10"  # whose server the wheel holds
+EXIT_TIMEOUT_S = 5
+MOST_INPUT_BYTES = 2**31 - 1
 STUB_TIMEOUT_S = 120  # importing a framework takes longer than the default of 30 s on a busy machine
 
 
@@ -69,8 +73,31 @@ def assemble_backends(workspace: Workspace) -> Path:
     return target
 
 
-def launch(workspace: Workspace) -> Launch:
-    """The Launch of a Triton on loopback, which loads models only when told to."""
+def launch(workspace: Workspace, place: str, target: str, image: str | None = None) -> Launch:
+    """The Launch of a Triton that loads models only when told to.
+
+    ``place`` is ``process`` (this machine's wheel), ``docker`` (NVIDIA's image of release ``target``, or ``image``) or
+    the address of a server that runs already.
+    """
+    if is_address(place):
+        return _at(place, workspace)
+    return _in_docker(workspace, target, image) if place == "docker" else _on_this_machine(workspace)
+
+
+def _flags(workspace: Workspace, release: str) -> list[str]:
+    """What every Triton that we start is told, where its release knows the flag."""
+    return [
+        f"--model-repository={workspace.triton_repository}",
+        "--model-control-mode=explicit",
+        "--disable-auto-complete-config",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+        f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_S}",
+        # The least that serves what the server without the flag served: its own default is 64 MiB from 25.06 on.
+        *releases.flags(release, {"--http-max-input-size": str(MOST_INPUT_BYTES)}),
+    ]
+
+
+def _on_this_machine(workspace: Workspace) -> Launch:
     server = wheel() / "bin" / "tritonserver"
     backends = assemble_backends(workspace)
     ports = choose_ports(USUAL_PORTS, "Triton")
@@ -82,12 +109,8 @@ def launch(workspace: Workspace) -> Launch:
     ]
     command = [
         str(server),
-        f"--model-repository={workspace.triton_repository}",
+        *_flags(workspace, WHEEL_RELEASE),
         f"--backend-directory={backends}",
-        "--model-control-mode=explicit",
-        "--disable-auto-complete-config",
-        "--exit-timeout-secs=5",
-        f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_S}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
     ]
     for purpose, port in ports.items():
@@ -110,51 +133,39 @@ def launch(workspace: Workspace) -> Launch:
     )
 
 
-def engine_version(ports: dict[str, int]) -> str:
-    """The version that the server states in its metadata."""
-    return str(_call("GET", "/v2", ports)["version"])
+def _in_docker(workspace: Workspace, target: str, image: str | None) -> Launch:
+    """NVIDIA's container, published on loopback; inside it listens on every interface of its own network."""
+    command = ["tritonserver", *_flags(workspace, target)]
+    return Launch(
+        engine="triton",
+        engine_kind="real",
+        command=command,
+        image=image or f"{IMAGE}:{target}-py3",
+        environment={},
+        ports=choose_ports(USUAL_PORTS, "Triton"),
+        inside=USUAL_PORTS,
+        ready="/v2/health/ready",
+        ready_port="http",
+        log=workspace.live / "logs" / "triton.log",
+        mounts=[workspace.triton_repository],
+        gpus=device() != "cpu",
+        shared_memory_mib=1024,
+        timeout_s=600.0,  # a first start initialises CUDA and every backend
+    )
 
 
-def load(name: str, ports: dict[str, int], timeout_s: float = 180.0) -> float:
-    """Load a model and return the seconds until it was ready. Raises ServerError with the server's own words."""
-    started = time.monotonic()
-    _call("POST", f"/v2/repository/models/{name}/load", ports, timeout_s)
-    _call("GET", f"/v2/models/{name}/ready", ports)
-    return time.monotonic() - started
-
-
-def unload(name: str, ports: dict[str, int], timeout_s: float = 60.0) -> None:
-    """Unload a model and wait until its processes are gone. Raises ServerError with the server's own words."""
-    _call("POST", f"/v2/repository/models/{name}/unload", ports, timeout_s)
-    deadline = time.monotonic() + timeout_s
-    while _loaded(name, ports):
-        if time.monotonic() > deadline:
-            raise ServerError(f"Triton still holds {name} {timeout_s:.0f} s after it was told to unload it")
-        time.sleep(0.05)
-
-
-def _loaded(name: str, ports: dict[str, int]) -> bool:
-    try:
-        _call("GET", f"/v2/models/{name}/ready", ports)
-    except ServerError:
-        return False
-    return True
-
-
-def _call(method: str, path: str, ports: dict[str, int], timeout_s: float = 30.0) -> dict[str, object]:
-    connection = http.client.HTTPConnection(LOOPBACK, ports["http"], timeout=timeout_s)
-    try:
-        connection.request(method, path, body=b"{}" if method == "POST" else None)
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-    except OSError as error:
-        raise ServerError(f"Triton did not answer {method} {path}: {error}") from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        try:
-            message = json.loads(text)["error"]
-        except (ValueError, KeyError, TypeError):
-            message = text or f"HTTP {response.status}"
-        raise ServerError(f"Triton refused {method} {path}: {message.strip()}")
-    return dict(json.loads(text)) if text else {}
+def _at(address: str, workspace: Workspace) -> Launch:
+    host, ports = parse_addresses(address, USUAL_PORTS)
+    return Launch(
+        engine="triton",
+        engine_kind="real",
+        command=[],
+        image=None,
+        environment={},
+        host=host,
+        ports=ports,
+        ready="/v2/health/live",
+        ready_port="http",
+        log=workspace.live / "logs" / "triton.log",
+        timeout_s=10.0,
+    )

@@ -13,6 +13,7 @@ from contract.workspace import Workspace
 from serving import fleet
 from serving.launch import Launch
 from serving.ports import choose_ports
+from serving.starting import start
 
 LOSER = "print('Socket 127.0.0.1:8001 already in use'); raise SystemExit(1)"
 
@@ -50,7 +51,7 @@ def test_a_server_that_lost_its_port_is_started_again_on_others(
 ) -> None:
     port = choose_ports({"http": 0}, "test")["http"]
     launches = iter([launch(tmp_path, LOSER, port), launch(tmp_path, server(port), port)])
-    record, _ = fleet._start(lambda: next(launches), "process", workspace, lambda ports: f"on {ports['http']}")
+    record, _ = start(lambda: next(launches), "process", workspace, lambda server: f"on {server.ports['http']}")
     assert record.engine_version == f"on {port}"
     assert [item.pid for item in fleet.running(workspace)] == [record.pid]
     assert "ports was taken meanwhile" in capsys.readouterr().err
@@ -59,4 +60,4 @@ def test_a_server_that_lost_its_port_is_started_again_on_others(
 def test_a_server_that_never_gets_its_ports_fails_with_its_own_words(workspace: Workspace, tmp_path: Path) -> None:
     port = choose_ports({"http": 0}, "test")["http"]
     with pytest.raises(ServerError, match="already in use"):
-        fleet._start(lambda: launch(tmp_path, LOSER, port), "process", workspace, lambda ports: "never")
+        start(lambda: launch(tmp_path, LOSER, port), "process", workspace, lambda server: "never")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http.client import responses
 
+NAME = "loadproof-embedded"  # so that nobody takes the stand-in for TensorFlow Serving
 MAX_BODY = 256 << 20
 MAX_LINE = 64 << 10
 MAX_HEADERS = 100
@@ -228,7 +229,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def _send(self, response: Response, keep: bool, with_body: bool = True) -> None:
         reason = responses.get(response.status, "Client Closed Request")
         head = (
-            f"HTTP/1.1 {response.status} {reason}\r\nContent-Type: {response.content_type}\r\n"
+            f"HTTP/1.1 {response.status} {reason}\r\nContent-Type: {response.content_type}\r\nServer: {NAME}\r\n"
             f"Date: {_date(int(time.time()))}\r\nContent-Length: {len(response.body)}\r\n"
             f"{'' if keep else 'Connection: close' + chr(13) + chr(10)}\r\n"
         )

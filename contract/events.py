@@ -1,0 +1,67 @@
+"""live/events.jsonl: what happened to the servers while they ran, one line each, never rewritten."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from contract.manifest import Entry
+
+What = Literal["died", "restarted", "reloaded", "gave up", "rolled", "refused"]
+
+
+class Event(Entry):
+    """One thing that happened."""
+
+    at: str = Field(description="UTC, ISO 8601, milliseconds")
+    what: What = Field(
+        description="`died`: a server or a process of a model; `restarted`: a server; `reloaded`: a model whose "
+        "process had died; `gave up`: it stays down; `rolled`: a new version is served; `refused`: a new version is not"
+    )
+    engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
+    model: str | None = Field(description="served name, where one model is concerned")
+    detail: str = Field(description="a sentence: why, or which version")
+    last_lines: str = Field("", description="the end of the server's log, where it died")
+
+
+def happened(
+    what: What, engine: Literal["triton", "tfserving"], model: str | None, detail: str, last_lines: str = ""
+) -> Event:
+    """An event of now."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Event(at=at, what=what, engine=engine, model=model, detail=detail, last_lines=last_lines)
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Add one line; writers need no lock, since a line is one write at the end of the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, event.model_dump_json().encode() + b"\n")
+    finally:
+        os.close(handle)
+
+
+def read_events(path: Path, since: str = "") -> list[Event]:
+    """The events from ``since`` (ISO 8601) on, oldest first; a line that was cut off by a crash is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            event = Event.model_validate_json(line)
+        except ValidationError:
+            continue
+        if datetime.fromisoformat(event.at) >= _moment(since):
+            found.append(event)
+    return found
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,39 @@
+"""A server that somebody else runs: it is asked, watched and left alone."""
+
+from __future__ import annotations
+
+from contract.endpoints import ServerRecord
+from serving.launch import Launch
+from serving.ports import answers
+
+
+def start(launch: Launch) -> ServerRecord:
+    """Nothing is started; the record says where the server is."""
+    return ServerRecord(
+        engine=launch.engine,
+        engine_kind=launch.engine_kind,
+        engine_version="unknown",
+        place="url",
+        host=launch.host,
+        pid=None,
+        pid_started=None,
+        container=None,
+        command=[],
+        ports=launch.ports,
+        log="kept where the server runs",
+        shm_prefix=None,
+    )
+
+
+def alive(server: ServerRecord) -> bool:
+    """Whether its ports answer."""
+    return all(answers(server.host, port) for purpose, port in server.ports.items() if purpose != "metrics")
+
+
+def stop(server: ServerRecord) -> None:
+    """It is not ours to stop."""
+
+
+def last_lines(server: ServerRecord) -> str:
+    """We cannot read its log."""
+    return f"  | (the log of {server.host} is {server.log})"

@@ -1,0 +1,184 @@
+"""Watch what runs: a server, or a process of one of its models, that dies is reported, started again and asked again.
+
+Whatever happens is a line of live/events.jsonl with the server's last lines. Each server and each model is brought
+back a few times at most; after that it stays down, which is said too. A Triton of release 24.10 calls a model ready
+whose Python process is dead and refuses its requests for ever, so these processes are watched by their pids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
+from contract.errors import LoadproofError, ServerError
+from contract.events import Event, append_event, happened
+from contract.files import read_model
+from contract.workspace import Workspace
+from serving.launch import Launch
+from serving.processes import find, runs
+from serving.rechecking import recheck
+from serving.starting import launch_file, place_of, remember, start_once
+from serving.triton_control import TritonControl
+
+STUB = "triton_python_backend_stub"
+
+
+class Control(Protocol):
+    """What the supervisor asks of Triton."""
+
+    def load(self, name: str) -> float: ...
+
+    def unload(self, name: str) -> None: ...
+
+    def ready(self, name: str, version: int | None = None) -> bool: ...
+
+
+def model_processes(server: ServerRecord) -> dict[int, tuple[str, int]]:
+    """pid -> (served name, version) of Triton's Python stubs, whose command lines name the file of their model."""
+    process = find(server.pid, server.pid_started)
+    found: dict[int, tuple[str, int]] = {}
+    for child in process.children() if process else []:
+        try:
+            words = child.cmdline()
+            running = runs(child)
+        except psutil.Error:
+            continue
+        if running and len(words) > 1 and words[0].endswith(STUB):
+            model, version = Path(words[1]).parts[-3:-1]
+            found[child.pid] = (model, int(version))
+    return found
+
+
+class Supervisor:
+    """Looks at every server once per `look`; ``say`` hears what is also written to live/events.jsonl."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        most_restarts: int,
+        say: Callable[[str], None],
+        control: Callable[[ServerRecord], Control] | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._most = most_restarts
+        self._say = say
+        self._control = control or (lambda server: TritonControl(server.host, server.ports["http"]))
+        self._tries: Counter[str] = Counter()
+        self._down: set[str] = set()
+        self._processes: dict[int, tuple[str, int]] | None = None  # before the first look
+
+    def look(self) -> bool:
+        """Notice what died since the last look, and bring it back. False when there is nothing left to watch."""
+        servers = read_model(self._workspace.servers, Servers, "make serve").servers
+        for server in servers:
+            if server.engine in self._down:
+                self._see_again(server)
+            elif not place_of(server).alive(server):
+                self._server_died(server)
+            elif server.engine == "triton":
+                self._see_models(server)
+        return any(server.engine not in self._down or server.place == "url" for server in servers)
+
+    def _server_died(self, server: ServerRecord) -> None:
+        lines = place_of(server).last_lines(server)
+        what = "stopped answering" if server.place == "url" else "died"
+        self._note(happened("died", server.engine, None, f"{server.engine} {what}", lines))
+        if server.place == "url":
+            self._down.add(server.engine)
+            return
+        if self._tries[server.engine] >= self._most:
+            self._give_up(server, f"it died {self._most + 1} times")
+            return
+        self._tries[server.engine] += 1
+        began = time.monotonic()
+        resident = self._resident() if server.engine == "triton" else []
+        try:
+            place_of(server).stop(server)  # its orphans and its shared memory
+            launch = read_model(launch_file(self._workspace, server.engine), Launch, "make serve")
+            new, _ = start_once(launch, server.place, self._workspace)
+            new = new.model_copy(update={"engine_version": server.engine_version})
+            remember(new, self._workspace)
+            for name in resident:
+                self._control(new).load(name)
+            self._insist(self._endpoints(server.engine, resident))
+        except LoadproofError as error:
+            self._give_up(server, f"it could not be started again: {error}")
+            return
+        if server.engine == "triton":
+            self._processes = model_processes(new)
+        seconds = time.monotonic() - began
+        again = f"answers rightly again after {seconds:.1f} s; restart {self._tries[server.engine]} of {self._most}"
+        self._note(happened("restarted", server.engine, None, f"{server.engine} {again}"))
+
+    def _see_models(self, server: ServerRecord) -> None:
+        """Reload a model version of which a process is gone although the server calls it ready."""
+        now = model_processes(server)
+        if self._processes is None:  # one that died before the first look left nothing to compare with
+            served = {(item.served_name, item.version) for item in self._endpoints("triton", [])}
+            gone = served - set(now.values())
+        else:
+            gone = {self._processes[pid] for pid in self._processes.keys() - now.keys()}
+        for model, version in sorted(gone):
+            control = self._control(server)
+            if model in self._down or not control.ready(model, version):
+                continue  # unloaded, or replaced by a newer version
+            lines = place_of(server).last_lines(server)
+            self._note(happened("died", "triton", model, f"a process of {model} version {version} died", lines))
+            if self._tries[model] >= self._most:
+                self._down.add(model)
+                control.unload(model)
+                self._note(happened("gave up", "triton", model, f"it died {self._most + 1} times; it was unloaded"))
+                continue
+            self._tries[model] += 1
+            try:
+                control.unload(model)  # a load alone would be taken for done
+                seconds = control.load(model)
+                self._insist(self._endpoints("triton", [model]))
+            except LoadproofError as error:
+                self._down.add(model)
+                self._note(happened("gave up", "triton", model, f"it could not be loaded again: {error}"))
+                continue
+            again = f"answers rightly again after {seconds:.1f} s; reload {self._tries[model]} of {self._most}"
+            self._note(happened("reloaded", "triton", model, f"{model} {again}"))
+        self._processes = model_processes(server) if gone else now
+
+    def _resident(self) -> list[str]:
+        """What Triton held when it was last seen; all of it, if it was not."""
+        if self._processes is None:
+            return sorted({item.served_name for item in self._endpoints("triton", [])})
+        return sorted({model for model, _ in self._processes.values()})
+
+    def _see_again(self, server: ServerRecord) -> None:
+        """A server at an address may come back by itself."""
+        if server.place == "url" and place_of(server).alive(server):
+            self._down.discard(server.engine)
+            self._note(happened("restarted", server.engine, None, f"{server.engine} answers again"))
+
+    def _give_up(self, server: ServerRecord, why: str) -> None:
+        self._down.add(server.engine)
+        place_of(server).stop(server)
+        self._note(happened("gave up", server.engine, None, f"{server.engine} stays down: {why}"))
+
+    def _endpoints(self, engine: str, models: list[str]) -> list[Endpoint]:
+        if not self._workspace.endpoints.is_file():
+            return []
+        known = read_model(self._workspace.endpoints, Endpoints, "make serve").endpoints
+        return [item for item in known if item.engine == engine and (not models or item.served_name in models)]
+
+    def _insist(self, endpoints: Iterable[Endpoint]) -> None:
+        for endpoint in endpoints:
+            parity = recheck(endpoint, self._workspace)
+            if not parity.passed:
+                raise ServerError(f"{endpoint.id} answers wrongly: {'; '.join(parity.reasons)}")
+
+    def _note(self, event: Event) -> None:
+        append_event(self._workspace.events, event)
+        self._say(f"{event.at} {event.what}: {event.detail}")
+        if event.last_lines:
+            self._say(event.last_lines)

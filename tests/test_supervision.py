@@ -1,0 +1,225 @@
+"""What dies is noticed, told with its last lines, brought back a few times, and then left down aloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.endpoints import Endpoint, ServerRecord, Servers
+from contract.errors import ServerError
+from contract.events import read_events
+from contract.files import write_json
+from contract.workspace import Workspace
+from serving import supervision
+from serving.launch import Launch
+from serving.starting import launch_file
+from serving.supervision import Supervisor
+from tests.builders import endpoint, endpoints, parity, server, workspace
+
+Processes = dict[int, tuple[str, int]]
+
+
+class World:
+    """Servers that live and die as the test says; plays the place, Triton's control and its processes."""
+
+    def __init__(self, place: Workspace, monkeypatch: pytest.MonkeyPatch, record: ServerRecord) -> None:
+        self.workspace = place
+        self.living = True
+        self.starts: list[Launch] = []
+        self.stops = 0
+        self.refusal: str | None = None
+        self.loaded: set[str] = set()
+        self.asked: list[str] = []
+        self.calls: list[str] = []
+        self.right = True
+        self.processes: Processes = {}
+        self.said: list[str] = []
+        write_json(place.servers, Servers(schema_version=1, servers=[record]))
+        write_json(
+            launch_file(place, record.engine),
+            Launch(
+                engine=record.engine,
+                engine_kind="real",
+                command=["server"],
+                image=None,
+                environment={"A": "b"},
+                ports=record.ports,
+                ready="/",
+                ready_port="http",
+                log=place.live / "log",
+            ),
+        )
+        monkeypatch.setattr(supervision, "place_of", lambda _: self)
+        monkeypatch.setattr(supervision, "start_once", self.start_once)
+        monkeypatch.setattr(supervision, "model_processes", lambda _: dict(self.processes))
+        monkeypatch.setattr(supervision, "recheck", self.recheck)
+
+    def alive(self, _: ServerRecord) -> bool:
+        return self.living
+
+    def stop(self, _: ServerRecord) -> None:
+        self.stops += 1
+
+    def last_lines(self, _: ServerRecord) -> str:
+        return "  | its last words"
+
+    def start_once(self, launch: Launch, place: str, workspace: Workspace) -> tuple[ServerRecord, float]:
+        self.starts.append(launch)
+        if self.refusal:
+            raise ServerError(self.refusal)
+        self.living = True
+        return server(pid=4711), 0.1
+
+    def recheck(self, item: Endpoint, workspace: Workspace) -> Any:
+        self.asked.append(item.id)
+        return parity(self.right)
+
+    def load(self, name: str) -> float:
+        self.calls.append(f"load {name}")
+        self.loaded.add(name)
+        return 0.5
+
+    def unload(self, name: str) -> None:
+        self.calls.append(f"unload {name}")
+        self.loaded.discard(name)
+
+    def ready(self, name: str, version: int | None = None) -> bool:
+        return name in self.loaded
+
+    def supervisor(self, most: int = 3) -> Supervisor:
+        return Supervisor(self.workspace, most, self.said.append, lambda _: self)
+
+    @property
+    def happened(self) -> list[str]:
+        return [event.what for event in read_events(self.workspace.events)]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    place = workspace(tmp_path)
+    write_json(place.endpoints, endpoints(endpoint(), endpoint(protocol="grpc", address="127.0.0.1:8001")))
+    world = World(place, monkeypatch, server())
+    world.loaded = {"words__onnx"}
+    world.processes = {10: ("words__onnx", 1)}
+    return world
+
+
+def test_servers_that_live_are_left_alone(world: World) -> None:
+    watcher = world.supervisor()
+    assert all(watcher.look() for _ in range(3))
+    assert (world.happened, world.calls, world.starts) == ([], [], [])
+
+
+def test_a_server_that_died_is_told_started_as_it_was_and_asked_again(world: World) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.living = False
+    assert watcher.look()
+    died, restarted = read_events(world.workspace.events)
+    assert (died.what, died.engine, died.last_lines) == ("died", "triton", "  | its last words")
+    assert restarted.what == "restarted"
+    assert "restart 1 of 3" in restarted.detail
+    assert [launch.environment for launch in world.starts] == [{"A": "b"}]
+    assert world.stops == 1  # what the dead one left behind
+    assert world.calls == ["load words__onnx"]
+    assert world.asked == ["words__onnx__triton__http", "words__onnx__triton__grpc"]
+    assert any("its last words" in text for text in world.said)
+
+
+def test_only_what_was_resident_is_loaded_again(world: World) -> None:
+    world.processes = {}
+    watcher = world.supervisor()
+    world.loaded = set()
+    watcher.look()
+    world.living = False
+    watcher.look()
+    assert world.calls == []
+
+
+def test_a_server_is_restarted_a_few_times_and_then_stays_down_aloud(world: World) -> None:
+    watcher = world.supervisor(most=2)
+    for _ in range(3):
+        world.living = False
+        still = watcher.look()
+    assert world.happened == ["died", "restarted", "died", "restarted", "died", "gave up"]
+    assert len(world.starts) == 2
+    assert not still  # nothing is left to watch
+    world.living = False
+    watcher.look()
+    assert len(world.happened) == 6
+
+
+def test_a_server_that_does_not_start_again_is_given_up_with_the_reason(world: World) -> None:
+    world.living, world.refusal = False, "no space left on device"
+    assert not world.supervisor().look()
+    assert "no space left on device" in read_events(world.workspace.events)[-1].detail
+    assert world.happened == ["died", "gave up"]
+
+
+def test_a_server_that_answers_wrongly_after_a_restart_is_stopped(world: World) -> None:
+    world.living, world.right = False, False
+    world.supervisor().look()
+    assert world.happened == ["died", "gave up"]
+    assert "answers wrongly" in read_events(world.workspace.events)[-1].detail
+    assert world.stops == 2
+
+
+def test_a_model_whose_process_died_is_unloaded_and_loaded_since_triton_calls_it_ready(world: World) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.processes = {}
+    watcher.look()
+    assert world.calls == ["unload words__onnx", "load words__onnx"]
+    assert world.happened == ["died", "reloaded"]
+    assert "words__onnx version 1" in read_events(world.workspace.events)[0].detail
+
+
+def test_a_process_that_died_before_the_first_look_is_noticed_too(world: World) -> None:
+    world.processes = {}
+    world.supervisor().look()
+    assert world.happened == ["died", "reloaded"]
+
+
+def test_a_process_that_went_because_its_model_was_unloaded_is_no_death(world: World) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.processes, world.loaded = {}, set()
+    watcher.look()
+    assert (world.happened, world.calls) == ([], [])
+
+
+def test_one_of_two_processes_of_a_model_is_missed(world: World) -> None:
+    world.processes = {10: ("words__onnx", 1), 11: ("words__onnx", 1)}
+    watcher = world.supervisor()
+    watcher.look()
+    del world.processes[11]
+    watcher.look()
+    assert world.happened == ["died", "reloaded"]
+
+
+def test_a_model_that_keeps_dying_is_unloaded_for_good(world: World) -> None:
+    watcher = world.supervisor(most=1)
+    for pid in (20, 30, 40):
+        world.processes = {pid: ("words__onnx", 1)}
+        watcher.look()
+        world.processes = {}
+        watcher.look()
+    assert world.happened[:2] == ["died", "reloaded"]
+    assert world.happened.count("gave up") == 1
+    assert world.calls[-1] == "unload words__onnx"
+
+
+def test_a_server_of_somebody_else_is_never_restarted_and_may_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(workspace(tmp_path), monkeypatch, server(place="url", host="gpu1"))
+    watcher = world.supervisor()
+    world.living = False
+    assert watcher.look()
+    watcher.look()
+    world.living = True
+    watcher.look()
+    assert world.happened == ["died", "restarted"]
+    assert (world.starts, world.stops) == ([], 0)
