@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import ModelsFile, read_config
 from contract.endpoints import Endpoints, Servers
-from contract.errors import UsageError
+from contract.errors import ServerError, UsageError
 from contract.events import read_events
 from contract.files import read_model
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import fleet, releases, repository, supervise, tensorflow_serving
+from serving import fleet, releases, repository, rolling, supervise, tensorflow_serving
 from serving.addresses import is_address
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, about in (
         ("repository", "write model_repository/ from the newest artifacts"),
         ("up", "write the repository, start the servers in the background, prove every endpoint"),
+        ("roll", "serve newer exports instead of the older ones, without a moment in which nothing answers"),
         ("status", "tell what runs"),
         ("stop", "stop what was started"),
     ):
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
                 help="let Triton hold the formats of one model at a time (always so where all would not fit)",
             )
     options = parser.parse_args(arguments)
-    return {"repository": _repository, "up": _up, "status": _status, "stop": _stop}[options.command](options)
+    return COMMANDS[options.command](options)
 
 
 def _repository(options: argparse.Namespace) -> int:
@@ -86,11 +87,11 @@ def _choice(options: argparse.Namespace, served: list[Served]) -> fleet.Choice:
             f"unknown Triton '{options.triton}': one of process, docker, or http://HOST:PORT,grpc://HOST:PORT"
         )
     return fleet.Choice(
-        options.triton,
-        options.tfserving,
-        options.triton_image,
-        options.one_at_a_time or fleet.too_many(served),
-        options.restarts,
+        triton=options.triton,
+        tfserving=options.tfserving,
+        image=options.triton_image,
+        one_at_a_time=options.one_at_a_time or fleet.too_many(served),
+        restarts=options.restarts,
     )
 
 
@@ -99,6 +100,16 @@ def _already_up(workspace: Workspace, fingerprint: str) -> bool:
         return False
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     return known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(known.servers)
+
+
+def _roll(options: argparse.Namespace) -> int:
+    events = rolling.roll(read_config(options.config), options.group, workspace_of(options))
+    if not events:
+        print("every model already serves its newest export")
+    refused = [event for event in events if event.what == "refused"]
+    if refused:
+        raise ServerError(f"{len(refused)} of {len(events)} new versions were refused; 'make status' shows why")
+    return 0
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -161,6 +172,8 @@ def _warn(target: str, served: list[Served], refused: dict[str, str]) -> None:
     for name, status in refused.items():
         say(f"not served: {name}: {status}")
 
+
+COMMANDS = {"repository": _repository, "up": _up, "roll": _roll, "status": _status, "stop": _stop}
 
 if __name__ == "__main__":
     run(main)

@@ -10,29 +10,29 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from contract.config import ModelsFile
 from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
 from contract.errors import ServerError
 from contract.files import read_model, write_json
 from contract.machine import this_machine
+from contract.manifest import Entry
 from contract.progress import say, track
 from contract.workspace import Workspace
 from serving import supervise, tensorflow_serving, triton
 from serving.addresses import is_address
 from serving.launch import Launch
 from serving.proving import prove
-from serving.repository import Served
+from serving.repository import Served, plan
 from serving.starting import launch_file, place_of, start
 from serving.triton_control import TritonControl
 
 MOST_RESIDENT = 12  # processes of about 0.5 GiB each
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Entry):
     """Which servers to start and where: names of ways to start one, or addresses of servers that run already."""
 
     triton: str = "process"
@@ -81,7 +81,7 @@ def up(
     served: list[Served],
     unserved: dict[str, str],
     workspace: Workspace,
-    choice: Choice = Choice(),
+    choice: Choice,
 ) -> Endpoints:
     """Start the servers, load the models, prove every endpoint, write live/endpoints.json, and have it all watched."""
     with _all_or_nothing(workspace):
@@ -114,6 +114,7 @@ def up(
             one_at_a_time=choice.one_at_a_time,
         )
         write_json(workspace.endpoints, record)
+        write_json(_choice_file(workspace), choice)
         supervise.start(workspace, choice.restarts)
     return record
 
@@ -132,6 +133,21 @@ def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str
     ]
     how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
     return hashlib.sha256(json.dumps([how, facts], sort_keys=True).encode()).hexdigest()
+
+
+def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> None:
+    """After a roll: what is served now is what `up` would serve."""
+    served, refused = plan(config, group, workspace)
+    choice = read_model(_choice_file(workspace), Choice, "make serve")
+    known = read_model(workspace.endpoints, Endpoints, "make serve")
+    bytes_served = {(endpoint.engine, endpoint.served_name, endpoint.artifact_sha256) for endpoint in known.endpoints}
+    if bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
+        update = {"fingerprint": fingerprint(config, served, choice), "unserved": refused}
+        write_json(workspace.endpoints, known.model_copy(update=update))
+
+
+def _choice_file(workspace: Workspace) -> Path:
+    return workspace.live / "choice.json"
 
 
 def _start_tfserving(

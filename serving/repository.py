@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.config import Model, ModelsFile
+from contract.config import Engine, Model, ModelsFile
 from contract.errors import UsageError
 from contract.files import sha256_file, sha256_tree, write_bytes, write_text
 from contract.golden import Example, read_examples
@@ -33,7 +33,7 @@ class Served:
     name: str
     model_name: str
     model: Model
-    engine: str
+    engine: Engine
     format: str
     version: int
     record: FormatRecord
@@ -105,12 +105,17 @@ def lay_out(served: list[Served], workspace: Workspace) -> None:
             "Triton's Python backend passes it through a shell, so choose another folder with --workspace"
         )
     for item in served:
-        if not item.artifact.exists() or item.record.sha256 != sha256_tree(item.artifact):
-            raise UsageError(f"{item.artifact} is not what its manifest says; run 'make export' again")
-        if not item.golden.exists() or sha256_file(item.golden) != item.manifest.golden_sha256:
-            raise UsageError(f"{item.golden} is not what its manifest says; run 'make export' again")
+        check_files(item)
     _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], _lay_out_triton)
     _swap(workspace.tfserving_repository, [item for item in served if item.engine == "tfserving"], _lay_out_tfserving)
+
+
+def check_files(item: Served) -> None:
+    """Raise UsageError where an artifact or its golden batch is not what the manifest says."""
+    if not item.artifact.exists() or item.record.sha256 != sha256_tree(item.artifact):
+        raise UsageError(f"{item.artifact} is not what its manifest says; run 'make export' again")
+    if not item.golden.exists() or sha256_file(item.golden) != item.manifest.golden_sha256:
+        raise UsageError(f"{item.golden} is not what its manifest says; run 'make export' again")
 
 
 def _swap(target: Path, items: list[Served], write: object) -> None:
@@ -129,22 +134,31 @@ def _swap(target: Path, items: list[Served], write: object) -> None:
 
 def _lay_out_triton(items: list[Served], tree: Path, target: Path) -> None:
     for item in items:
-        folder = tree / item.name
-        _copy(item.artifact, folder / str(item.version) / BACKENDS[item.format].filename)
-        examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size)
-        config = model_config(
-            item.name,
-            item.format,
-            item.manifest.inputs,
-            item.manifest.outputs,
-            item.model.batching,
-            examples,
-            item.record.sha256 or "",
-            item.model.triton,
-            item.model.padding,
-        )
-        write_text(folder / "config.pbtxt", to_text(config))
-        _write_warm_up(folder / "warmup", examples)
+        write_triton_version(item, tree / item.name)
+        write_triton_config(item, tree / item.name)
+
+
+def write_triton_version(item: Served, folder: Path) -> None:
+    """Put the artifact into the model's folder, where it appears whole."""
+    copy_whole(item.artifact, folder / str(item.version) / BACKENDS[item.format].filename)
+
+
+def write_triton_config(item: Served, folder: Path) -> None:
+    """Write the warm-up requests, then config.pbtxt, which names them."""
+    examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size)
+    config = model_config(
+        item.name,
+        item.format,
+        item.manifest.inputs,
+        item.manifest.outputs,
+        item.model.batching,
+        examples,
+        item.record.sha256 or "",
+        item.model.triton,
+        item.model.padding,
+    )
+    _write_warm_up(folder / "warmup", examples)
+    write_text(folder / "config.pbtxt", to_text(config))
 
 
 def _write_warm_up(folder: Path, examples: list[Example]) -> None:
@@ -156,16 +170,25 @@ def _write_warm_up(folder: Path, examples: list[Example]) -> None:
 
 def _lay_out_tfserving(items: list[Served], tree: Path, target: Path) -> None:
     for item in items:
-        _copy(item.artifact, tree / item.name / str(item.version))
+        copy_whole(item.artifact, tree / item.name / str(item.version))
     write_text(tree / "models.config", models_config({item.name: target / item.name for item in items}))
     if items:
         write_text(tree / "batching.config", batching_config(items[0].model.batching, os.cpu_count() or 1))
     write_text(tree / "monitoring.config", MONITORING_CONFIG)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file or a folder so that ``target`` appears whole or not at all: a server may be watching."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copy2(source, target)
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        if source.is_dir():
+            shutil.copytree(source, fresh)
+        else:
+            shutil.copy2(source, fresh)
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,121 @@
+"""Roll the running servers over to newer versions, without a moment in which nothing answers.
+
+A new version is loaded beside the old one under another name first and asked every golden request. Only if its
+answers are right does it become a version of the model: the engine loads it before it lets the old one go. What does
+not load or answers wrongly is taken away again, the old version never stopped answering, and the reason stays in
+live/events.jsonl, which `status` shows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from contract.config import ModelsFile
+from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
+from contract.errors import LoadproofError, ParityError, UsageError
+from contract.events import Event, append_event, happened
+from contract.files import read_model, write_json
+from contract.golden import read_examples
+from contract.progress import say
+from contract.table import choose
+from contract.workspace import Workspace
+from serving import fleet
+from serving.payloads import PROTOCOLS, folder_name, write_payloads
+from serving.ports import host_port
+from serving.probe import probe, probe_together
+from serving.proving import prove
+from serving.repository import Served, check_files, plan
+
+ROLLERS = {"triton": "serving.rolling_triton:TritonRoller", "tfserving": "serving.rolling_tfserving:TfServingRoller"}
+CANDIDATE = "__candidate"  # after a served name; no name of models.toml holds two underscores
+
+
+def roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
+    """Serve the newest export of every model of the group that runs; what happened to each that has a newer one.
+
+    Raises UsageError where nothing runs.
+    """
+    known = read_model(workspace.endpoints, Endpoints, "make serve")
+    servers = {item.engine: item for item in read_model(workspace.servers, Servers, "make serve").servers}
+    events: list[Event] = []
+    for item in _newer(plan(config, group, workspace)[0], known.endpoints):
+        old = next(found for found in known.endpoints if _same(found, item))
+        event, endpoints = _roll_one(config, item, old, servers[item.engine], workspace)
+        append_event(workspace.events, event)
+        events.append(event)
+        say(f"{event.what}: {event.detail}")
+        if endpoints:
+            others = [found for found in known.endpoints if not _same(found, item)]
+            known = known.model_copy(update={"endpoints": [*others, *endpoints]})
+            write_json(workspace.endpoints, known)
+    fleet.renew_fingerprint(config, group, workspace)
+    return events
+
+
+def _newer(served: list[Served], running: list[Endpoint]) -> list[Served]:
+    """What runs in an older version, or with other bytes, than the newest export."""
+    found = []
+    for item in served:
+        old = next((endpoint for endpoint in running if _same(endpoint, item)), None)
+        if old is not None and old.artifact_sha256 != item.record.sha256:
+            found.append(item)
+    return found
+
+
+def _same(endpoint: Endpoint, item: Served) -> bool:
+    return (endpoint.engine, endpoint.served_name) == (item.engine, item.name)
+
+
+def _roll_one(
+    config: ModelsFile, item: Served, old: Endpoint, server: ServerRecord, workspace: Workspace
+) -> tuple[Event, list[Endpoint]]:
+    """Replace one served version. The event, and the endpoints of the new version (none: the old ones stay)."""
+    roller = choose(ROLLERS, item.engine, "engine")(server, workspace)
+    try:
+        if item.version <= old.version:
+            raise UsageError(f"version {item.version} is not newer than the {old.version} that is served")
+        check_files(item)
+        with _candidate(roller, item, workspace) as candidate:
+            _insist_on_answers(candidate, server, workspace)
+        seconds = roller.publish(item)
+        try:
+            endpoints = prove(config, item, server, seconds, workspace)
+        except LoadproofError:
+            roller.take_back(item)
+            raise
+    except (LoadproofError, OSError) as error:
+        why = f"version {item.version} of {item.name} is refused, version {old.version} goes on: {error}"
+        return happened("refused", item.engine, item.name, why), []
+    roller.retire(item)
+    detail = f"{item.name} on {item.engine} went from version {old.version} to {item.version}"
+    return happened("rolled", item.engine, item.name, detail), endpoints
+
+
+@contextmanager
+def _candidate(roller: Any, item: Served, workspace: Workspace) -> Iterator[Served]:
+    """The new version under another name, loaded; gone again afterwards, whatever happens."""
+    candidate = replace(item, name=f"{item.name}{CANDIDATE}")
+    try:
+        roller.load_candidate(candidate)
+        yield candidate
+    finally:
+        roller.drop_candidate(candidate)
+        shutil.rmtree(workspace.live / folder_name(candidate, "http").removesuffix("/http"), ignore_errors=True)
+
+
+def _insist_on_answers(candidate: Served, server: ServerRecord, workspace: Workspace) -> None:
+    protocol = PROTOCOLS[candidate.engine][0]
+    examples = read_examples(candidate.golden)
+    index = write_payloads(candidate, protocol, examples, workspace.live)
+    folder = workspace.live / folder_name(candidate, protocol)
+    address = host_port(server.host, server.ports[protocol])
+    for parity in (
+        probe(candidate, index, folder, address, examples).parity,
+        probe_together(candidate, index, folder, address, examples),
+    ):
+        if not parity.passed:
+            raise ParityError(f"it does not agree with the trained model: {'; '.join(parity.reasons)}")

@@ -1,0 +1,62 @@
+"""How one model of a running Triton gets a new version: explicit loads, old versions let go by the version policy."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+
+from contract.endpoints import ServerRecord
+from contract.errors import LoadproofError
+from contract.files import write_text
+from contract.workspace import Workspace
+from serving.repository import Served, write_triton_config, write_triton_version
+from serving.triton_control import TritonControl
+
+
+class TritonRoller:
+    """Works on the repository that the server reads."""
+
+    def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
+        self._control = TritonControl(server.host, server.ports["http"])
+        self._tree = workspace.triton_repository
+        self._old_config = ""
+
+    def load_candidate(self, candidate: Served) -> None:
+        """Load the new version as a model of its own. Raises ServerError where Triton cannot."""
+        folder = self._tree / candidate.name
+        shutil.rmtree(folder, ignore_errors=True)
+        write_triton_version(candidate, folder)
+        write_triton_config(candidate, folder)
+        self._control.load(candidate.name)
+
+    def drop_candidate(self, candidate: Served) -> None:
+        """Unload it, if it was loaded, and remove its files."""
+        with contextlib.suppress(LoadproofError):  # it never loaded
+            self._control.unload(candidate.name)
+        shutil.rmtree(self._tree / candidate.name, ignore_errors=True)
+
+    def publish(self, item: Served) -> float:
+        """Make it a version of the model; Triton loads it, then unloads the older. Seconds until it was ready."""
+        folder = self._tree / item.name
+        self._old_config = (folder / "config.pbtxt").read_text(encoding="utf-8")
+        write_triton_version(item, folder)
+        write_triton_config(item, folder)
+        try:
+            return round(self._control.load(item.name), 2)
+        except LoadproofError:
+            self.take_back(item)
+            raise
+
+    def take_back(self, item: Served) -> None:
+        """Remove the version again; the one before it is loaded if it is not any more."""
+        folder = self._tree / item.name
+        shutil.rmtree(folder / str(item.version), ignore_errors=True)
+        write_text(folder / "config.pbtxt", self._old_config)
+        self._control.load(item.name)
+
+    def retire(self, item: Served) -> None:
+        """Remove the files of versions that the policy no longer serves."""
+        folder = self._tree / item.name
+        versions = sorted(int(child.name) for child in folder.iterdir() if child.name.isdigit())
+        for version in versions[: -item.model.triton.versions]:
+            shutil.rmtree(folder / str(version), ignore_errors=True)
