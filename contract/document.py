@@ -58,7 +58,7 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
     (
         "live/events.jsonl",
         "Written by serving, one line per thing that happened to a server or a model; `make status` shows it. A new "
-        "`make serve` begins a new file.",
+        "`make serve` begins a new file. What happened during a run is copied to results/&lt;id&gt;/events.jsonl.",
         [events.Event],
     ),
     (

@@ -77,6 +77,12 @@ class Endpoint(Entry):
     address: str = Field(description="host:port")
     served_name: str = Field(description="the model's name on the server")
     configuration: Configuration = Field(description="see below")
+    conditions: dict[str, str] = Field(
+        {}, description="the fairness sheet: whatever else could differ between two engines, by name"
+    )
+    instance_mib: float | None = Field(
+        None, description="memory of one instance, MiB; null where it shares its server's process"
+    )
     artifact_sha256: str = Field(description="of the bytes that are served")
     parity_export: Parity = Field(description="after export (file)")
     parity_engine: Parity = Field(

@@ -129,6 +129,8 @@ class Variant(Entry):
     device: str
     protocol: Literal["http", "grpc", "rest"]
     configuration: Configuration
+    conditions: dict[str, str] = Field({}, description="the fairness sheet")
+    instance_mib: float | None = Field(None, description="memory of one instance, MiB")
     artifact_sha256: str
     parity: VariantParity
     load_to_ready_s: float

@@ -14,8 +14,10 @@ from pathlib import Path
 from contract.children import python, shown
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import read_config
+from contract.cores import on_cores
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import LoadproofError, ServerError, UsageError, nearest
+from contract.events import append_event, read_events
 from contract.files import read_model, write_json
 from contract.machine import this_machine, versions
 from contract.progress import Bar, say
@@ -57,7 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     for endpoint in chosen:  # so that the answers can be judged from the results alone
         shutil.copyfile(workspace.root / endpoint.golden, results / golden_name(endpoint))
     _point_latest(results)
-    _drive_all(plan, results, workspace, Residency(endpoints))
+    try:
+        with on_cores(config.affinity.load, "affinity.load"):
+            _drive_all(plan, results, workspace, Residency(endpoints))
+    finally:
+        for event in read_events(workspace.events, since=plan.started):
+            append_event(results / "events.jsonl", event)
     print(results)
     return 0
 

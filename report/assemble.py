@@ -10,6 +10,7 @@ from typing import Literal
 import pyarrow as pa
 
 from contract.endpoints import Endpoint
+from contract.events import Event, read_events
 from contract.files import read_model
 from contract.records import Observation, Plan, StageObservation, VariantPlan, read_records
 from contract.statistics import Floats
@@ -17,6 +18,8 @@ from contract.verdict import Noise, Recommendation, Report, StageResult, Variant
 from report import objectives, ranking
 from report.answers import Judged, judge
 from report.summary import summarize
+
+MOST_NAMES = 3  # of models in a sentence
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def assemble(results: Path) -> Report:
         target=plan.target,
         verdict=verdict,
         sentence=sentence,
-        warnings=_warnings(plan),
+        warnings=[*_warnings(plan), *_outages(read_events(results / "events.jsonl"))],
         objectives={
             item.endpoint.model: {
                 "rate": item.endpoint.slo.rate,
@@ -70,11 +73,18 @@ def decide(variants: list[Variant], unserved: Iterable[str] = ()) -> tuple[Liter
         return "INVALID", "INVALID: nothing was measured."
     without = [model for model in models if not any(v.rankable for v in variants if v.model == model)]
     if without:
-        return "INVALID", f"INVALID: no variant of {' and of '.join(without)} was measured well enough for a verdict."
+        return "INVALID", f"INVALID: no variant of {_some(without)} was measured well enough for a verdict."
     missing = [model for model in models if not any(v.slo.passed for v in variants if v.model == model and v.rankable)]
     if missing:
-        return "FAIL", f"FAIL: no variant of {', '.join(missing)} keeps its objectives."
-    return "PASS", f"PASS: every model ({', '.join(models)}) has a variant that keeps its objectives."
+        return "FAIL", f"FAIL: no variant of {_some(missing)} keeps its objectives."
+    return "PASS", f"PASS: every model ({_some(models, 'and')}) has a variant that keeps its objectives."
+
+
+def _some(models: list[str], word: str = "or") -> str:
+    """A few names in full; of many the first ones and how many more."""
+    if len(models) > MOST_NAMES + 1:
+        models = [*models[:MOST_NAMES], f"{len(models) - MOST_NAMES} more"]
+    return f" {word} ".join(filter(None, [", ".join(models[:-1]), models[-1]]))
 
 
 def recommend(report: Report) -> Recommendation:
@@ -133,6 +143,8 @@ def _variant(item: VariantPlan, measured: Measured) -> Variant:
         device=endpoint.device,
         protocol=endpoint.protocol,
         configuration=endpoint.configuration,
+        conditions=endpoint.conditions,
+        instance_mib=endpoint.instance_mib,
         artifact_sha256=endpoint.artifact_sha256,
         parity=VariantParity(
             export=endpoint.parity_export, engine=endpoint.parity_engine, endpoint=endpoint.parity_endpoint
@@ -181,6 +193,11 @@ def _noise(plan: Plan, measured: dict[str, Measured]) -> Noise:
     if not len(first.open_latencies) or not len(again.open_latencies):
         return ranking.no_noise("the variant that was measured twice gave no good answers")
     return ranking.noise_between(repeat.repeat_of, stages[0], stages[1], (first.open_latencies, again.open_latencies))
+
+
+def _outages(events: list[Event]) -> list[str]:
+    """What happened to the servers during the run: whatever was measured meanwhile shows it as errors."""
+    return [f"During the run, at {event.at[11:19]} UTC: {event.what}: {event.detail}." for event in events]
 
 
 def _warnings(plan: Plan) -> list[str]:

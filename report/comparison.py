@@ -76,7 +76,7 @@ def _parity(report: Report, variant: Variant) -> Cell:
     return Cell(words.difference(found.max_abs), "" if found.passed else "differs", found.max_abs)
 
 
-def _fact(pick: Callable[[Variant], float]) -> Callable[[Report, Variant], Cell]:
+def _fact(pick: Callable[[Variant], float | None]) -> Callable[[Report, Variant], Cell]:
     return lambda report, variant: Cell(words.number(pick(variant)), "", pick(variant))
 
 
@@ -94,6 +94,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("parity", "Endpoint parity", "Max |difference|", "", _parity),
     Column("load", "Cold start", "Load to ready", "s", _fact(lambda variant: variant.load_to_ready_s)),
     Column("first", "Cold start", "First request", "ms", _fact(lambda variant: variant.first_request_ms)),
+    Column("memory", "Memory", "Per instance", "MiB", _fact(lambda variant: variant.instance_mib)),
 )
 
 

@@ -22,6 +22,7 @@ from pydantic_core import to_json
 from contract.verdict import Report
 from report import comparison, words
 from report.charts import Chart, Charts, Value
+from report.fairness import sheets
 from report.style import Style, styles
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -75,6 +76,7 @@ def _context(report: Report) -> dict[str, Any]:
         "charts": charts,
         "figures": _figures(charts),
         "artifacts": list(dict.fromkeys((v.model, v.format, v.artifact_sha256) for v in report.variants)),
+        "sheets": sheets(report),
         "style_sheet": _source("report.css"),
         "script": _source("report.js"),
         # Without a chart to draw the page does not need five megabytes of plotly.

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from contract.cores import on_cores
 from contract.endpoints import ServerRecord
-from contract.errors import ServerError, UsageError
+from contract.errors import ServerError
 from serving.launch import Launch
 from serving.processes import find, runs
 
@@ -27,7 +27,7 @@ def start(launch: Launch) -> ServerRecord:
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     with launch.log.open("wb") as log:
         try:
-            with _on_cores(launch.cores):
+            with on_cores(launch.cores, "affinity.servers"):
                 process = subprocess.Popen(
                     launch.command,
                     env={**os.environ, **launch.environment},
@@ -52,20 +52,6 @@ def start(launch: Launch) -> ServerRecord:
         log=str(launch.log),
         shm_prefix=launch.shm_prefix,
     )
-
-
-@contextlib.contextmanager
-def _on_cores(cores: list[int]) -> Iterator[None]:
-    """What this thread starts may use these cores only: a child inherits the affinity of the thread that forks it."""
-    before = os.sched_getaffinity(0)
-    if not before.issuperset(cores):
-        raise UsageError(f"affinity.servers names cores {cores}; this machine lets us use {sorted(before)}")
-    try:
-        if cores:
-            os.sched_setaffinity(0, cores)
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def alive(server: ServerRecord) -> bool:

@@ -10,6 +10,7 @@ from contract.endpoints import Configuration, Endpoint, Protocol, ServerRecord
 from contract.errors import LoadproofError, ParityError
 from contract.golden import read_examples
 from contract.workspace import Workspace
+from serving.conditions import conditions, instance_mib
 from serving.device import device
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
 from serving.ports import host_port
@@ -83,6 +84,8 @@ def _endpoint(
             instances=batching.instances if item.engine == "triton" else 1,
             threads=batching.threads,
         ),
+        conditions=conditions(config, item, server, native=kind == "native"),
+        instance_mib=instance_mib(item, server),
         artifact_sha256=item.record.sha256,
         parity_export=item.record.parity,
         parity_engine=engine,

@@ -13,6 +13,7 @@ import pytest
 from contract.codecs.triton_http import LENGTH_HEADER
 from contract.config import Slo
 from contract.endpoints import Endpoint
+from contract.events import append_event, happened
 from contract.files import write_bytes, write_json
 from contract.golden import write_examples
 from contract.records import Observation, Plan, Stage, StageObservation, VariantPlan, answer_frame, golden_name
@@ -252,6 +253,21 @@ def test_every_model_must_have_a_variant_that_counts(run: Run) -> None:
     assert report.verdict == "INVALID"
     assert "no variant of b was measured well enough" in report.sentence
     assert "a," not in report.sentence
+
+
+def test_of_many_models_a_sentence_names_a_few_and_how_many_more(run: Run) -> None:
+    for name in ("a", "b", "c", "d", "e", "f"):
+        run.add(real(model=name), stages=1)
+    assert "no variant of a, b, c or 3 more was measured well enough" in run.report().sentence
+
+
+def test_what_happened_to_the_servers_during_the_run_is_told(run: Run) -> None:
+    run.add(real())
+    event = happened("restarted", "triton", None, "triton answers rightly again after 9.0 s")
+    append_event(run.folder / "events.jsonl", event)
+    (told,) = [text for text in run.report().warnings if text.startswith("During the run")]
+    assert event.detail in told
+    assert event.at[11:19] in told
 
 
 def test_the_repeat_gives_the_noise_and_is_no_variant_of_its_own(run: Run) -> None:
