@@ -14,7 +14,7 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env lock zoo tensorboard export serve loadtest report verdict status stop check format test test-all clean bench
+.PHONY: help env lock zoo tensorboard export serve loadtest report verdict roll status stop check format test test-all test-gpu clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -52,6 +52,9 @@ report: $(STAMP) | $(call asked,loadtest) ## judge the newest results again and 
 verdict: $(STAMP) | $(call asked,loadtest report) ## the gate: fail unless the newest verdict is PASS
 	@$(RUN) -m report --verdict
 
+roll: $(STAMP) | $(call asked,export serve) ## serve newer exports instead of older ones, without a gap
+	@$(RUN) -m serving roll $(STAGE)
+
 status: $(STAMP) | $(call asked,serve) ## tell what runs
 	@$(RUN) -m serving status
 
@@ -74,6 +77,9 @@ test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (a
 
 test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too (about 20 minutes)
 	@$(RUN) -m pytest -q -n 2 --dist loadfile
+
+test-gpu: $(STAMP) ## the suite for a machine with a GPU and NVIDIA's Triton; fails on a CPU
+	@$(RUN) -m pytest -q tests/gpu
 
 bench: $(STAMP) ## what the export costs over the bare framework calls (GROUP=name)
 	@$(RUN) -m bench.export --config $(CONFIG) --group $(GROUP)

@@ -13,7 +13,7 @@ from contract.events import read_events
 from contract.files import read_model
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import fleet, releases, repository, rolling, supervise, tensorflow_serving
+from serving import fleet, models, releases, repository, rolling, supervise, tensorflow_serving
 from serving.addresses import is_address
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
@@ -26,11 +26,16 @@ def main(arguments: Sequence[str]) -> int:
         ("repository", "write model_repository/ from the newest artifacts"),
         ("up", "write the repository, start the servers in the background, prove every endpoint"),
         ("roll", "serve newer exports instead of the older ones, without a moment in which nothing answers"),
+        ("load", "load one served model of Triton and ask it again"),
+        ("unload", "unload one served model of Triton"),
+        ("reload", "unload and load one served model of Triton"),
         ("status", "tell what runs"),
         ("stop", "stop what was started"),
     ):
         command = commands.add_parser(name, help=about, description=about)
         add_common(command)
+        if name in MODEL_CONTROL:
+            command.add_argument("model", help="its name on the server, e.g. sentiment_torch__onnx")
         if name in ("repository", "up"):
             command.add_argument("--target", help="the Triton release that production runs, instead of models.toml's")
         if name == "up":
@@ -112,6 +117,11 @@ def _roll(options: argparse.Namespace) -> int:
     return 0
 
 
+def _control_model(options: argparse.Namespace) -> int:
+    print(MODEL_CONTROL[options.command](options.model, workspace_of(options)))
+    return 0
+
+
 def _status(options: argparse.Namespace) -> int:
     workspace = workspace_of(options)
     servers = fleet.running(workspace)
@@ -173,7 +183,15 @@ def _warn(target: str, served: list[Served], refused: dict[str, str]) -> None:
         say(f"not served: {name}: {status}")
 
 
-COMMANDS = {"repository": _repository, "up": _up, "roll": _roll, "status": _status, "stop": _stop}
+MODEL_CONTROL = {"load": models.load, "unload": models.unload, "reload": models.reload}
+COMMANDS = {
+    "repository": _repository,
+    "up": _up,
+    "roll": _roll,
+    **dict.fromkeys(MODEL_CONTROL, _control_model),
+    "status": _status,
+    "stop": _stop,
+}
 
 if __name__ == "__main__":
     run(main)

@@ -27,8 +27,14 @@ from serving.launch import Launch
 from serving.proving import prove
 from serving.repository import Served, plan
 from serving.starting import launch_file, place_of, start
+from serving.triton_config import BACKENDS
 from serving.triton_control import TritonControl
 
+# What is added to Triton's own words when a release has no such backend.
+NO_BACKEND = (
+    ": this server has no backend '{backend}'; put serving/backends/{backend} into its image, as docs/serving.md "
+    "shows, or leave the format out with 'serve' in models.toml"
+)
 MOST_RESIDENT = 12  # processes of about 0.5 GiB each
 
 
@@ -194,7 +200,10 @@ def _load(item: Served, server: ServerRecord) -> float:
     try:
         return round(control.load(item.name), 2)
     except ServerError as error:
-        raise ServerError(f"{error}; the server's last lines:\n{place_of(server).last_lines(server)}") from None
+        hint = (
+            NO_BACKEND.format(backend=BACKENDS[item.format].backend) if "unable to find backend" in str(error) else ""
+        )
+        raise ServerError(f"{error}{hint}; the server's last lines:\n{place_of(server).last_lines(server)}") from None
 
 
 def _unload(items: list[Served], servers: dict[str, ServerRecord]) -> None:

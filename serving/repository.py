@@ -143,9 +143,9 @@ def write_triton_version(item: Served, folder: Path) -> None:
     copy_whole(item.artifact, folder / str(item.version) / BACKENDS[item.format].filename)
 
 
-def write_triton_config(item: Served, folder: Path) -> None:
+def write_triton_config(item: Served, folder: Path, warm_up: bool = True) -> None:
     """Write the warm-up requests, then config.pbtxt, which names them."""
-    examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size)
+    examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size) if warm_up else []
     config = model_config(
         item.name,
         item.format,

@@ -26,7 +26,8 @@ class TritonRoller:
         folder = self._tree / candidate.name
         shutil.rmtree(folder, ignore_errors=True)
         write_triton_version(candidate, folder)
-        write_triton_config(candidate, folder)
+        # Without warm-up: a Triton of release 24.10 can crash when a python-based backend refuses a warm-up request.
+        write_triton_config(candidate, folder, warm_up=False)
         self._control.load(candidate.name)
 
     def drop_candidate(self, candidate: Served) -> None:

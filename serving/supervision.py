@@ -124,9 +124,10 @@ class Supervisor:
             gone = served - set(now.values())
         else:
             gone = {self._processes[pid] for pid in self._processes.keys() - now.keys()}
+        proven = {item.served_name for item in self._endpoints("triton", [])}
         for model, version in sorted(gone):
             control = self._control(server)
-            if model in self._down or not control.ready(model, version):
+            if model not in proven or model in self._down or not control.ready(model, version):
                 continue  # unloaded, or replaced by a newer version
             lines = place_of(server).last_lines(server)
             self._note(happened("died", "triton", model, f"a process of {model} version {version} died", lines))
@@ -149,10 +150,11 @@ class Supervisor:
         self._processes = model_processes(server) if gone else now
 
     def _resident(self) -> list[str]:
-        """What Triton held when it was last seen; all of it, if it was not."""
+        """Which of the proven models Triton held when it was last seen; all of them, if it was not."""
+        proven = {item.served_name for item in self._endpoints("triton", [])}
         if self._processes is None:
-            return sorted({item.served_name for item in self._endpoints("triton", [])})
-        return sorted({model for model, _ in self._processes.values()})
+            return sorted(proven)
+        return sorted(proven & {model for model, _ in self._processes.values()})
 
     def _see_again(self, server: ServerRecord) -> None:
         """A server at an address may come back by itself."""

@@ -62,7 +62,7 @@ class OpenLoop:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._thread.join()
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def counted(self, since: float = 0.0) -> Counter[str]:
         """How many of what, of the requests that were due after a moment (time.monotonic)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -225,3 +227,26 @@ def test_a_reader_that_leaves_early_hears_no_complaint(request: pytest.FixtureRe
     child.stderr.close()
     child.wait(timeout=60)
     assert complaint == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; make room or choose another folder with --workspace"),
+        (errno.EROFS, "Read-only file system; make it writable or choose another folder"),
+        (errno.EACCES, "Permission denied; give this user the right to it"),
+        (errno.EMFILE, "Too many open files; raise the limit of open files"),
+    ],
+)
+def test_what_the_machine_refuses_is_a_sentence_with_a_next_step(
+    capsys: pytest.CaptureFixture[str], number: int, words: str
+) -> None:
+    def main(_: Sequence[str]) -> int:
+        raise OSError(number, os.strerror(number), "/data/model_repository")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 3
+    text = capsys.readouterr().err
+    assert text.startswith(f"error: /data/model_repository: {words}")
+    assert "Traceback" not in text

@@ -10,6 +10,7 @@ import pytest
 
 from contract.config import read_config
 from contract.document import formats_page
+from serving.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,7 +38,9 @@ def test_continuous_integration_calls_only_what_readme_names() -> None:
     assert all(f"`make {word}`" in README for word in commands[0].split())
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/export.md", "model_repository/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/export.md", "docs/serving.md", "model_repository/README.md"]
+)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text())
@@ -80,3 +83,20 @@ def test_what_pyproject_pins_exactly_is_what_the_lock_files_hold() -> None:
     }
     locked = set((ROOT / "requirements" / "cpu.lock").read_text().splitlines())
     assert wanted - locked == set()
+
+
+def test_the_settings_in_the_page_of_serving_are_valid(tmp_path: Path) -> None:
+    settings = (ROOT / "docs" / "serving.md").read_text().split("```toml\n")[1].split("```")[0]
+    example = README.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "models.toml").write_text(f"{example}\n{settings}")
+    assert read_config(tmp_path / "models.toml").models["churn"].batching.instances == 2
+
+
+def test_the_commands_in_the_page_of_serving_exist() -> None:
+    page = (ROOT / "docs" / "serving.md").read_text()
+    assert set(re.findall(r"`make ([a-z-]+)`", page)) <= TARGETS
+    named = {word for words in re.findall(r"python -m serving ([a-z|]+)", page) for word in words.split("|")}
+    assert named <= set(COMMANDS)
+    flags = set(re.findall(r"`(--[a-z-]+)", page)) - {"--help"}
+    text = (ROOT / "serving" / "__main__.py").read_text()
+    assert [flag for flag in flags if f'"{flag}"' not in text] == []

@@ -138,6 +138,15 @@ def test_only_what_was_resident_is_loaded_again(world: World) -> None:
     assert world.calls == []
 
 
+def test_a_candidate_of_a_roll_is_not_loaded_again(world: World) -> None:
+    world.processes[11] = ("words__onnx__candidate", 2)
+    watcher = world.supervisor()
+    watcher.look()
+    world.living = False
+    watcher.look()
+    assert world.calls == ["load words__onnx"]
+
+
 def test_a_server_is_restarted_a_few_times_and_then_stays_down_aloud(world: World) -> None:
     watcher = world.supervisor(most=2)
     for _ in range(3):
