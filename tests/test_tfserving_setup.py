@@ -1,4 +1,4 @@
-"""Flags, configuration files, version policies, the catalog and the metrics; no server is started."""
+"""Configuration files, version policies, the catalog and the metrics; no server is started."""
 
 from __future__ import annotations
 
@@ -9,51 +9,14 @@ from typing import Any
 import pytest
 
 from serving.tfserving import config, flags, plan
-from serving.tfserving.catalog import Catalog, State
+from serving.tfserving.catalog import Catalog
+from serving.tfserving.config import BatchingParameters
 from serving.tfserving.errors import HTTP_STATUS, Code, SetupError, StatusError
 from serving.tfserving.metrics import BUCKET_LIMITS, Histogram, Metrics
+from serving.tfserving.states import State
 from serving.tfserving.storage import ModelEntry, VersionPolicy, find_versions
 
 BASE = ("--model_base_path=/models/m",)
-
-
-# ---------------------------------------------------------------- flags
-
-
-def test_both_spellings_of_a_flag_mean_the_same() -> None:
-    joined = flags.parse([*BASE, "--port=1", "--enable_batching=true", "--model_name=a=b"])
-    apart = flags.parse([*BASE, "--port", "1", "--enable_batching", "--model_name", "a=b"])
-    assert joined == apart
-    assert (joined.port, joined.rest_api_port, joined.host) == (1, 0, "127.0.0.1")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ([*BASE, "--prot=1"], "the nearest flag is --port"),
-        ([*BASE, "--rest_port=1"], "the nearest flag is --rest_api_port"),
-        ([*BASE, "--enable_profiler=false"], "not in the embedded server; leave it out"),
-        ([*BASE, "8500"], "'8500' is not a flag"),
-        ([*BASE, "--port=high"], "--port is a whole number, got 'high'"),
-        ([*BASE, "--port=70000"], "--port is a port from 0 (off) to 65535, got 70000"),
-        ([*BASE, "--enable_batching=maybe"], "--enable_batching is true or false"),
-        ([*BASE, "--port", "--host=x"], "--port needs a value"),
-        ([*BASE, "--port=0"], "Nothing to serve on"),
-        ([*BASE, "--port=5", "--rest_api_port=5"], "--rest_api_port cannot be same as --port"),
-        ([*BASE, "--batching_parameters_file=x"], "without --enable_batching"),
-        ([*BASE, "--grpc_max_threads=0"], "--grpc_max_threads must be at least 1"),
-        ([], "give --model_base_path or --model_config_file"),
-    ],
-)
-def test_a_wrong_flag_is_a_sentence_with_a_next_step(arguments: list[str], text: str) -> None:
-    with pytest.raises(SetupError) as caught:
-        flags.parse(arguments)
-    assert text in str(caught.value)
-    assert caught.value.exit_code == 2
-
-
-def test_help_lists_every_flag_with_its_default() -> None:
-    assert "--rest_api_timeout_in_ms=0" in flags.usage()
 
 
 # ---------------------------------------------------------------- configuration files
@@ -128,26 +91,53 @@ def test_monitoring_is_off_unless_enabled_and_has_the_usual_path(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", BatchingParameters()),
+        (
+            "max_batch_size { value: 8 } batch_timeout_micros { value: 0 } num_batch_threads { value: 3 }"
+            " allowed_batch_sizes: 4 allowed_batch_sizes: 8 pad_variable_length_inputs: true",
+            BatchingParameters(8, 0, 10, 3, (4, 8), padding=True, execution=8),
+        ),
+        (
+            "max_batch_size { value: 8 } enable_large_batch_splitting { value: true }"
+            " max_execution_batch_size { value: 2 } max_enqueued_batches { value: 5 }",
+            BatchingParameters(8, 0, 5, splitting=True, execution=2),
+        ),
+        ("max_batch_size { value: 8 } max_execution_batch_size { value: 2 }", BatchingParameters(8, execution=8)),
+    ],
+)
+def test_batching_parameters_have_tensorflows_defaults(tmp_path: Path, text: str, expected: BatchingParameters) -> None:
+    assert config.read_batching(written(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (
             "max_batch_size { value: 8 } allowed_batch_sizes: 4 allowed_batch_sizes: 6",
-            "must be max_batch_size",
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 6; expected 8",
         ),
         ("allowed_batch_sizes: 4 allowed_batch_sizes: 2", "must increase"),
         ("num_batch_threads { value: 0 }", "num_batch_threads must be at least 1"),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must be at least 0"),
         ("max_batch_sizes { value: 8 }", "Error parsing text-format tensorflow.serving.BatchingParameters"),
+        (
+            "max_batch_size { value: 2 } enable_large_batch_splitting { value: true }"
+            " max_execution_batch_size { value: 4 }",
+            "must not exceed max_batch_size",
+        ),
     ],
 )
-def test_batching_parameters_are_validated_although_they_are_ignored(tmp_path: Path, text: str, message: str) -> None:
+def test_wrong_batching_parameters_are_found_before_anything_is_loaded(tmp_path: Path, text: str, message: str) -> None:
+    file = written(tmp_path, text)
     with pytest.raises(SetupError, match=message):
-        config.check_batching(written(tmp_path, text))
+        plan.read_plan(flags.parse([*BASE, "--enable_batching", f"--batching_parameters_file={file}"]))
 
 
-def test_batching_is_accepted_aloud(tmp_path: Path) -> None:
-    good = written(tmp_path, "max_batch_size { value: 8 } batch_timeout_micros { value: 0 }")
-    made = plan.read_plan(flags.parse([*BASE, "--enable_batching", f"--batching_parameters_file={good}"]))
-    assert made.notes == ["the embedded server executes requests singly; --enable_batching is accepted and ignored"]
+def test_batching_without_a_file_uses_the_defaults_and_is_off_unless_asked_for() -> None:
+    assert plan.read_plan(flags.parse([*BASE, "--enable_batching"])).batching == BatchingParameters()
+    assert plan.read_plan(flags.parse(BASE)).batching is None
 
 
 # ---------------------------------------------------------------- versions and states

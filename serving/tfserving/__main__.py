@@ -7,6 +7,7 @@ had.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -18,14 +19,20 @@ from serving.tfserving import flags, plan
 from serving.tfserving.errors import SetupError
 
 
-class _Stopped(Exception):
-    """SIGTERM or SIGINT; raised in the main thread, so that a long load ends at once too."""
+class _Stopped(BaseException):
+    """SIGTERM or SIGINT; raised in the main thread, so that a long load ends at once too.
+
+    Not an Exception, which a load that is under way would take for its own failure.
+    """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the server until a signal; the return value is the exit code."""
     if "--help" in arguments or "-h" in arguments:
         print(flags.usage())
+        return 0
+    if "--version" in arguments or "--version=true" in arguments:
+        print(flags.version())
         return 0
     try:
         woken = _raise_on_signals()
@@ -44,12 +51,13 @@ def _serve(settings: flags.Settings, woken: int) -> NoReturn:
     plan.check_ports(settings)
     from serving.tfserving import server  # imports TensorFlow, which takes seconds: mistakes are found before
 
+    gc.freeze()  # what the imports made stays for ever: collections after an unload need not look at it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     running = server.start(ready, _say)
     try:
         _say(f"embedded TF Serving stand-in ready: {', '.join(running.listening)}")
-        while True:
-            os.read(woken, 1)
+        os.read(woken, 1)
+        raise _Stopped  # the handler's own is lost where it came in the middle of a finalizer
     finally:
         running.stop()
 

@@ -6,6 +6,8 @@ Every complaint is a SetupError that names the file; the texts that scripts look
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,49 @@ from serving.tfserving.storage import ModelEntry, VersionPolicy
 from serving.tfserving.text_protos import message
 
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
+_BATCHING_FIELDS = {
+    "max_batch_size": "limit",
+    "batch_timeout_micros": "timeout_micros",
+    "max_enqueued_batches": "enqueued_batches",
+    "num_batch_threads": "threads",
+    "enable_large_batch_splitting": "splitting",
+    "max_execution_batch_size": "execution",
+}
+
+
+@dataclass(frozen=True)
+class BatchingParameters:
+    """How requests are joined; the defaults are TensorFlow's, and ``limit`` is its max_batch_size.
+
+    A batch that runs has at most ``execution`` rows. Only with ``splitting`` may a request have more, up to
+    ``limit``.
+    """
+
+    limit: int = 1000
+    timeout_micros: int = 0
+    enqueued_batches: int = 10
+    threads: int = os.cpu_count() or 1
+    allowed_sizes: tuple[int, ...] = ()
+    padding: bool = False
+    splitting: bool = False
+    execution: int = 1000
 
 
 def read_models(path: Path) -> tuple[ModelEntry, ...]:
     """The models of a ModelServerConfig file."""
+    return _read_models(path) or ()
+
+
+def reread_models(path: Path) -> tuple[ModelEntry, ...] | None:
+    """The same for a file that may be being written at this moment: None while it says nothing at all."""
+    return _read_models(path)
+
+
+def _read_models(path: Path) -> tuple[ModelEntry, ...] | None:
     config = model_server_config_pb2.ModelServerConfig()
     _read_text(path, config, "tensorflow.serving.ModelServerConfig")
+    if config.WhichOneof("config") is None:
+        return None
     if config.WhichOneof("config") == "custom_model_config":
         raise SetupError(f"{path}: custom_model_config is not supported; list the models in model_config_list.")
     try:
@@ -72,22 +111,46 @@ def read_prometheus_path(path: Path) -> str | None:
     return str(config.prometheus_config.path or PROMETHEUS_PATH)
 
 
-def check_batching(path: Path) -> None:
-    """Validate a BatchingParameters file, so that a mistake shows here and not on the real server."""
-    parameters = message("BatchingParameters")
-    _read_text(path, parameters, "tensorflow.serving.BatchingParameters")
-    sizes = list(parameters.allowed_batch_sizes)
+def read_batching(path: Path) -> BatchingParameters:
+    """The parameters of a BatchingParameters file."""
+    message_read = message("BatchingParameters")
+    _read_text(path, message_read, "tensorflow.serving.BatchingParameters")
+    given = {
+        field: getattr(message_read, name).value
+        for name, field in _BATCHING_FIELDS.items()
+        if message_read.HasField(name)
+    }
+    given.setdefault("limit", BatchingParameters.limit)
+    given.setdefault("execution", given["limit"])
+    if not given.get("splitting"):
+        given["execution"] = given["limit"]
+    parameters = BatchingParameters(
+        **given,
+        allowed_sizes=tuple(message_read.allowed_batch_sizes),
+        padding=message_read.pad_variable_length_inputs,
+    )
+    _check_batching(path, parameters)
+    return parameters
+
+
+def _check_batching(path: Path, parameters: BatchingParameters) -> None:
+    for name, field in _BATCHING_FIELDS.items():
+        least = 0 if name in ("batch_timeout_micros", "enable_large_batch_splitting") else 1
+        value = getattr(parameters, field)
+        if value < least:
+            raise SetupError(f"{path}: {name} must be at least {least}, got {value}.")
+    if parameters.execution > parameters.limit:
+        raise SetupError(
+            f"{path}: max_execution_batch_size must not exceed max_batch_size, got {parameters.execution}."
+        )
+    sizes = list(parameters.allowed_sizes)
     if sizes != sorted(set(sizes)):
         raise SetupError(f"{path}: allowed_batch_sizes must increase from entry to entry, got {sizes}.")
-    largest = parameters.max_batch_size.value
-    splitting = parameters.enable_large_batch_splitting.value
-    if sizes and parameters.HasField("max_batch_size") and not splitting and sizes[-1] != largest:
+    if sizes and sizes[-1] not in (parameters.limit, parameters.execution):
         raise SetupError(
-            f"{path}: the last of allowed_batch_sizes must be max_batch_size, got {sizes[-1]} and {largest}."
+            f"{path}: Last entry in allowed_batch_sizes must match max_batch_size; "
+            f"last entry was {sizes[-1]}; expected {parameters.limit}"
         )
-    for name in ("max_batch_size", "num_batch_threads"):
-        if parameters.HasField(name) and getattr(parameters, name).value < 1:
-            raise SetupError(f"{path}: {name} must be at least 1, got {getattr(parameters, name).value}.")
 
 
 def _check_platform(model: Any) -> None:
@@ -114,12 +177,21 @@ def _policy(policy: Any) -> VersionPolicy:
             return VersionPolicy("latest", count=max(policy.latest.num_versions, 1))
 
 
-def _read_text(path: Path, into: Any, type_name: str) -> None:
+def read_text_file(path: Path, type_name: str) -> str:
+    """The text of a file; SetupError if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"Could not read the {type_name} file {path}: {error}") from error
+
+
+def parse_text(text: str, into: Any, type_name: str, path: object) -> None:
+    """Fill a message from text format; SetupError with line and column if it is not that."""
     try:
         text_format.Parse(text, into)
     except text_format.ParseError as error:
         raise SetupError(f"Error parsing text-format {type_name}: {error} (file {path})") from error
+
+
+def _read_text(path: Path, into: Any, type_name: str) -> None:
+    parse_text(read_text_file(path, type_name), into, type_name, path)

@@ -11,51 +11,35 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from importlib import metadata
 from typing import Any
 
 from serving.tfserving.errors import SetupError
 
+_INT32 = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _TRUTH = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 # flags of tensorflow_model_server that this server deliberately lacks
 _ELSEWHERE = frozenset(
     (
-        "allow_version_labels_for_unavailable_models",
-        "enable_grpc_healthcheck_service",
-        "enable_model_warmup",
-        "enable_per_model_batching_parameters",
         "enable_profiler",
-        "enable_serialization_as_tensor_content",
         "enable_signature_method_name_check",
-        "file_system_poll_wait_seconds",
-        "flush_filesystem_caches",
-        "grpc_channel_arguments",
-        "load_retry_interval_micros",
-        "max_num_load_retries",
         "mixed_precision",
-        "model_config_file_poll_wait_seconds",
-        "num_load_threads",
-        "num_request_iterations_for_warmup",
-        "num_tflite_interpreters",
+        "num_tflite_interpreters_per_pool",
         "num_tflite_pools",
-        "num_unload_threads",
-        "per_process_gpu_memory_fraction",
         "platform_config_file",
         "prefer_tflite_model",
-        "remove_unused_fields_from_bundle_metagraph",
         "rest_api_enable_cors_support",
-        "rest_api_num_threads",
-        "skip_initialize_tpu",
         "ssl_config_file",
-        "tensorflow_session_config_file",
-        "tensorflow_session_parallelism",
         "thread_pool_factory_config_file",
         "use_alts_credentials",
-        "version",
         "xla_cpu_compilation_enabled",
+        "xla_gpu_compilation_enabled",
     )
 )
+_MAY_BE_NEGATIVE = frozenset(("load_retry_interval_micros",))
 
 
 def _flag(default: Any, text: str) -> Any:
@@ -75,12 +59,61 @@ class Settings:
     model_base_path: str = _flag("", "absolute path of the directory that holds the version directories")
     saved_model_tags: str = _flag("serve", "tags of the MetaGraph to load, separated by commas")
     rest_api_timeout_in_ms: int = _flag(0, "a REST run that takes longer is a 504; 0 = no limit and less work per run")
+    rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "no effect: each REST connection has its own thread")
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "threads that answer gRPC")
+    grpc_channel_arguments: str = _flag("", "gRPC channel arguments: key=value,key=value")
+    enable_grpc_healthcheck_service: bool = _flag(False, "also serve grpc.health.v1.Health/Check")
+    enable_serialization_as_tensor_content: bool = _flag(False, "answer Predict in tensor_content, not in typed fields")
+    file_system_poll_wait_seconds: int = _flag(1, "look for new and vanished versions this often; 0 = only at start")
+    model_config_file_poll_wait_seconds: int = _flag(0, "re-read --model_config_file this often; 0 = only at start")
+    allow_version_labels_for_unavailable_models: bool = _flag(False, "a new label may wait for its version")
+    max_num_load_retries: int = _flag(5, "how often a version that did not load is tried again")
+    load_retry_interval_micros: int = _flag(60_000_000, "time between two of these tries; negative = at every look")
+    num_load_threads: int = _flag(0, "versions that are loaded side by side; 0 = one after the other")
+    num_unload_threads: int = _flag(0, "no effect: a version is unloaded in the thread of its last request")
+    flush_filesystem_caches: bool = _flag(True, "no effect: there is no cache of the file system to flush")
+    remove_unused_fields_from_bundle_metagraph: bool = _flag(True, "no effect: they are always removed")
+    enable_model_warmup: bool = _flag(True, "run the requests of assets.extra/tf_serving_warmup_requests at load time")
+    num_request_iterations_for_warmup: int = _flag(0, "run each of them so often; 0 = once")
+    tensorflow_session_parallelism: int = _flag(0, "sets both of the next two")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads inside one op; 0 = TensorFlow decides")
     tensorflow_inter_op_parallelism: int = _flag(0, "ops that run side by side; 0 or 1 = in the request's thread")
-    enable_batching: bool = _flag(False, "accepted; this server runs requests singly and says so")
-    batching_parameters_file: str = _flag("", "BatchingParameters in text format: validated, then ignored")
+    tensorflow_session_config_file: str = _flag("", "ConfigProto in text format; flags take precedence over it")
+    per_process_gpu_memory_fraction: float = _flag(0.0, "most of a GPU's memory to take, 0.0 to 1.0; 0 = no limit")
+    skip_initialize_tpu: bool = _flag(False, "no effect: no TPU is ever initialised")
+    enable_batching: bool = _flag(False, "join requests into batches")
+    batching_parameters_file: str = _flag("", "BatchingParameters in text format; without it TensorFlow's defaults")
+    enable_per_model_batching_parameters: bool = _flag(
+        False, "batch only models that have a batching_params.pbtxt in their version directory, by that file"
+    )
     monitoring_config_file: str = _flag("", "MonitoringConfig in text format")
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """Threads of a Session inside an op and between ops; 0 leaves it to TensorFlow."""
+
+    intra_op: int
+    inter_op: int
+
+
+def parallelism(settings: Settings) -> Parallelism:
+    """What the three flags add up to."""
+    intra, inter = settings.tensorflow_intra_op_parallelism, settings.tensorflow_inter_op_parallelism
+    if intra or inter:
+        return Parallelism(intra, inter)
+    return Parallelism(settings.tensorflow_session_parallelism, settings.tensorflow_session_parallelism)
+
+
+def channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
+    """--grpc_channel_arguments as gRPC options: what reads as a number is one; SetupError without a '='."""
+    options: list[tuple[str, int | str]] = []
+    for pair in filter(None, text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise SetupError(f"--grpc_channel_arguments is key=value,key=value, got '{pair}'.")
+        options.append((key, int(value) if _INT32.fullmatch(value) else value))
+    return tuple(options)
 
 
 def usage() -> str:
@@ -89,6 +122,12 @@ def usage() -> str:
     for flag in fields(Settings):
         lines.append(f"  --{flag.name}={flag.default}\n        {flag.metadata['help']}")
     return "\n".join(lines)
+
+
+def version() -> str:
+    """What --version prints: the two lines of tensorflow_model_server."""
+    api, library = metadata.version("tensorflow-serving-api"), metadata.version("tensorflow")
+    return f"TensorFlow ModelServer: embedded stand-in, API {api}\nTensorFlow Library: {library}"
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -129,11 +168,12 @@ def _converted(name: str, kind: type, text: str) -> Any:
         if text.lower() not in _TRUTH:
             raise SetupError(f"--{name} is true or false, got '{text}'.")
         return _TRUTH[text.lower()]
-    if kind is int:
+    if kind in (int, float):
         try:
-            return int(text)
+            return kind(text)
         except ValueError:
-            raise SetupError(f"--{name} is a whole number, got '{text}'.") from None
+            word = "a whole number" if kind is int else "a number"
+            raise SetupError(f"--{name} is {word}, got '{text}'.") from None
     return text
 
 
@@ -143,7 +183,7 @@ def _checked(settings: Settings) -> Settings:
             raise SetupError(f"--{name} is a port from 0 (off) to 65535, got {getattr(settings, name)}.")
     for flag in fields(Settings):
         value = getattr(settings, flag.name)
-        if type(value) is int and value < 0:
+        if type(value) is int and value < 0 and flag.name not in _MAY_BE_NEGATIVE:
             raise SetupError(f"--{flag.name} cannot be negative, got {value}.")
     if not settings.port and not settings.rest_api_port and not settings.grpc_socket_path:
         raise SetupError("Nothing to serve on: give --port, --rest_api_port or --grpc_socket_path.")
@@ -156,6 +196,23 @@ def _checked(settings: Settings) -> Settings:
         raise SetupError("No model: give --model_base_path or --model_config_file.")
     if settings.batching_parameters_file and not settings.enable_batching:
         raise SetupError("--batching_parameters_file is set without --enable_batching; add it, or leave both out.")
+    if settings.enable_per_model_batching_parameters and not settings.enable_batching:
+        raise SetupError("--enable_per_model_batching_parameters is set without --enable_batching; add it.")
     if settings.grpc_max_threads < 1:
         raise SetupError("--grpc_max_threads must be at least 1.")
+    if not 0.0 <= settings.per_process_gpu_memory_fraction <= 1.0:
+        raise SetupError(
+            "--per_process_gpu_memory_fraction is a part from 0.0 to 1.0, "
+            f"got {settings.per_process_gpu_memory_fraction}."
+        )
+    if (
+        settings.tensorflow_session_parallelism
+        and settings.tensorflow_intra_op_parallelism
+        and settings.tensorflow_inter_op_parallelism
+    ):
+        raise SetupError(
+            "Either configure --tensorflow_session_parallelism or (--tensorflow_intra_op_parallelism, "
+            "--tensorflow_inter_op_parallelism) separately. You cannot configure all."
+        )
+    channel_arguments(settings.grpc_channel_arguments)
     return settings

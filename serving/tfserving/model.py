@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
@@ -42,6 +42,22 @@ class SessionOptions:
     tags: tuple[str, ...] = ("serve",)
     intra_op_threads: int = 0
     inter_op_threads: int = 0
+    gpu_memory_fraction: float = 0.0
+    base: Any = None  # a ConfigProto; what is set above takes precedence
+
+    def config(self) -> Any:
+        """The ConfigProto of a Session."""
+        config = config_pb2.ConfigProto(allow_soft_placement=True)
+        config.gpu_options.allow_growth = True  # a guest on a laptop does not take the whole card
+        if self.base is not None:
+            config.MergeFrom(self.base)
+        if self.intra_op_threads:
+            config.intra_op_parallelism_threads = self.intra_op_threads
+        if self.inter_op_threads:
+            config.inter_op_parallelism_threads = self.inter_op_threads
+        if self.gpu_memory_fraction:
+            config.gpu_options.per_process_gpu_memory_fraction = self.gpu_memory_fraction
+        return config
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,18 @@ class Signature:
         return {alias: _servable(endpoint) for alias, endpoint in self.inputs.items()}
 
 
+class Runnable(Protocol):
+    """What answers requests: a Model, or something around one."""
+
+    signature_defs: Mapping[str, Any]
+    signatures: Mapping[str, Signature]
+
+    def run(
+        self, signature: Signature, feeds: Mapping[str, Array], aliases: Sequence[str], timeout_ms: int
+    ) -> list[Array]:
+        """As Model.run."""
+
+
 class Model:
     """A loaded version; `load_model` makes it."""
 
@@ -77,7 +105,9 @@ class Model:
         self._callables: dict[_Key, _Call] = {}
         self._making = threading.Lock()
         self.signature_defs = signature_defs
-        self.signatures = {name: _signature(name, proto) for name, proto in signature_defs.items()}
+        self.signatures: Mapping[str, Signature] = {
+            name: _signature(name, proto) for name, proto in signature_defs.items()
+        }
 
     def run(
         self, signature: Signature, feeds: Mapping[str, Array], aliases: Sequence[str], timeout_ms: int
@@ -87,11 +117,8 @@ class Model:
         A run that takes longer than ``timeout_ms`` is DEADLINE_EXCEEDED; 0 lets it take its time.
         Raises StatusError with TensorFlow's own code and message when the graph refuses.
         """
+        check_types(signature, feeds)
         arguments = [feeds[alias] for alias in signature.inputs]
-        for position, (argument, endpoint) in enumerate(zip(arguments, signature.inputs.values(), strict=True)):
-            dtype = endpoint.dtype
-            if dtype is None or argument.dtype != dtype.numpy:
-                raise errors.wrong_input_type(position, _servable(endpoint).name, _type_name(argument))
         call = self._callable(signature, tuple(aliases), timeout_ms)
         try:
             if call is not None:
@@ -125,6 +152,14 @@ class Model:
         return call
 
 
+def check_types(signature: Signature, feeds: Mapping[str, Array]) -> None:
+    """INVALID_ARGUMENT if an input does not have the type that the signature declares."""
+    for position, (alias, endpoint) in enumerate(signature.inputs.items()):
+        dtype, argument = endpoint.dtype, feeds[alias]
+        if dtype is None or argument.dtype != dtype.numpy:
+            raise errors.wrong_input_type(position, _servable(endpoint).name, _type_name(argument))
+
+
 def load_model(path: Path, options: SessionOptions) -> Model:
     """Load the SavedModel in ``path``; any failure is a StatusError that GetModelStatus can show."""
     if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
@@ -133,23 +168,15 @@ def load_model(path: Path, options: SessionOptions) -> Model:
             f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}. "
             "Check that the directory exists and that you have the right permissions for accessing it.",
         )
-    config = config_pb2.ConfigProto(
-        intra_op_parallelism_threads=options.intra_op_threads,
-        inter_op_parallelism_threads=options.inter_op_threads,
-        allow_soft_placement=True,
-    )
-    config.gpu_options.allow_growth = True  # a guest on a laptop does not take the whole card
+    config = options.config()
     graph = tf.Graph()
     try:
         with graph.as_default():
             session = tf.compat.v1.Session(graph=graph, config=config)
             meta_graph = tf.compat.v1.saved_model.load(session, list(options.tags), str(path))
         graph.finalize()
-        return Model(
-            session,
-            dict(meta_graph.signature_def),
-            DEFAULT_POOL if options.inter_op_threads > 1 else CALLER_THREAD,
-        )
+        pool = DEFAULT_POOL if config.inter_op_parallelism_threads > 1 else CALLER_THREAD
+        return Model(session, _signature_defs(meta_graph), pool)
     except tf.errors.OpError as error:
         raise StatusError(Code(error.error_code), error.message) from error
     except OSError as error:
@@ -158,6 +185,15 @@ def load_model(path: Path, options: SessionOptions) -> Model:
         raise StatusError(Code.NOT_FOUND, str(error)) from error
     except Exception as error:  # whatever a damaged graph provokes must not take other models down
         raise StatusError(Code.UNKNOWN, f"{type(error).__name__}: {error}") from error
+
+
+def _signature_defs(meta_graph: Any) -> dict[str, Any]:
+    """Copies: a part of a message keeps the whole alive, which here is every node of the graph once more."""
+    copies = {}
+    for name, definition in meta_graph.signature_def.items():
+        copies[name] = meta_graph_pb2.SignatureDef()
+        copies[name].CopyFrom(definition)
+    return copies
 
 
 def _signature(name: str, proto: meta_graph_pb2.SignatureDef) -> Signature:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.tfserving import config
+from serving.tfserving.config import BatchingParameters
 from serving.tfserving.errors import SetupError
 from serving.tfserving.flags import Settings
 from serving.tfserving.storage import ModelEntry
@@ -23,6 +24,8 @@ class Plan:
     settings: Settings
     models: tuple[ModelEntry, ...]
     metrics_path: str | None
+    batching: BatchingParameters | None = None
+    session_config: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -33,16 +36,19 @@ def read_plan(settings: Settings) -> Plan:
         models = config.read_models(Path(settings.model_config_file))
     else:
         models = config.single_model(settings.model_name, settings.model_base_path)
+    batching = None
     if settings.enable_batching:
-        if settings.batching_parameters_file:
-            config.check_batching(Path(settings.batching_parameters_file))
-        notes.append("the embedded server executes requests singly; --enable_batching is accepted and ignored")
+        file = settings.batching_parameters_file
+        batching = config.read_batching(Path(file)) if file else BatchingParameters()
+    session_config = ""
+    if settings.tensorflow_session_config_file:
+        session_config = config.read_text_file(Path(settings.tensorflow_session_config_file), "ConfigProto")
     metrics_path = None
     if settings.monitoring_config_file:
         metrics_path = config.read_prometheus_path(Path(settings.monitoring_config_file))
         if metrics_path is not None and not settings.rest_api_port:
             notes.append("metrics are served on the REST port, which is off; give --rest_api_port to see them")
-    return Plan(settings, models, metrics_path, notes)
+    return Plan(settings, models, metrics_path, batching, session_config, notes)
 
 
 def check_ports(settings: Settings) -> None:

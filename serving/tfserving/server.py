@@ -1,25 +1,32 @@
 """One server from plan to shutdown: load, then listen, then drain.
 
-Order is the promise. Ports open only after every initial load has finished or failed; stopping refuses new
-work first and then waits, bounded, for what is in flight.
+Order is the promise. Ports open only after every initial load has finished or failed; the disk is looked at again
+only after that. Stopping refuses new work first and then waits, bounded, for what is in flight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from serving.tfserving import rpc
+from serving.tfserving import config, flags, rpc
 from serving.tfserving.catalog import Catalog
+from serving.tfserving.errors import SetupError
 from serving.tfserving.flags import Settings
+from serving.tfserving.health import health_handler
 from serving.tfserving.http11 import HttpServer
+from serving.tfserving.loading import Loader
 from serving.tfserving.metrics import Metrics
-from serving.tfserving.model import SessionOptions, load_model
 from serving.tfserving.plan import Plan, host_port, port_error
+from serving.tfserving.polling import News, Poller
 from serving.tfserving.rest import RestApi
+from serving.tfserving.rollover import LoadRetries
 from serving.tfserving.service import Service
+from serving.tfserving.states import Applied
 
 GRACE_SECONDS = 10.0
+SHORTEST_RETRY_SECONDS = 1.0
 
 Say = Callable[[str], None]
 
@@ -27,13 +34,18 @@ Say = Callable[[str], None]
 class Server:
     """A running server; made by `start`."""
 
-    def __init__(self, grpc_server: Any | None, http_server: HttpServer | None, listening: list[str]) -> None:
+    def __init__(
+        self, grpc_server: Any | None, http_server: HttpServer | None, pollers: Sequence[Poller], listening: list[str]
+    ) -> None:
         self._grpc = grpc_server
         self._http = http_server
+        self._pollers = pollers
         self.listening = listening
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop accepting, finish what is in flight, at most ``grace_seconds`` long."""
+        for poller in self._pollers:
+            poller.stop()
         finished = self._grpc.stop(grace_seconds) if self._grpc is not None else None
         if self._http is not None:
             self._http.stop(grace_seconds)
@@ -44,17 +56,14 @@ class Server:
 def start(plan: Plan, say: Say) -> Server:
     """Load the models, then open the ports; ``say`` hears what a person should know."""
     settings = plan.settings
-    options = SessionOptions(
-        tags=tuple(settings.saved_model_tags.split(",")),
-        intra_op_threads=settings.tensorflow_intra_op_parallelism,
-        inter_op_threads=settings.tensorflow_inter_op_parallelism,
+    retries = LoadRetries(settings.max_num_load_retries, settings.load_retry_interval_micros / 1e6)
+    catalog = Catalog(
+        Loader(plan, say), retries, settings.num_load_threads, settings.allow_version_labels_for_unavailable_models
     )
-    catalog = Catalog(lambda path: load_model(path, options))
-    applied = catalog.apply(plan.models)
-    for note in (*plan.notes, *applied.notes, *applied.unavailable_labels):
+    news = News(say)
+    for note in plan.notes:
         say(note)
-    for failed in applied.failed:
-        say(f"Servable {failed.model} version {failed.version} cannot be loaded: {failed.code.name}: {failed.message}")
+    _tell(catalog.apply(plan.models), news, say)
     metrics = Metrics() if plan.metrics_path is not None else None
     service = Service(catalog, metrics)
     listening: list[str] = []
@@ -71,13 +80,68 @@ def start(plan: Plan, say: Say) -> Server:
         except OSError as error:
             raise port_error(settings.host, settings.rest_api_port, "rest_api_port", error) from error
         listening.append(f"REST {host_port(settings.host, settings.rest_api_port)}")
-    return Server(grpc_server, http_server, listening)
+    pollers = _pollers(settings, catalog, retries, news, say)
+    for poller in pollers:
+        poller.start()
+    return Server(grpc_server, http_server, pollers, listening)
+
+
+def _pollers(settings: Settings, catalog: Catalog, retries: LoadRetries, news: News, say: Say) -> list[Poller]:
+    """What goes on in the background: looking for versions, or at least retrying, and re-reading the config."""
+    pollers = []
+    if settings.file_system_poll_wait_seconds:
+        every = float(settings.file_system_poll_wait_seconds)
+        pollers.append(Poller("file system", every, lambda: _tell(catalog.poll(), news, say), say))
+    elif retries.count:
+        every = max(retries.interval_seconds, SHORTEST_RETRY_SECONDS)
+        pollers.append(Poller("load retry", every, lambda: _tell(catalog.retry(), News(say), say), say))
+    if settings.model_config_file and settings.model_config_file_poll_wait_seconds:
+        reread = ConfigFile(Path(settings.model_config_file), catalog, say)
+        pollers.append(Poller("model config", float(settings.model_config_file_poll_wait_seconds), reread, say))
+    return pollers
+
+
+class ConfigFile:
+    """Brings the catalog to what a models.config says now; one that cannot be read changes nothing.
+
+    The file is applied at each look, as in TensorFlow Serving: what HandleReloadConfigRequest set lasts until then.
+    """
+
+    def __init__(self, path: Path, catalog: Catalog, say: Say) -> None:
+        self._path = path
+        self._catalog = catalog
+        self._say = say
+        self._news = News(say)
+
+    def __call__(self) -> None:
+        try:
+            models = config.reread_models(self._path)
+        except SetupError as error:
+            self._news.hear([f"Failed to read ModelServerConfig file: {error}"])
+            return
+        if models is None:
+            self._news.hear([f"Taking no action for empty config {self._path}"])
+            return
+        _tell(self._catalog.apply(models, insist=False), self._news, self._say)
+
+
+def _tell(applied: Applied, news: News, say: Say) -> None:
+    news.hear((*applied.notes, *applied.unavailable_labels))
+    for failed in applied.failed:
+        say(f"Servable {failed.model} version {failed.version} cannot be loaded: {failed.code.name}: {failed.message}")
 
 
 def _start_grpc(service: Service, settings: Settings, listening: list[str]) -> Any | None:
     if not settings.port and not settings.grpc_socket_path:
         return None
-    server = rpc.make_server(service, settings.grpc_max_threads)
+    extra: dict[str, Any] = {}
+    if settings.grpc_channel_arguments:
+        extra["options"] = flags.channel_arguments(settings.grpc_channel_arguments)
+    if settings.enable_serialization_as_tensor_content:
+        extra["as_tensor_content"] = True
+    server = rpc.make_server(service=service, threads=settings.grpc_max_threads, **extra)
+    if settings.enable_grpc_healthcheck_service:
+        server.add_generic_rpc_handlers((health_handler(),))
     if settings.port:
         address = host_port(settings.host, settings.port)
         rpc.listen(server, address, "port")

@@ -6,10 +6,13 @@ does; whoever calls it again later has polling.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+Content = tuple[tuple[str, int, int], ...]
 
 _INT64 = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
@@ -35,10 +38,11 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Found:
-    """The versions to serve, and what a person should hear about them."""
+    """The versions to serve, and what a person should hear; not ``readable``: the base path could not be read."""
 
     paths: dict[int, Path]
     notes: list[str] = field(default_factory=list)
+    readable: bool = True
 
 
 def find_versions(entry: ModelEntry) -> Found:
@@ -47,7 +51,7 @@ def find_versions(entry: ModelEntry) -> Found:
         children = sorted(child for child in entry.base_path.iterdir() if child.is_dir())
     except OSError as error:
         reason = f"for servable {entry.name} with error {error.strerror}"
-        return Found({}, [f"Could not find base path {entry.base_path} {reason}"])
+        return Found({}, [f"Could not find base path {entry.base_path} {reason}"], readable=False)
     found = Found({})
     present: dict[int, Path] = {}
     for child in children:
@@ -69,6 +73,20 @@ def find_versions(entry: ModelEntry) -> Found:
             "Did you forget to name your leaf directory as a number (eg. '/1/')?"
         )
     return found
+
+
+def content_of(path: Path) -> Content:
+    """What can be seen of a directory without reading its files: names, sizes and times; () if it is gone."""
+    files = []
+    for directory, _, names in os.walk(path):
+        for name in names:
+            file = os.path.join(directory, name)
+            try:
+                found = os.stat(file)
+            except OSError:  # on its way in or out
+                continue
+            files.append((file, found.st_size, found.st_mtime_ns))
+    return tuple(sorted(files))
 
 
 def _chosen(entry: ModelEntry, present: set[int], notes: list[str]) -> set[int]:

@@ -1,12 +1,14 @@
-"""Two configuration messages that the tensorflow-serving-api package leaves out, declared here.
+"""Messages that no installed package brings, declared here.
 
-MonitoringConfig and BatchingParameters are read from text format only, so their names and types matter and
-their field numbers do not travel. Declaring them gives the real parser, with its line and column in every
-complaint.
+MonitoringConfig and BatchingParameters are left out of tensorflow-serving-api. They are read from text format
+only, so their names and types matter and their field numbers do not travel. The two of grpc.health.v1 do
+travel, where only field numbers and wire types count. Declaring them gives the real parser, with its line and
+column in every complaint.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
@@ -27,15 +29,22 @@ _MESSAGES: dict[str, list[tuple[str, str]]] = {
         ("enable_large_batch_splitting", f"{_WRAPPER}BoolValue"),
         ("max_execution_batch_size", f"{_WRAPPER}Int64Value"),
     ],
+    "HealthCheckRequest": [("service", "string")],
+    "HealthCheckResponse": [("status", "int32")],  # an enum there, which is the same on the wire
 }
 
 
 def message(name: str) -> Any:
     """A new, empty message of the given short name."""
-    descriptor = _pool().FindMessageTypeByName(f"{_PACKAGE}.{name}")
-    return message_factory.GetMessageClass(descriptor)()
+    return message_class(name)()
 
 
+def message_class(name: str) -> Any:
+    """The class of the messages of the given short name."""
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+@functools.cache
 def _pool() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
