@@ -69,6 +69,8 @@ def connect_grpc(address: str, method: str, connections: int) -> Send:
     grpc.experimental.gevent.init_gevent()
     options = [
         ("grpc.use_local_subchannel_pool", 1),  # else all channels of the process share one connection
+        # Else an outage would seem to last until the client's own backoff, which grows to two minutes, has ended.
+        ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
     ]

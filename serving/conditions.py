@@ -12,6 +12,7 @@ from contract.endpoints import ServerRecord
 from serving import releases
 from serving.repository import Served
 from serving.supervision import model_processes
+from serving.tensorflow_serving import BATCHES
 
 LIBRARIES = {
     "onnx": "onnxruntime",
@@ -41,13 +42,18 @@ def conditions(config: ModelsFile, item: Served, server: ServerRecord, native: b
         "inter-op threads": str(triton.inter_op_threads or "library's default"),
         "instances": str(batching.instances if item.engine == "triton" else 1),
         "device": triton.device if item.engine == "triton" else "cpu",
-        "batching": _batching(item),
+        "batching": _batching(item) if joins(item, server) else "off",
         "queue": _queue(item),
         "graph optimisations": triton.graph_level if library == "onnxruntime" else "library's default",
         "cores": ", ".join(map(str, config.affinity.servers)) or "all",
         "load's cores": ", ".join(map(str, config.affinity.load)) or "all",
     }
     return found
+
+
+def joins(item: Served, server: ServerRecord) -> bool:
+    """Whether the server joins requests into batches; of a TF Serving at an address nobody knows."""
+    return item.engine == "triton" or BATCHES in server.command
 
 
 def instance_mib(item: Served, server: ServerRecord) -> float | None:

@@ -161,9 +161,12 @@ def _start_tfserving(
 ) -> tuple[ServerRecord, float]:
     flavour = tensorflow_serving.choose_flavour(choice.tfserving)
     version = tensorflow_serving.engine_version(flavour)
+    batching = tensorflow_serving.may_batch(item.manifest.inputs for item in items)
+    if not batching and not is_address(flavour):
+        say("TF Serving does not batch: it cannot join requests of different lengths rightly")
 
     def make() -> Launch:
-        launch = tensorflow_serving.launch(workspace, flavour, items[0].model.batching.threads)
+        launch = tensorflow_serving.launch(workspace, flavour, items[0].model.batching.threads, batching)
         return launch.model_copy(update={"ready": f"{launch.ready}{items[0].name}", "cores": config.affinity.servers})
 
     return start(make, tensorflow_serving.place_of(flavour), workspace, lambda server: version)

@@ -10,7 +10,7 @@ from contract.endpoints import Configuration, Endpoint, Protocol, ServerRecord
 from contract.errors import LoadproofError, ParityError
 from contract.golden import read_examples
 from contract.workspace import Workspace
-from serving.conditions import conditions, instance_mib
+from serving.conditions import conditions, instance_mib, joins
 from serving.device import device
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
 from serving.ports import host_port
@@ -63,7 +63,7 @@ def _endpoint(
         raise LoadproofError(f"the manifest of {item.name} says ok without a hash or a parity; run 'make export' again")
     kind = _backend_kind(item, server)
     batching = item.model.batching
-    batches = item.engine == "triton" or server.engine_kind == "real"
+    batches = joins(item, server)
     return Endpoint(
         id=f"{item.model_name}__{item.format}__{item.engine}__{protocol}",
         model=item.model_name,

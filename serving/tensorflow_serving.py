@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from contract.errors import UsageError
+from contract.tensors import TensorSpec
 from contract.workspace import Workspace
 from serving import place_docker
 from serving.addresses import is_address, parse_addresses
@@ -21,6 +23,7 @@ from serving.ports import LOOPBACK, choose_ports
 BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving"
 USUAL_PORTS = {"grpc": 8500, "rest": 8501}
+BATCHES = "--enable_batching=true"
 EMBEDDED = "loadproof-embedded"  # what the stand-in puts into every answer's Server header
 FLAVOURS = ("binary", "docker", "embedded")
 EXPOSED = (
@@ -28,6 +31,15 @@ EXPOSED = (
     "block its ports in the firewall, or take '--tfserving docker' or '--tfserving embedded', which stay on loopback"
 )
 ROOT = Path(__file__).parents[1]
+
+
+def may_batch(models: Iterable[list[TensorSpec]]) -> bool:
+    """Whether requests for all these models (their inputs) may be joined: every axis but the batch is fixed.
+
+    TF Serving refuses a whole batch when its requests differ in shape, and what it pads with when it is told to is the
+    first element of the tensor, which changes the answer of every model that can tell.
+    """
+    return all(isinstance(dim, int) for inputs in models for spec in inputs for dim in spec.dims[1:])
 
 
 def choose_flavour(wanted: str) -> str:
@@ -44,7 +56,7 @@ def choose_flavour(wanted: str) -> str:
     return "docker" if place_docker.has_image(IMAGE) else "embedded"
 
 
-def launch(workspace: Workspace, flavour: str, threads: int) -> Launch:
+def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> Launch:
     """The Launch of a TF Serving on loopback, or of one that runs already where ``flavour`` is an address."""
     if is_address(flavour):
         return _at(flavour, workspace)
@@ -61,8 +73,8 @@ def launch(workspace: Workspace, flavour: str, threads: int) -> Launch:
         f"--monitoring_config_file={tree / 'monitoring.config'}",
         f"--tensorflow_intra_op_parallelism={threads}",
     ]
-    if flavour != "embedded":
-        flags += ["--enable_batching=true", f"--batching_parameters_file={tree / 'batching.config'}"]
+    if batching:
+        flags += [BATCHES, f"--batching_parameters_file={tree / 'batching.config'}"]
     program = {
         "binary": [shutil.which(BINARY) or BINARY],
         "docker": [BINARY],

@@ -70,7 +70,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
     """The real Launch of TF Serving's image."""
-    return tensorflow_serving.launch(workspace(tmp_path), "docker", threads=3)
+    return tensorflow_serving.launch(workspace(tmp_path), "docker", threads=3, batching=True)
 
 
 def options_of(engine: FakeDocker, launch: Launch) -> dict[str, Any]:
