@@ -62,7 +62,9 @@ def probe_together(served: Served, index: PayloadIndex, folder: Path, address: s
         answer = ask(connections.send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
         return entry.key, by_key[entry.key].outputs, answer
 
-    with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
+    # Not more than may wait: what the queue policy refuses would be no answer.
+    together = min(TOGETHER, served.model.batching.queue.max_size or TOGETHER)
+    with ThreadPoolExecutor(max_workers=together) as pool:
         return compare(list(pool.map(question, _admitted(served, index))), served.record.tolerance)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
@@ -16,7 +17,7 @@ from contract.codecs import codec_for
 from contract.codecs.tfserving_messages import PredictRequest
 from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
-from serving.probe import TRANSPORTS
+from serving.probe import TRANSPORTS, Send
 
 WORKERS = 64
 CLOSE = 1e-3
@@ -42,6 +43,7 @@ class OpenLoop:
     versions: dict[str, list[Example]]  # label -> golden requests with that version's answers
     rate: float
     outcomes: list[Outcome] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def __enter__(self) -> OpenLoop:
         self._stopping = threading.Event()
@@ -71,28 +73,51 @@ class OpenLoop:
     def _dispatch(self) -> None:
         due, number = time.monotonic(), 0
         while not self._stopping.is_set():
-            time.sleep(max(0.0, due - time.monotonic()))
+            if self._stopping.wait(max(0.0, due - time.monotonic())):
+                return
             self._pool.submit(self._one, due, number % len(self._singles))
             due, number = due + 1 / self.rate, number + 1
 
     def _one(self, due: float, number: int) -> None:
-        self.outcomes.append(Outcome(due, self._ask(number)))
+        self.outcomes.append(Outcome(due, self.ask(number)))
 
-    def _ask(self, number: int) -> str:
+    def ask(self, number: int) -> str:
+        """Send one request now and judge its answer."""
         body = self._bodies[number].body
         if self.protocol == "grpc":
             body = LATEST[self.engine](body)
         try:
             if not hasattr(self._local, "send"):
-                self._local.send = TRANSPORTS[self.protocol](self.address, self._target)
+                connect = _grpc if self.protocol == "grpc" else TRANSPORTS[self.protocol]
+                self._local.send = connect(self.address, self._target)
             data, headers = self._local.send(body, self._bodies[number].headers)
             answer = codec_for(self.engine, self.protocol).decode(data, headers, self.outputs)
         except Exception as error:
-            self.__dict__.setdefault("errors", []).append(repr(error))
-            del self._local.send  # a new connection for the next request
-            return f"error: {type(error).__name__}"
+            self.errors.append(str(error))
+            if not isinstance(error, RuntimeError | grpc.RpcError):  # a refusal leaves the connection whole
+                self._local.__dict__.pop("send", None)
+            return f"error: {_kind(error)}"
         key = self._singles[number].key
         return next((label for label, known in self._expected.items() if _equal(answer, known[key])), "wrong")
+
+
+def _grpc(address: str, method: str) -> Send:
+    """A client that does not wait for a server that is away, and looks for it again soon."""
+    options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 300)]
+    call = grpc.insecure_channel(address, options=options).unary_unary(method)
+
+    def send(body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        return call(body, timeout=30), {}
+
+    return send
+
+
+def _kind(error: Exception) -> str:
+    """E.g. ``UNAVAILABLE``, ``RuntimeError 503``, ``ConnectionResetError``."""
+    if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
+        return str(error.code().name)
+    text = type(error).__name__
+    return f"{text} {str(error)[5:8]}" if str(error).startswith("HTTP ") else text
 
 
 def _equal(answer: Tensors, known: Tensors) -> bool:

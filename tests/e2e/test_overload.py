@@ -1,0 +1,125 @@
+"""More than a server can do: it refuses what it cannot take at once, does the rest, and is itself again soon after."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.endpoints import Endpoint, Endpoints
+from contract.files import read_model
+from contract.golden import read_examples
+from contract.workspace import Workspace
+from tests.conftest import run_module
+from tests.open_loop import OpenLoop
+
+pytestmark = [pytest.mark.e2e]
+
+# About ten milliseconds a call on one core, so that a client in Python can ask for more than that.
+SLOW = """
+import torch
+
+class Slow(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.weight = torch.nn.Parameter(torch.randn(1024, 1024) / 32)
+
+    def forward(self, features):
+        for _ in range(24):
+            features = torch.tanh(features @ self.weight)
+        return features[:, :2]
+
+def build():
+    return Slow()
+"""
+MODELS = """
+schema_version = 1
+target = "26.08"
+
+[models.slow]
+framework = "pytorch"
+source = "slow:build"
+formats = ["torchscript"]
+engines = ["triton"]
+inputs = [{ name = "features", dtype = "float32", dims = ["batch", 1024], range = [-1, 1] }]
+outputs = [{ name = "score", dtype = "float32", dims = ["batch", 2] }]
+
+[models.slow.batching]
+max_batch_size = 2
+
+[models.slow.batching.queue]
+max_size = 8
+"""
+USERS = 6
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    root = tmp_path_factory.mktemp("overload")
+    (root / "slow.py").write_text(SLOW)
+    (root / "models.toml").write_text(MODELS)
+    flags = ["--config", str(root / "models.toml"), "--workspace", str(root)]
+    try:
+        for words in (["export"], ["serving", "up"]):
+            result = run_module(*words, *flags)
+            assert result.returncode == 0, result.stderr
+        yield Workspace(root)
+    finally:
+        run_module("serving", "stop", *flags)
+
+
+def _load(place: Workspace, protocol: str, rate: float) -> OpenLoop:
+    known = read_model(place.endpoints, Endpoints, "make serve").endpoints
+    endpoint: Endpoint = next(item for item in known if item.protocol == protocol)
+    golden = read_examples(place.root / endpoint.golden)
+    name, outputs = endpoint.served_name, endpoint.outputs
+    return OpenLoop("triton", protocol, endpoint.address, name, outputs, {"right": golden}, rate)
+
+
+def _capacity(place: Workspace, protocol: str, seconds: float = 2.0) -> float:
+    """Right answers per second with a few users that wait for theirs."""
+    load = _load(place, protocol, rate=0.001)
+    done: list[str] = []
+    ending = time.monotonic() + seconds
+    with load:
+
+        def user(number: int) -> None:
+            while time.monotonic() < ending:
+                done.append(load.ask(number))
+
+        users = [threading.Thread(target=user, args=(number,)) for number in range(USERS)]
+        for thread in users:
+            thread.start()
+        for thread in users:
+            thread.join()
+    assert set(done) == {"right"}
+    return len(done) / seconds
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_above_capacity_a_server_sheds_keeps_its_goodput_and_recovers(place: Workspace, protocol: str) -> None:
+    refused = {"http": "error: RuntimeError 503", "grpc": "error: UNAVAILABLE"}[protocol]
+    for _ in range(4):  # what else runs here may have slowed the measurement of the capacity, and then gone
+        capacity = _capacity(place, protocol)
+        with _load(place, protocol, rate=1.5 * capacity) as above:
+            time.sleep(4.0)
+        counted = above.counted()
+        if refused in counted:
+            break
+    assert set(counted) == {"right", refused}, counted
+    assert "Exceeds maximum queue size" in above.errors[0]
+    # Refused requests cost the server and this machine something too.
+    assert counted["right"] / 4.0 > 0.6 * capacity
+    with _load(place, protocol, rate=0.4 * capacity) as below:
+        time.sleep(3.0)
+    last = below.counted(since=time.monotonic() - 2.0)
+    assert set(last) == {"right"}, below.counted()
+
+
+def test_the_queue_policy_is_in_the_repository_that_triton_reads(place: Workspace) -> None:
+    text = Path(place.triton_repository / "slow__torchscript" / "config.pbtxt").read_text()
+    assert "max_queue_size: 8" in text
