@@ -38,7 +38,7 @@ class Tensor:
 
 
 class TritonError(Exception):
-    CANCELLED, INVALID_ARG = "cancelled", "invalid argument"
+    CANCELLED, INVALID_ARG, INTERNAL, UNAVAILABLE = "cancelled", "invalid argument", "internal", "unavailable"
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -53,14 +53,15 @@ class Response:
 
 class Request:
     def __init__(self, cancelled: bool = False, **inputs: Array) -> None:
-        self.inputs, self.cancelled = inputs, cancelled
+        self.inputs, self.cancelled, self.asked = inputs, cancelled, 0
 
     def is_cancelled(self) -> bool:
+        self.asked += 1
         return self.cancelled
 
 
-def input_of(request: Request, name: str) -> Tensor:
-    return Tensor(name, request.inputs[name])
+def input_of(request: Request, name: str) -> Tensor | None:
+    return Tensor(name, request.inputs[name]) if name in request.inputs else None
 
 
 PB_UTILS = SimpleNamespace(
@@ -142,15 +143,22 @@ def test_a_failing_call_fails_the_requests_of_its_shape_and_no_other() -> None:
     responses = batch.execute(requests, settings(), call, PB_UTILS)
     assert [response.error is None for response in responses] == [True, False, True, False]
     for index in (1, 3):
-        assert responses[index].error.message == "ValueError: length 5 is not for me"
+        assert responses[index].error.message == "length 5 is not for me"
         assert responses[index].error.code == TritonError.INVALID_ARG
         assert responses[index].outputs == {}
 
 
-def test_cancelled_requests_are_not_computed() -> None:
+def after_a_slow_call() -> Any:
+    """Settings of a model whose last call was slow, so that clients had time to go away."""
+    slow = settings()
+    slow.call_s = 1.0
+    return slow
+
+
+def test_what_was_cancelled_behind_a_slow_call_is_not_computed() -> None:
     calls: list[tuple[int, ...]] = []
     requests = [Request(cancelled=index in (0, 2), x=rows(1, 3, index)) for index in range(4)]
-    responses = batch.execute(requests, settings(), doubled(calls), PB_UTILS)
+    responses = batch.execute(requests, after_a_slow_call(), doubled(calls), PB_UTILS)
     assert calls == [(2, 3)]
     assert [response.error.code if response.error else None for response in responses] == [
         TritonError.CANCELLED,
@@ -163,16 +171,27 @@ def test_cancelled_requests_are_not_computed() -> None:
 
 def test_a_batch_of_cancelled_requests_calls_nothing() -> None:
     calls: list[tuple[int, ...]] = []
-    responses = batch.execute([Request(cancelled=True, x=rows(1, 3))] * 2, settings(), doubled(calls), PB_UTILS)
+    requests = [Request(cancelled=True, x=rows(1, 3))] * 2
+    responses = batch.execute(requests, after_a_slow_call(), doubled(calls), PB_UTILS)
     assert calls == []
     assert all(response.error.code == TritonError.CANCELLED for response in responses)
+
+
+def test_nobody_is_asked_whether_it_was_cancelled_where_that_costs_more_than_the_call() -> None:
+    requests = [Request(x=rows(1, 3)) for _ in range(4)]
+    quick = settings()
+    for _ in range(2):
+        batch.execute(requests, quick, doubled([]), PB_UTILS)
+    assert 0 < quick.call_s < batch.WORTH_ASKING_S * len(requests)
+    assert [request.asked for request in requests] == [0] * 4
 
 
 def test_an_output_of_another_dtype_is_named_with_both_dtypes() -> None:
     responses = batch.execute(
         [Request(x=rows(1, 3))], settings({"y": "TYPE_FP64"}), lambda inputs: [inputs["x"]], PB_UTILS
     )
-    assert responses[0].error.message == "TypeError: output 'y' is float32, config.pbtxt says float64"
+    assert responses[0].error.message == "output 'y' is float32, config.pbtxt says float64"
+    assert responses[0].error.code == TritonError.INTERNAL
 
 
 def test_strings_are_object_arrays() -> None:
@@ -185,7 +204,7 @@ def test_strings_are_object_arrays() -> None:
 def test_a_model_with_another_number_of_outputs_fails_with_a_sentence(made: int) -> None:
     responses = batch.execute([Request(x=rows(1, 3))], settings(), lambda inputs: [inputs["x"]] * made, PB_UTILS)
     assert responses[0].error is not None
-    assert responses[0].error.message.startswith("ValueError: ")
+    assert responses[0].error.message == f"the model returned {made} outputs, config.pbtxt says 1"
 
 
 def test_several_inputs_and_outputs_stay_together() -> None:
@@ -204,7 +223,8 @@ def test_an_answer_with_fewer_rows_than_were_asked_for_is_an_error_and_not_an_em
     responses = batch.execute(
         [Request(x=rows(1, 3)), Request(x=rows(1, 3))], settings(), lambda inputs: [inputs["x"][:1]], PB_UTILS
     )
-    assert all(response.error is not None for response in responses)
+    assert [response.error.message for response in responses] == ["output 'y' has shape (1, 3) for a batch of 2"] * 2
+    assert {response.error.code for response in responses} == {TritonError.INTERNAL}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +232,7 @@ def test_an_answer_with_fewer_rows_than_were_asked_for_is_an_error_and_not_an_em
     [(["intra_op_thread_count"], 3), (["unknown"], 0), (["empty", "intra_op_thread_count"], 3), ([], 0)],
 )
 def test_threads_come_from_the_first_parameter_that_is_set(names: list[str], expected: int) -> None:
-    assert settings().threads(*names) == expected
+    assert settings().number(*names) == expected
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("CPU", None), ("GPU", 1)])
@@ -223,4 +243,175 @@ def test_the_instances_device_is_taken_only_on_a_gpu(kind: str, expected: int | 
 def test_it_imports_nothing_but_numpy_since_it_is_copied_into_the_servers_folder() -> None:
     text = Path(batch.__file__).read_text()
     imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
-    assert imported <= {"json", "collections", "numpy"}
+    assert imported <= {"json", "re", "struct", "time", "collections", "numpy"}
+
+
+def test_one_bad_request_of_a_batch_fails_alone() -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        calls.append(inputs["x"].shape)
+        if (inputs["x"] < 0).any():
+            raise ValueError("a negative number")
+        return [inputs["x"]]
+
+    requests = [Request(x=rows(1, 2, first)) for first in (1.0, -5.0, 3.0)]
+    responses = batch.execute(requests, settings(), call, PB_UTILS)
+    assert calls == [(3, 2), (1, 2), (1, 2), (1, 2)]
+    assert [response.error and response.error.message for response in responses] == [None, "a negative number", None]
+    assert np.array_equal(responses[2].outputs["y"], requests[2].inputs["x"])
+
+
+def test_a_missing_input_fails_its_own_request_before_the_call() -> None:
+    calls: list[tuple[int, ...]] = []
+    responses = batch.execute([Request(), Request(x=rows(1, 2))], settings(), doubled(calls), PB_UTILS)
+    assert responses[0].error.message == "input 'x' is missing"
+    assert responses[0].error.code == TritonError.INVALID_ARG
+    assert calls == [(1, 2)]
+    assert responses[1].error is None
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow calls it."""
+
+
+TORCHSCRIPT = """The following operation failed in the TorchScript interpreter.
+Traceback of TorchScript, serialized code (most recent call last):
+  File "code/__torch__.py", line 12, in forward
+RuntimeError: index out of range in self
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (MemoryError(), "unavailable", "not enough memory for this request: MemoryError"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "unavailable", "not enough memory for this"),
+        (
+            ResourceExhaustedError("OOM when allocating tensor"),
+            "unavailable",
+            "not enough memory for this request: OOM",
+        ),
+        (RuntimeError("CUDA error: device-side assert triggered"), "internal", "CUDA error"),
+        (RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got: 7"), "invalid argument", "Got: 7"),
+        (RuntimeError(TORCHSCRIPT), "invalid argument", "index out of range in self"),
+        (KeyError(), "invalid argument", "KeyError"),
+    ],
+)
+def test_an_error_is_told_with_whose_fault_it_is_and_without_pythons_noise(
+    error: Exception, code: str, message: str
+) -> None:
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        raise error
+
+    response = batch.execute([Request(x=rows(1, 2))], settings(), call, PB_UTILS)[0]
+    assert response.error.code == code
+    assert response.error.message.startswith(message)
+
+
+PADDED = {"padding": {"string_value": '{"x": {"1": -1}}'}}
+
+
+def test_requests_of_different_lengths_are_padded_to_the_longest_for_one_call() -> None:
+    seen: list[Array] = []
+
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        seen.append(inputs["x"].copy())
+        return [inputs["x"].max(axis=1, keepdims=True)]
+
+    requests = [Request(x=rows(count, length, 1)) for count, length in ((1, 2), (2, 4), (1, 1))]
+    responses = batch.execute(requests, settings(parameters=PADDED), call, PB_UTILS)
+    assert len(seen) == 1
+    assert seen[0].dtype == np.float32
+    assert seen[0].tolist() == [[1, 2, -1, -1], [1, 2, 3, 4], [5, 6, 7, 8], [1, -1, -1, -1]]
+    assert [response.outputs["y"].tolist() for response in responses] == [[[2]], [[4], [8]], [[1]]]
+
+
+def test_several_inputs_are_padded_each_with_its_value_and_outputs_are_cut_back() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        shapes.append(inputs["tokens"].shape)
+        assert (inputs["mask"][inputs["tokens"] == 9] == 0).all()
+        return [np.repeat(inputs["tokens"][:, None, :], 3, axis=1) + inputs["mask"][:, None, :]]
+
+    parameters = {
+        "padding": {"string_value": '{"tokens": {"1": 9}, "mask": {"1": 0}}'},
+        "unpad": {"string_value": '{"y": {"2": ["tokens", 1]}}'},
+    }
+    both = settings(inputs=["tokens", "mask"], parameters=parameters)
+    requests = [Request(tokens=rows(1, length), mask=np.ones((1, length), np.float32)) for length in (2, 5, 3)]
+    responses = batch.execute(requests, both, call, PB_UTILS)
+    assert shapes == [(3, 5)]
+    for request, response in zip(requests, responses, strict=True):
+        wanted = np.repeat(request.inputs["tokens"][:, None, :], 3, axis=1) + 1
+        assert np.array_equal(response.outputs["y"], wanted)
+
+
+def test_an_output_that_did_not_grow_with_its_padded_input_is_not_cut_but_an_error() -> None:
+    parameters = {**PADDED, "unpad": {"string_value": '{"y": {"1": ["x", 1]}}'}}
+    requests = [Request(x=rows(1, 2)), Request(x=rows(1, 4))]
+    both = settings(parameters=parameters)
+    responses = batch.execute(requests, both, lambda inputs: [inputs["x"][:, :1]], PB_UTILS)
+    expected = "output 'y' has shape (2, 1): axis 1 is not the 4 of input 'x'"
+    assert [response.error.message for response in responses] == [expected] * 2
+
+
+def test_shapes_that_differ_elsewhere_than_in_padded_axes_stay_apart() -> None:
+    calls: list[tuple[int, ...]] = []
+    requests = [Request(x=np.zeros((1, length, width), np.float32)) for length, width in ((2, 3), (4, 3), (2, 5))]
+    batch.execute(requests, settings(parameters=PADDED), doubled(calls), PB_UTILS)
+    assert sorted(calls) == [(1, 2, 5), (2, 4, 3)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"padding": "{"}, "padding is not JSON"),
+        ({"padding": "[1]"}, "padding is [1]; give an object"),
+        ({"padding": '{"z": {"1": 0}}'}, "padding names input 'z'; this model has x"),
+        ({"padding": '{"x": {"0": 0}}'}, "axes from 1 on"),
+        ({"padding": '{"x": {}}'}, "axes from 1 on"),
+        ({"padding": '{"x": {"1": 0, "2": 1}}'}, "several values"),
+        ({"padding": '{"x": {"1": "blank"}}'}, "fills input 'x' (float32) with \"blank\""),
+        ({"padding": '{"x": {"1": 0}}', "unpad": '{"y": {"1": "x"}}'}, "give [input, axis]"),
+        ({"padding": '{"x": {"1": 0}}', "unpad": '{"y": {"1": ["x", 2]}}'}, "give [input, axis]"),
+        ({"unpad": '{"y": {"1": ["x", 1]}}'}, "give [input, axis]"),
+    ],
+)
+def test_padding_that_is_not_understood_is_an_error_in_words(parameters: dict[str, str], words: str) -> None:
+    with pytest.raises(batch.ConfigError) as caught:
+        settings(parameters={key: {"string_value": text} for key, text in parameters.items()})
+    assert words in str(caught.value)
+
+
+def test_whole_numbers_are_padded_with_what_they_can_hold() -> None:
+    tokens = [{"name": "x", "data_type": "TYPE_INT64"}]
+    assert settings(input=tokens, parameters={"padding": {"string_value": '{"x": {"1": 0.0}}'}}).padding["x"][1] == 0
+    with pytest.raises(batch.ConfigError, match=r"with 0\.5, which int64 cannot hold"):
+        settings(input=tokens, parameters={"padding": {"string_value": '{"x": {"1": 0.5}}'}})
+    with pytest.raises(batch.ConfigError, match="max_batch_size is 0"):
+        settings(max_batch_size=0, parameters=PADDED)
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "1.5", "²"])
+def test_a_number_that_is_none_is_an_error_in_words(text: str) -> None:
+    with pytest.raises(batch.ConfigError, match="give a whole number"):
+        settings(parameters={"threads": {"string_value": text}}).number("threads")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("true", True), ("ON", True), ("1", True), ("False", False), ("no", False), ("", None)]
+)
+def test_booleans_are_read_in_the_ways_that_triton_knows(text: str, expected: bool | None) -> None:
+    assert settings(parameters={"flag": {"string_value": text}}).flag("flag") is expected
+
+
+def test_a_boolean_that_is_none_is_an_error_in_words() -> None:
+    with pytest.raises(batch.ConfigError, match="flag is 'maybe'; give true or false"):
+        settings(parameters={"flag": {"string_value": "maybe"}}).flag("flag")
+
+
+def test_a_type_that_numpy_does_not_have_is_an_error_in_words() -> None:
+    with pytest.raises(batch.ConfigError, match="tensor 'y' is TYPE_BF16"):
+        settings({"y": "TYPE_BF16"})

@@ -1,13 +1,18 @@
 """Triton backend "pytorch" (TorchScript) on the Python backend: for servers that come without NVIDIA's native one.
 
-Inputs are matched as the native backend does: by forward()'s argument names, else in the order of config.pbtxt.
+Inputs and outputs are matched as the native backend does: inputs by forward()'s argument names, else both by
+``name__index``, else in the order of config.pbtxt. Host tensors are shared with numpy. Tensors that are on the GPU
+already (parameter FORCE_CPU_ONLY_INPUT_TENSORS: no) come and go by dlpack and never leave it.
 """
 
 import os
+import re
 import warnings
 
 import triton_python_backend_utils as pb_utils
-from batch import Settings, execute
+from batch import HOST, ConfigError, Settings, execute, speed_up_strings
+
+INDEXED = re.compile(r"__(\d+)$")
 
 
 class TritonPythonModel:
@@ -17,29 +22,108 @@ class TritonPythonModel:
         warnings.filterwarnings("ignore", category=FutureWarning)  # TorchScript is deprecated and says so at every load
         # Inputs are views on shared memory: read, never written.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        speed_up_strings(pb_utils)
         self.torch = torch
         self.settings = settings = Settings(args)
-        threads = settings.threads("INTRA_OP_THREAD_COUNT", "NUM_THREADS")
-        if threads:
-            torch.set_num_threads(threads)
-        self.device = torch.device("cpu" if settings.gpu is None else f"cuda:{settings.gpu}")
+        self.optimized = not settings.flag("DISABLE_OPTIMIZED_EXECUTION", False)
+        self.mode = torch.inference_mode if settings.flag("INFERENCE_MODE", True) else torch.no_grad
+        self.clean = settings.flag("ENABLE_CACHE_CLEANING", False) and settings.gpu is not None
+        _set_process(torch, settings)
+        if settings.gpu is not None and settings.gpu >= torch.cuda.device_count():
+            raise ConfigError(
+                f"the instance is on GPU {settings.gpu}, torch {torch.__version__} sees none of that number"
+            )
+        self.device = None if settings.gpu is None else torch.device("cuda", settings.gpu)
         path = os.path.join(pb_utils.get_model_dir(), settings.filename or "model.pt")
-        self.module = torch.jit.load(path, map_location=self.device).eval()
-        names = [argument.name for argument in self.module.forward.schema.arguments[1:]]
-        self.order = names if set(names) == set(settings.inputs) else settings.inputs
+        self.module = torch.jit.load(path, map_location=self.device or "cpu").eval()
+        arguments = [argument.name for argument in self.module.forward.schema.arguments[1:]]
+        if len(arguments) != len(settings.inputs):
+            raise ConfigError(
+                f"config.pbtxt has {len(settings.inputs)} inputs, "
+                f"forward() takes {len(arguments)}: {', '.join(arguments)}"
+            )
+        named = set(arguments) == set(settings.inputs)
+        self.inputs = arguments if named else in_order(settings.inputs)
+        self.positions = [in_order(settings.outputs).index(name) for name in settings.outputs]
+        self.on_gpu = _OnGpu(torch, self.device)
 
     def execute(self, requests):
-        return execute(requests, self.settings, self._call, pb_utils)
+        memory = None if self.device is None else self._memory
+        responses = execute(requests, self.settings, self._call, pb_utils, memory)
+        if self.clean:
+            self.torch.cuda.empty_cache()
+        return responses
+
+    def _memory(self, tensors):
+        return HOST if all(tensor.is_cpu() for tensor in tensors) else self.on_gpu
 
     def _call(self, inputs):
         torch = self.torch
-        with torch.inference_mode():
-            result = self.module(*[self._tensor(inputs[name]) for name in self.order])
+        tensors = [inputs[name] for name in self.inputs]
+        stay = any(isinstance(tensor, torch.Tensor) for tensor in tensors)
+        tensors = [tensor if isinstance(tensor, torch.Tensor) else torch.from_numpy(tensor) for tensor in tensors]
+        if self.device is not None:
+            tensors = [tensor.to(self.device) for tensor in tensors]
+        with self.mode():
+            if self.optimized:
+                result = self.module.forward(*tensors)
+            else:  # torch keeps this switch for each thread, so it is set where the call is made
+                with torch.jit.optimized_execution(False):
+                    result = self.module.forward(*tensors)
         values = result if isinstance(result, (tuple, list)) else (result,)
-        return [value.cpu().numpy() for value in values]
+        if len(values) == len(self.positions):
+            values = [values[position] for position in self.positions]
+        return values if stay else [value.detach().cpu().numpy() for value in values]
 
-    def _tensor(self, array):
-        return self.torch.from_numpy(array).to(self.device)
+    def is_ready(self):
+        return self.module is not None
 
     def finalize(self):
         self.module = None
+        if self.device is not None:
+            self.torch.cuda.empty_cache()
+
+
+class _OnGpu:
+    """Tensors on the instance's GPU: what Host is for numpy, without a copy through the machine's memory."""
+
+    def __init__(self, torch, device):
+        self.torch, self.device = torch, device
+
+    def read(self, tensor):
+        return self.torch.from_dlpack(tensor.to_dlpack()).to(self.device)
+
+    def join(self, tensors):
+        return self.torch.cat(tensors)
+
+    def full(self, shape, value, like):
+        return self.torch.full(shape, value, dtype=like.dtype, device=self.device)
+
+    def answer(self, pb_utils, name, tensor):
+        return pb_utils.Tensor.from_dlpack(name, tensor.detach().contiguous())
+
+
+def in_order(names):
+    """The names by their ``__index``, where all have one; else as they are."""
+    found = [INDEXED.search(name) for name in names]
+    return sorted(names, key=lambda name: int(INDEXED.search(name)[1])) if all(found) else list(names)
+
+
+def _set_process(torch, settings):
+    """What torch has once per process. Each instance is a process of its own, so it is this model's alone."""
+    threads = settings.number("INTRA_OP_THREAD_COUNT", "NUM_THREADS")
+    if threads:
+        torch.set_num_threads(threads)
+    threads = settings.number("INTER_OP_THREAD_COUNT", "NUM_INTEROP_THREADS")
+    if threads:
+        torch.set_num_interop_threads(threads)
+    if settings.flag("DISABLE_CUDNN", False):
+        torch.backends.cudnn.enabled = False
+    for name, switch in (
+        ("ENABLE_JIT_EXECUTOR", torch._C._jit_set_profiling_executor),
+        ("ENABLE_JIT_PROFILING", torch._C._jit_set_profiling_mode),
+        ("ENABLE_TENSOR_FUSER", torch._C._jit_set_texpr_fuser_enabled),
+    ):
+        wanted = settings.flag(name)
+        if wanted is not None:
+            switch(wanted)

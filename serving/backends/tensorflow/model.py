@@ -8,7 +8,7 @@ signature call.
 import os
 
 import triton_python_backend_utils as pb_utils
-from batch import Settings, execute
+from batch import ConfigError, Settings, execute, speed_up_strings
 
 
 class TritonPythonModel:
@@ -18,21 +18,26 @@ class TritonPythonModel:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import tensorflow as tf
 
+        speed_up_strings(pb_utils)
         self.settings = settings = Settings(args)
         config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=settings.threads("TF_NUM_INTRA_THREADS"),
-            inter_op_parallelism_threads=settings.threads("TF_NUM_INTER_THREADS"),
+            intra_op_parallelism_threads=settings.number("TF_NUM_INTRA_THREADS"),
+            inter_op_parallelism_threads=settings.number("TF_NUM_INTER_THREADS"),
+            use_per_session_threads=settings.flag("TF_USE_PER_SESSION_THREADS", False),
             allow_soft_placement=True,
         )
         if settings.gpu is not None:
+            if settings.gpu >= len(tf.config.list_physical_devices("GPU")):
+                raise ConfigError(
+                    f"the instance is on GPU {settings.gpu}, TensorFlow {tf.__version__} sees none of that number"
+                )
             config.gpu_options.visible_device_list = str(settings.gpu)
             config.gpu_options.allow_growth = True
         path = os.path.join(pb_utils.get_model_dir(), settings.filename or "model.savedmodel")
         self.session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         with self.session.graph.as_default():
-            loaded = tf.compat.v1.saved_model.load(self.session, ["serve"], path)
-        signature = loaded.signature_def["serving_default"]
-        self.run = self.session._make_callable_from_options(_callable_options(signature, settings))
+            loaded = tf.compat.v1.saved_model.load(self.session, [settings.text("TF_GRAPH_TAG", "serve")], path)
+        self.run = self.session._make_callable_from_options(_callable_options(loaded.signature_def, settings))
 
     def execute(self, requests):
         return execute(requests, self.settings, self._call, pb_utils)
@@ -40,14 +45,31 @@ class TritonPythonModel:
     def _call(self, inputs):
         return self.run(*[inputs[name] for name in self.settings.inputs])
 
+    def is_ready(self):
+        return self.run is not None
+
     def finalize(self):
         self.run = None
         self.session.close()
 
 
-def _callable_options(signature, settings):
+def _callable_options(signatures, settings):
+    """What is fed and fetched: the tensors behind the signature's names."""
     from tensorflow.core.protobuf import config_pb2
 
+    wanted = settings.text("TF_SIGNATURE_DEF", "serving_default")
+    if wanted not in signatures:
+        raise ConfigError(f"the SavedModel has no signature '{wanted}'; it has {', '.join(sorted(signatures))}")
+    signature = signatures[wanted]
+    for what, names, known in (
+        ("input", settings.inputs, signature.inputs),
+        ("output", settings.outputs, signature.outputs),
+    ):
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"config.pbtxt names {what} '{name}'; signature '{wanted}' has {', '.join(sorted(known))}"
+                )
     options = config_pb2.CallableOptions()
     options.feed.extend(signature.inputs[name].name for name in settings.inputs)
     options.fetch.extend(signature.outputs[name].name for name in settings.outputs)

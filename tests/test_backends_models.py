@@ -1,0 +1,180 @@
+"""Each backend's own file: what it makes of config.pbtxt, and that it imports its framework only when it must."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.test_backends_batch import PB_UTILS, batch, settings
+
+BACKENDS = ROOT / "serving" / "backends"
+FRAMEWORKS = ("onnxruntime", "pytorch", "tensorflow")
+
+
+def load(name: str) -> Any:
+    """A backend's model.py, as Triton's stub imports it: beside batch.py and Triton's module."""
+    spec = importlib.util.spec_from_file_location(f"{name}_model", BACKENDS / name / "model.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    pb_utils: Any = ModuleType("triton_python_backend_utils")
+    vars(pb_utils).update(vars(PB_UTILS))
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", pb_utils)
+    monkeypatch.setitem(sys.modules, "batch", batch)
+
+
+def child(script: str) -> subprocess.CompletedProcess[str]:
+    """A script in a process of its own: torch and TensorFlow never share one."""
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_importing_a_backend_imports_no_framework(name: str) -> None:
+    script = f"""
+import sys, types
+sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")
+sys.path[:0] = [{str(BACKENDS)!r}, {str(BACKENDS / name)!r}]
+import model
+print({{"torch", "tensorflow", "onnxruntime"}} & set(sys.modules))
+"""
+    ended = child(script)
+    assert ended.stdout.strip() == "set()", ended.stderr
+
+
+def on_gpu(accelerators: list[dict[str, Any]], parameters: dict[str, str] | None = None) -> Any:
+    """Settings of an instance on GPU 2."""
+    return settings(
+        model_instance_kind="GPU",
+        model_instance_device_id="2",
+        optimization={"execution_accelerators": {"gpu_execution_accelerator": accelerators}},
+        parameters={key: {"string_value": text} for key, text in (parameters or {}).items()},
+    )
+
+
+def test_a_cpu_instance_has_the_cpus_provider_alone_whatever_the_gpu_would_get() -> None:
+    accelerators = {"gpu_execution_accelerator": [{"name": "tensorrt", "parameters": {"precision_mode": "FP16"}}]}
+    found = load("onnxruntime").providers(settings(optimization={"execution_accelerators": accelerators}))
+    assert found == [("CPUExecutionProvider", {})]
+
+
+def test_a_gpu_instance_tries_cuda_on_its_own_device() -> None:
+    found = load("onnxruntime").providers(on_gpu([], {"gpu_mem_limit": "1000"}))
+    cuda = {"device_id": "2", "gpu_mem_limit": "1000"}
+    assert found == [("CUDAExecutionProvider", cuda), ("CPUExecutionProvider", {})]
+
+
+def test_tensorrt_comes_before_cuda_with_the_providers_own_names() -> None:
+    parameters = {
+        "precision_mode": "FP16",
+        "max_workspace_size_bytes": "1073741824",
+        "trt_engine_cache_enable": "true",
+        "trt_engine_cache_path": "/cache",
+        "int8_use_native_calibration_table": "0",
+    }
+    found = load("onnxruntime").providers(on_gpu([{"name": "tensorrt", "parameters": parameters}]))
+    assert [name for name, _ in found] == [
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "CPUExecutionProvider",
+    ]
+    assert found[0][1] == {
+        "device_id": "2",
+        "trt_fp16_enable": "1",
+        "trt_max_workspace_size": "1073741824",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/cache",
+        "trt_int8_use_native_calibration_table": "0",
+    }
+
+
+def test_numbers_that_mean_names_are_translated_for_cuda() -> None:
+    parameters = {"cudnn_conv_algo_search": "1", "arena_extend_strategy": "kSameAsRequested"}
+    (_, cuda), _ = load("onnxruntime").providers(on_gpu([{"name": "cuda", "parameters": parameters}]))
+    assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert cuda["arena_extend_strategy"] == "kSameAsRequested"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("openvino", {}, "unknown execution accelerator 'openvino'; one of tensorrt, cuda"),
+        ("tensorrt", {"precision_mode": "FP8"}, "precision_mode is 'FP8'; one of FP32, FP16, BF16, INT8"),
+        ("tensorrt", {"precision": "FP16"}, "unknown parameter 'precision'"),
+        ("tensorrt", {"max_workspace_size_bytes": "1G"}, "max_workspace_size_bytes is '1G'; give a number of bytes"),
+        ("tensorrt", {"trt_cuda_graph_enable": "sure"}, "trt_cuda_graph_enable is 'sure'; give 1 or 0"),
+        ("cuda", {"cudnn_conv_algo_search": "3"}, "one of 0 (EXHAUSTIVE), 1 (HEURISTIC), 2 (DEFAULT)"),
+    ],
+)
+def test_an_accelerator_that_is_not_understood_is_an_error_in_words(
+    name: str, parameters: dict[str, str], words: str
+) -> None:
+    with pytest.raises(batch.ConfigError) as caught:
+        load("onnxruntime").providers(on_gpu([{"name": name, "parameters": parameters}]))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["INPUT__1", "INPUT__0"], ["INPUT__0", "INPUT__1"]),
+        (["b__10", "a__2"], ["a__2", "b__10"]),
+        (["second", "first__0"], ["second", "first__0"]),
+    ],
+)
+def test_torchs_tensors_are_ordered_by_their_index_where_all_have_one(names: list[str], expected: list[str]) -> None:
+    assert load("pytorch").in_order(names) == expected
+
+
+ON_DEVICE = f"""
+import json, sys, types
+import numpy as np, torch
+sys.path[:0] = [{str(BACKENDS)!r}, {str(BACKENDS / "pytorch")!r}, {str(ROOT)!r}]
+from tests.test_backends_batch import PB_UTILS, Request, settings
+pb_utils = types.ModuleType("triton_python_backend_utils")
+vars(pb_utils).update(vars(PB_UTILS))
+class OnDevice:  # the machine's memory in the part of a GPU's
+    def __init__(self, name, tensor): self.name, self.array = name, tensor
+    def is_cpu(self): return False
+    def to_dlpack(self): return torch.utils.dlpack.to_dlpack(self.array)
+    @staticmethod
+    def from_dlpack(name, tensor): return OnDevice(name, tensor)
+pb_utils.Tensor = OnDevice
+pb_utils.get_input_tensor_by_name = lambda request, name: OnDevice(name, request.inputs[name])
+sys.modules["triton_python_backend_utils"] = pb_utils
+import model
+backend = model.TritonPythonModel()
+backend.torch, backend.device, backend.mode = torch, torch.device("cpu"), torch.inference_mode
+backend.optimized, backend.clean, backend.inputs, backend.positions = True, False, ["x"], [0]
+backend.settings = settings(parameters={{"padding": {{"string_value": json.dumps({{"x": {{"1": -1}}}})}}}})
+calls = []
+class Module:
+    def forward(self, x):
+        calls.append(x.tolist())
+        return x.max(dim=1, keepdim=True).values * 2
+backend.module = Module()
+backend.on_gpu = model._OnGpu(torch, backend.device)
+requests = [Request(x=torch.tensor(rows)) for rows in ([[1.0, 2.0]], [[3.0], [4.0]])]
+responses = backend.execute(requests)
+assert all(isinstance(item.outputs["y"], torch.Tensor) for item in responses)
+print(json.dumps([calls, [item.outputs["y"].tolist() for item in responses]]))
+"""
+
+
+def test_tensors_on_the_gpu_are_joined_padded_and_answered_there() -> None:
+    ended = child(ON_DEVICE)
+    assert ended.returncode == 0, ended.stderr
+    calls, answers = json.loads(ended.stdout)
+    assert calls == [[[1, 2], [3, -1], [4, -1]]]
+    assert answers == [[[4]], [[6], [8]]]
