@@ -16,9 +16,13 @@ class Queue(Section):
     """What happens to requests that wait (Triton's default queue policy; TF Serving takes `max_size`)."""
 
     max_size: Natural = Field(
-        0, description="most waiting requests; one more is refused at once (503, UNAVAILABLE); 0: no limit"
+        0,
+        description="most waiting requests; one more is refused at once (503, UNAVAILABLE); 0: no limit. A full queue "
+        "stalls Triton's batcher: prefer `timeout_us` there",
     )
-    timeout_us: Natural = Field(0, description="how long a request may wait; 0: as long as it takes")
+    timeout_us: Natural = Field(
+        0, description="how long a request may wait (503, UNAVAILABLE after that); 0: as long as it takes"
+    )
     timeout_action: Literal["reject", "delay"] = Field(
         "reject", description="a request that waited too long is refused, or answered after the others"
     )

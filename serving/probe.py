@@ -25,6 +25,11 @@ from serving.repository import Served
 Send = Callable[[bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
 TIMEOUT_S = 60.0
 TOGETHER = 16  # requests in flight while the engine's own batching is proven
+MOST_REFUSALS = 20  # of one request, where the queue policy lets fewer or shorter waits in
+
+
+class Overloaded(ServerError):
+    """The server sheds load: it refused a request that it may take a moment later."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examp
     first_ms: float | None = None
     pairs: list[tuple[str, Tensors, Tensors]] = []
     for entry in _admitted(served, index):
-        answer = ask(send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
+        answer = _patiently(send, served, index, entry, folder)
         if first_ms is None:
             first_ms = (time.monotonic() - started) * 1000
         pairs.append((entry.key, by_key[entry.key].outputs, answer))
@@ -59,13 +64,23 @@ def probe_together(served: Served, index: PayloadIndex, folder: Path, address: s
     def question(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
         if not hasattr(connections, "send"):
             connections.send = TRANSPORTS[index.protocol](address, index.target)
-        answer = ask(connections.send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
-        return entry.key, by_key[entry.key].outputs, answer
+        return entry.key, by_key[entry.key].outputs, _patiently(connections.send, served, index, entry, folder)
 
-    # Not more than may wait: what the queue policy refuses would be no answer.
-    together = min(TOGETHER, served.model.batching.queue.max_size or TOGETHER)
-    with ThreadPoolExecutor(max_workers=together) as pool:
+    with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
         return compare(list(pool.map(question, _admitted(served, index))), served.record.tolerance)
+
+
+def _patiently(send: Send, served: Served, index: PayloadIndex, entry: PayloadEntry, folder: Path) -> Tensors:
+    """Ask again where the queue policy refused: what is proven here are answers, not patience."""
+    refusals = 0
+    while True:
+        try:
+            return ask(send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
+        except Overloaded:
+            refusals += 1
+            if refusals == MOST_REFUSALS:
+                raise
+            time.sleep(0.01 * refusals)
 
 
 def _admitted(served: Served, index: PayloadIndex) -> list[PayloadEntry]:
@@ -95,11 +110,16 @@ def ask(
         body, headers = send((folder / entry.file).read_bytes(), entry.headers)
     except (OSError, http.client.HTTPException, grpc.RpcError, RuntimeError) as error:
         detail = error.details() if isinstance(error, grpc.RpcError) and hasattr(error, "details") else error
-        raise ServerError(f"{engine} did not answer {request}: {detail}") from None
+        kind = Overloaded if str(detail).startswith("HTTP 503") or _code(error) == "UNAVAILABLE" else ServerError
+        raise kind(f"{engine} did not answer {request}: {detail}") from None
     try:
         return codec_for(engine, index.protocol).decode(body, headers, outputs)
     except MalformedAnswer as error:
         raise ServerError(f"{engine} answered {request}: {error}") from None
+
+
+def _code(error: Exception) -> str:
+    return str(error.code().name) if isinstance(error, grpc.RpcError) and hasattr(error, "code") else ""
 
 
 def _http(address: str, path: str) -> Send:

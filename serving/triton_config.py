@@ -109,6 +109,9 @@ def model_config(
         parameters[row.inter_op_parameter] = str(triton.inter_op_threads)
     for key, text in (parameters | triton.parameters.get(form, {})).items():
         config.parameters[key].string_value = text
+    if form == "torchscript" and triton.device != "cpu":
+        # Of the Python backend: tensors that are on a GPU stay there. The native backend does not know it.
+        config.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
     if row is ONNX_RUNTIME:
         _optimise(config, triton)
     for example in warm_up:

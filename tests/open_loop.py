@@ -19,7 +19,7 @@ from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
 from serving.probe import TRANSPORTS, Send
 
-WORKERS = 64
+WORKERS = 256
 CLOSE = 1e-3
 
 

@@ -251,3 +251,10 @@ def test_ragged_requests_are_padded_as_the_model_says_by_the_backend_that_can() 
     assert [tensor.allow_ragged_batch for tensor in read.input] == [True]
     assert json.loads(read.parameters["padding"].string_value) == {"tokens": {"1": 0.0}}
     assert json.loads(read.parameters["unpad"].string_value) == {"tags": {"1": ["tokens", 1]}}
+
+
+def test_tensors_stay_on_the_gpu_only_for_the_backend_that_takes_them_there() -> None:
+    parameter = "FORCE_CPU_ONLY_INPUT_TENSORS"
+    assert parsed("torchscript").parameters[parameter].string_value == "no"
+    assert parameter not in parsed("onnx").parameters
+    assert parameter not in parsed("torchscript", triton=Triton(device="cpu")).parameters

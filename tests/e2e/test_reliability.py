@@ -31,7 +31,7 @@ from contract.workspace import Workspace
 from tests.conftest import ROOT, run_module
 from tests.open_loop import OpenLoop, wait_for
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 MODELS = """
 schema_version = 1
