@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from contract.batching import Batching
 from contract.compare import Parity
-from contract.config import Batching, Load, Model, ModelsFile, Slo
+from contract.config import Load, Model, ModelsFile, Slo
 from contract.endpoints import Configuration, Endpoint, Endpoints, ServerRecord
 from contract.files import sha256_file, sha256_tree, write_bytes, write_json
 from contract.golden import Example, write_examples

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.batching import Batching
 from contract.compare import Tolerance
-from contract.config import Batching, Load, ModelsFile, Slo, read_config
+from contract.config import Load, ModelsFile, Slo, read_config
 from contract.errors import UsageError
 
 INPUTS = 'inputs = [{ name = "x", dtype = "float32", dims = ["batch", 2] }]'

@@ -10,8 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
+from contract.batching import Batching
 from contract.children import Ended
-from contract.config import Batching, Model, Slo
+from contract.config import Model, Slo
 from contract.errors import LoadproofError, ParityError
 from contract.files import sha256_tree, write_bytes, write_json
 from contract.golden import write_examples

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contract.batching import Batching
 from contract.codecs.triton_http import LENGTH_HEADER
-from contract.config import Batching
 from contract.endpoints import PayloadIndex
 from contract.errors import ServerError
 from contract.golden import Example

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.config import Batching
+from contract.batching import Batching
 from contract.errors import UsageError
 from contract.files import write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
