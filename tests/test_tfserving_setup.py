@@ -268,3 +268,12 @@ def test_metrics_lose_nothing_to_concurrency() -> None:
     labels = r'model_name="m\"",API="Predict",entrypoint="GRPC"'
     assert r':tensorflow:serving:request_count{model_name="m\"",status="OK"} 2000' in page
     assert f":tensorflow:serving:request_latency_count{{{labels}}} 2000" in page
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"),
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True), ("10.0.0.7", True)],
+)
+def test_listening_beyond_this_machine_is_said_with_what_it_exposes(tmp_path: Path, host: str, warned: bool) -> None:
+    notes = plan.read_plan(flags.parse([f"--host={host}", f"--model_base_path={tmp_path}"])).notes
+    assert any(f"listening on {host}" in note and "no authentication" in note for note in notes) == warned

@@ -6,6 +6,7 @@ taken should not wait for either. Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,21 @@ def read_plan(settings: Settings) -> Plan:
         metrics_path = config.read_prometheus_path(Path(settings.monitoring_config_file))
         if metrics_path is not None and not settings.rest_api_port:
             notes.append("metrics are served on the REST port, which is off; give --rest_api_port to see them")
+    if not _is_loopback(settings.host):
+        notes.append(
+            f"WARNING: listening on {settings.host}: whoever reaches this machine can call every model, read "
+            "the metrics and replace the models (HandleReloadConfigRequest); there is no authentication"
+        )
     return Plan(settings, models, metrics_path, batching, session_config, notes)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_ports(settings: Settings) -> None:
