@@ -390,11 +390,14 @@ def test_status_shows_each_version_and_why_one_ended(server: Running) -> None:
     assert refused(server.models.GetModelStatus, request)[1] == "Could not find any versions of model missing"
 
 
-def test_apis_that_are_left_out_say_so(server: Running) -> None:
+def test_a_model_without_examples_refuses_classify_in_the_known_words(server: Running) -> None:
     request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "half_plus_two"
     code, details = refused(server.prediction.Classify, request)
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert details.startswith("Classify is not implemented by the embedded server")
+    assert (code, details) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "No classification inputs found in SignatureDef: serving_default",
+    )
 
 
 def test_reload_replaces_the_models_and_reports_what_it_could_not_load(server: Running) -> None:

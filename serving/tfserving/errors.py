@@ -164,11 +164,3 @@ def output_repeated(alias: str) -> StatusError:
 
 def malformed_request(method: str, path: str) -> StatusError:
     return invalid(f"Malformed request: {method} {path}")
-
-
-def api_left_out(api: str) -> StatusError:
-    """Our own sentence: TensorFlow Serving does have these APIs."""
-    return StatusError(
-        Code.UNIMPLEMENTED,
-        f"{api} is not implemented by the embedded server; call Predict, or use tensorflow_model_server.",
-    )

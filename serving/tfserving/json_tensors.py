@@ -231,7 +231,7 @@ def _leaf(value: Any, dtype: Dtype) -> Any:
     kind = dtype.name
     if isinstance(value, dict):
         if kind == "string":
-            return _from_base64(value)
+            return from_base64(value)
         raise _type_error(value, dtype)
     if kind in _FLOAT_RANGE:
         return _float_leaf(value, dtype)
@@ -268,8 +268,9 @@ def _float_leaf(value: Any, dtype: Dtype) -> float:
     return float(value)
 
 
-def _from_base64(value: Mapping[str, Any]) -> bytes:
-    if not _is_base64(value):
+def from_base64(value: Mapping[str, Any]) -> bytes:
+    """The bytes of {"b64": "..."}; whitespace and missing padding are forgiven."""
+    if not is_base64(value):
         raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
     text = "".join(value["b64"].split()).rstrip("=")
     try:
@@ -278,13 +279,14 @@ def _from_base64(value: Mapping[str, Any]) -> bytes:
         raise invalid("Unable to base64 decode") from None
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Whether a value is {"b64": "..."}."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def _is_object(value: Any) -> bool:
     """A JSON object that is not a base64 string in disguise."""
-    return isinstance(value, dict) and not _is_base64(value)
+    return isinstance(value, dict) and not is_base64(value)
 
 
 def _type_error(value: Any, dtype: Dtype) -> StatusError:

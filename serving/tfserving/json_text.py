@@ -55,6 +55,18 @@ def columns(outputs: Outputs) -> str:
     return f'{{\n{_INDENT}"outputs": {{\n{body}\n{_INDENT}}}\n}}'
 
 
+def results(items: Sequence[Any]) -> str:
+    """The response to Classify ([[label, score], ...] per example) and Regress (a value per example)."""
+    listed = ", ".join(_result(item) for item in items)
+    return f'{{\n{_INDENT}"results": [{listed}\n{_INDENT}]\n}}'
+
+
+def _result(item: Any) -> str:
+    if isinstance(item, list):
+        return f"[{', '.join(_result(part) for part in item)}]"
+    return encode_basestring(item) if isinstance(item, str) else _decimals(np.array([item], np.float32))[0]
+
+
 def error(message: str) -> str:
     """The body of every failed request."""
     return f'{{\n{_INDENT}"error": {encode_basestring(message)}\n}}'

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 REQUEST_COUNT = ":tensorflow:serving:request_count"
 REQUEST_LATENCY = ":tensorflow:serving:request_latency"
+EXAMPLE_COUNT = ":tensorflow:serving:request_example_count_total"
 RUNTIME_LATENCY = ":tensorflow:serving:runtime_latency"
 BUCKET_LIMITS = [10 * 1.8**power for power in range(33)]
 
@@ -52,6 +53,7 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str], int] = {}
+        self._examples: dict[str, int] = {}
         self._histograms: dict[str, dict[_Labels, Histogram]] = {REQUEST_LATENCY: {}, RUNTIME_LATENCY: {}}
 
     def request(self, model: str, api: str, entrypoint: str, status: str, microseconds: float) -> None:
@@ -67,14 +69,24 @@ class Metrics:
         labels = (("model_name", model), ("API", api), ("runtime", "TF1"))
         self._histogram(RUNTIME_LATENCY, labels).observe(microseconds)
 
+    def examples(self, model: str, count: int) -> None:
+        """Count the tf.Examples of a Classify or Regress."""
+        with self._lock:
+            self._examples[model] = self._examples.get(model, 0) + count
+
     def page(self) -> str:
         """The text of the metrics endpoint."""
         with self._lock:
             counts = sorted(self._counts.items())
+            examples = sorted(self._examples.items())
             histograms = {name: dict(series) for name, series in self._histograms.items()}
         lines = [f"# TYPE {REQUEST_COUNT} counter"]
         for (model, status), count in counts:
             lines.append(f"{REQUEST_COUNT}{{{_inside((('model_name', model), ('status', status)))}}} {count}")
+        if examples:
+            lines.append(f"# TYPE {EXAMPLE_COUNT} counter")
+        for model, count in examples:
+            lines.append(f"{EXAMPLE_COUNT}{{{_inside((('model', model),))}}} {count}")
         for name, series in histograms.items():
             lines.append(f"# TYPE {name} histogram")
             for labels in sorted(series):

@@ -7,6 +7,7 @@ A path under /v1/ that is neither is 400 "Malformed request"; any other path is 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 from google.protobuf import json_format
 from tensorflow_serving.apis import model_pb2
 
-from serving.tfserving import errors, json_document, json_tensors, json_text
+from serving.tfserving import errors, json_document, json_examples, json_tensors, json_text
 from serving.tfserving.errors import HTTP_STATUS, Code, StatusError, invalid
 from serving.tfserving.http11 import Request, Response
 from serving.tfserving.metrics import Metrics
@@ -57,28 +58,30 @@ class RestApi:
     def _dispatch(self, request: Request) -> str:
         if request.method == "POST" and (match := _ACTION.fullmatch(request.path)):
             ref = _ref(match)
-            match match[4]:
+            match match[4].lower():
                 case "predict":
-                    return self._counted_predict(ref, request.body)
-                case "classify" | "regress":
-                    raise errors.api_left_out(match[4].capitalize())
+                    return self._counted(ref, "Predict", self._predict, request.body)
+                case "classify":
+                    return self._counted(ref, "Classify", self._classify, request.body)
+                case "regress":
+                    return self._counted(ref, "Regress", self._regress, request.body)
         elif request.method == "GET" and (match := _LOOK.fullmatch(request.path)):
             if match[1] is None:
                 raise invalid("Missing model name in request.")
             return self._metadata(_ref(match)) if match[4] == "metadata" else self._status(_ref(match))
         raise errors.malformed_request(request.method, request.path)
 
-    def _counted_predict(self, ref: ModelRef, body: bytes) -> str:
+    def _counted(self, ref: ModelRef, api: str, operation: Callable[[ModelRef, bytes], str], body: bytes) -> str:
         started = perf_counter_ns()
         code = Code.INTERNAL
         try:
-            text = self._predict(ref, body)
+            text = operation(ref, body)
             code = Code.OK
         except StatusError as error:
             code = error.code
             raise
         finally:
-            self._service.count(ref.name, "Predict", "REST", code, started)
+            self._service.count(ref.name, api, "REST", code, started)
         return text
 
     def _predict(self, ref: ModelRef, body: bytes) -> str:
@@ -89,6 +92,20 @@ class RestApi:
         feeds, by_row = json_tensors.read_tensors(document, signature.input_types)
         outputs = self._service.predict(servable, signature, feeds, timeout_ms=self._timeout_ms)
         return json_text.rows(outputs) if by_row else json_text.columns(outputs)
+
+    def _classify(self, ref: ModelRef, body: bytes) -> str:
+        document = json_document.parse(body)
+        name, message = json_document.signature_name(document), json_examples.read_input(document)
+        result, _ = self._service.classify(self._service.servable(ref), name, message)
+        return json_text.results(
+            [[[entry.label, entry.score] for entry in item.classes] for item in result.classifications]
+        )
+
+    def _regress(self, ref: ModelRef, body: bytes) -> str:
+        document = json_document.parse(body)
+        name, message = json_document.signature_name(document), json_examples.read_input(document)
+        result, _ = self._service.regress(self._service.servable(ref), name, message)
+        return json_text.results([item.value for item in result.regressions])
 
     def _status(self, ref: ModelRef) -> str:
         return _proto_text(self._service.status(ref)) + "\n"

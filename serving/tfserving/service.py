@@ -12,7 +12,7 @@ from typing import Any
 
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from serving.tfserving import errors
+from serving.tfserving import classification, errors
 from serving.tfserving.catalog import Catalog, Servable
 from serving.tfserving.config import model_entries
 from serving.tfserving.errors import Code, StatusError, invalid
@@ -73,6 +73,44 @@ class Service:
                 raise StatusError(Code.UNIMPLEMENTED, f"Output {alias} has a type the embedded server cannot carry.")
             outputs[alias] = (array, dtype)
         return outputs
+
+    def classify(self, servable: Servable, name: str, message: Any) -> tuple[Any, Signature]:
+        """The ClassificationResult for an Input message, and the signature that gave it."""
+        signature = classification.signature_for(servable.model, name)
+        wanted = classification.classify_outputs(signature)
+        count, outputs = self._run_examples(servable, signature, wanted, message, "Classify")
+        return classification.classifications(count, outputs), signature
+
+    def regress(self, servable: Servable, name: str, message: Any) -> tuple[Any, Signature]:
+        """The RegressionResult for an Input message, and the signature that gave it."""
+        signature = classification.signature_for(servable.model, name)
+        wanted = classification.regress_outputs(signature)
+        count, outputs = self._run_examples(servable, signature, wanted, message, "Regress")
+        return classification.regressions(count, outputs), signature
+
+    def check_same_input(self, servable: Servable, names: Sequence[str]) -> None:
+        """The signatures of one MultiInference: different ones, which read the same tensor."""
+        effective = [name or DEFAULT_SIGNATURE for name in names]
+        tensors = set()
+        for number, name in enumerate(effective):
+            if name in effective[:number]:
+                raise invalid(f"Duplicate evaluation of signature: {name}")
+            if name not in servable.model.signatures:
+                raise invalid(f"Requested signature not found in model graph: {name}")
+            tensors |= {endpoint.tensor for endpoint in servable.model.signatures[name].inputs.values()}
+        if len(tensors) > 1:
+            raise invalid("Input tensor must be the same for all Signatures.")
+
+    def _run_examples(
+        self, servable: Servable, signature: Signature, wanted: Sequence[str], message: Any, api: str
+    ) -> tuple[int, dict[str, Array]]:
+        examples = classification.serialized_examples(message)
+        started = perf_counter_ns()
+        arrays = servable.model.run(signature, {classification.INPUTS: examples}, wanted, 0)
+        if self._metrics is not None:
+            self._metrics.run(servable.name, api, (perf_counter_ns() - started) / 1000)
+            self._metrics.examples(servable.name, len(examples))
+        return len(examples), dict(zip(wanted, arrays, strict=True))
 
     def status(self, ref: ModelRef) -> Any:
         """GetModelStatusResponse; NOT_FOUND for a model or version that was never configured."""

@@ -97,6 +97,18 @@ def encode_into(array: Array, dtype: Dtype, proto: Any) -> None:
         getattr(proto, dtype.field).extend(array.ravel().tolist())
 
 
+def encode_content_into(array: Array, dtype: Dtype, proto: Any) -> None:
+    """Write ``array`` into an empty TensorProto as tensor_content (--enable_serialization_as_tensor_content)."""
+    proto.dtype = dtype.number
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if dtype.is_string:
+        items = array.ravel().tolist()
+        proto.tensor_content = b"".join([*(varint(len(item)) for item in items), *items])
+    else:
+        proto.tensor_content = array.tobytes()
+
+
 def decode(proto: Any) -> Array:
     """The array of a TensorProto; ValueError if it is malformed, of an unknown type or too large."""
     dtype = DTYPES.get(proto.dtype)

@@ -7,7 +7,7 @@ be read, fails the load, as in TensorFlow Serving.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.tfserving import errors
+from serving.tfserving import classification, errors
 from serving.tfserving.errors import Code, StatusError, invalid
-from serving.tfserving.model import DEFAULT_SIGNATURE, Runnable
+from serving.tfserving.model import DEFAULT_SIGNATURE, Runnable, Signature
 from serving.tfserving.service import feeds_from_protos
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
@@ -39,7 +39,23 @@ def predict(model: Runnable, request: Any) -> None:
     model.run(signature, feeds_from_protos(signature, request.inputs), aliases, 0)
 
 
-RUNS: Mapping[str, Run] = {"predict_log": predict}
+def classify(model: Runnable, request: Any) -> None:
+    """Run a ClassificationRequest."""
+    signature = classification.signature_for(model, request.model_spec.signature_name)
+    _run_examples(model, signature, classification.classify_outputs(signature), request)
+
+
+def regress(model: Runnable, request: Any) -> None:
+    """Run a RegressionRequest."""
+    signature = classification.signature_for(model, request.model_spec.signature_name)
+    _run_examples(model, signature, classification.regress_outputs(signature), request)
+
+
+def _run_examples(model: Runnable, signature: Signature, wanted: Sequence[str], request: Any) -> None:
+    model.run(signature, {classification.INPUTS: classification.serialized_examples(request.input)}, wanted, 0)
+
+
+RUNS: Mapping[str, Run] = {"predict_log": predict, "classify_log": classify, "regress_log": regress}
 
 
 def warm_up(model: Runnable, path: Path, iterations: int = 1, runs: Mapping[str, Run] = RUNS) -> list[str]:

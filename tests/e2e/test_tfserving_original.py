@@ -1,0 +1,403 @@
+"""What TensorFlow Serving's own end-to-end suite asserts of SavedModels, asked of the embedded server or the real one.
+
+By default each test starts ``python -m serving.tfserving`` with tensorflow_model_server's own flags. With
+``TFS_BINARY=/path/to/tensorflow_model_server`` they start that. With ``TFS_ADDRESS=HOST:GRPC_PORT,HOST:REST_PORT`` they
+ask a server that runs, which must serve what ``python tests/half_plus_two.py DIRECTORY`` writes as half_plus_two,
+half_plus_two_tf2 and half_plus_three; tests that need a server of their own are then skipped.
+
+Left out of the original's list: TensorFlow Lite, the profiler service, tf_text.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from tests.builders import free_port
+from tests.conftest import ROOT
+from tests.half_plus_two import CLASSIFY, REGRESS, write_all
+from tests.open_loop import wait_for
+
+pytestmark = [pytest.mark.e2e]
+
+ADDRESS, BINARY = os.environ.get("TFS_ADDRESS"), os.environ.get("TFS_BINARY")
+RPC_S = 20
+VERSION = 123
+FOLDERS = {
+    "half_plus_two": "saved_model_half_plus_two_cpu",
+    "half_plus_two_tf2": "saved_model_half_plus_two_tf2_cpu",
+    "half_plus_three": "saved_model_half_plus_three",
+}
+needs_own_server = pytest.mark.skipif(
+    bool(ADDRESS and not BINARY), reason="needs a server with arguments of its own; TFS_BINARY names one to start"
+)
+
+
+@dataclass
+class Asked:
+    """A server and its two doors."""
+
+    grpc: str
+    rest: str
+    process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
+
+    def __post_init__(self) -> None:
+        channel = grpc.insecure_channel(self.grpc)
+        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self.models = model_service_pb2_grpc.ModelServiceStub(channel)
+
+    def http(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.rest, timeout=RPC_S)
+        connection.request(method, path, json.dumps(body) if body is not None else None)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        try:
+            return response.status, json.loads(text)
+        except ValueError:
+            return response.status, text
+
+    def predict(self, model: str, signature: str = "", value: float = 2.0, **more: Any) -> Any:
+        request = predict_pb2.PredictRequest(**more)
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        request.inputs["x"].dtype = 1
+        request.inputs["x"].float_val.append(value)
+        request.inputs["x"].tensor_shape.dim.add(size=1)
+        return self.prediction.Predict(request, timeout=RPC_S)
+
+    def says(self) -> str:
+        return self.log.read_text(errors="replace") if self.log else ""
+
+
+Start = Callable[..., Asked]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("family")
+    subprocess.run(
+        [sys.executable, "-m", "tests.half_plus_two", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start a server with flags; all of them are ended after the module."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(*flags: str, wait: bool = True) -> Asked:
+        port, rest_port = free_port(), free_port()
+        log = tmp_path_factory.mktemp("server") / "log"
+        program = [BINARY] if BINARY else [sys.executable, "-m", "serving.tfserving"]
+        command = [*program, f"--port={port}", f"--rest_api_port={rest_port}", "--rest_api_timeout_in_ms=5000", *flags]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        begun.append(process)
+        asked = Asked(f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}", process, log)
+        if wait:
+            assert wait_for(lambda: process.poll() is not None or _ready(asked), 90), asked.says()
+            assert process.poll() is None, asked.says()
+        return asked
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def _ready(asked: Asked) -> bool:
+    """As the original's base class does: a model that is not there is missed by name once the server answers."""
+    try:
+        asked.predict("intentionally_missing_model")
+    except grpc.RpcError as error:
+        return "Servable" in str(error.details())  # type: ignore[attr-defined]
+    return False
+
+
+def config(folder: Path, *names: str) -> str:
+    entries = "".join(
+        f'config {{ name: "{name}", base_path: "{folder / FOLDERS[name]}", model_platform: "tensorflow" }}\n'
+        for name in names
+    )
+    return f"model_config_list {{\n{entries}}}\n"
+
+
+@pytest.fixture(scope="module")
+def server(start: Start, family: Path, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """The family on one server, with monitoring and a unix socket."""
+    if ADDRESS:
+        door, rest = ADDRESS.split(",")
+        return Asked(door, rest)
+    folder = tmp_path_factory.mktemp("config")
+    (folder / "models").write_text(config(family, *FOLDERS))
+    (folder / "monitoring").write_text('prometheus_config { enable: true, path: "/monitoring/prometheus/metrics" }\n')
+    return start(f"--model_config_file={folder / 'models'}", f"--monitoring_config_file={folder / 'monitoring'}")
+
+
+def examples(message: Any, *values: float) -> None:
+    for value in values:
+        added = message.input.example_list.examples.add()
+        added.features.feature["x"].float_list.value.append(value)
+
+
+def named(spec: Any, signature: str) -> tuple[str, str, int]:
+    assert spec.signature_name == signature
+    return spec.name, spec.signature_name, spec.version.value
+
+
+def test_the_status_of_a_model_is_its_one_version(server: Asked) -> None:
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "half_plus_two"
+    (status,) = server.models.GetModelStatus(request, timeout=RPC_S).model_version_status
+    assert (status.version, status.status.error_code, status.state) == (VERSION, 0, 30)
+
+
+def test_metadata_is_the_signatures_only(server: Asked) -> None:
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = "half_plus_two"
+    request.metadata_field.append("signature_def")
+    answer = server.prediction.GetModelMetadata(request, timeout=RPC_S)
+    assert (answer.model_spec.name, answer.model_spec.version.value) == ("half_plus_two", VERSION)
+    assert list(answer.metadata) == ["signature_def"]
+
+
+@pytest.mark.parametrize("model", ["half_plus_two", "half_plus_two_tf2"])
+def test_classify_gives_one_class_with_the_score(server: Asked, model: str) -> None:
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, "classify_x_to_y"
+    examples(request, 2.0)
+    answer = server.prediction.Classify(request, timeout=RPC_S)
+    (classes,) = answer.result.classifications
+    assert [(entry.label, entry.score) for entry in classes.classes] == [("", 3.0)]
+    assert named(answer.model_spec, "classify_x_to_y") == (model, "classify_x_to_y", VERSION)
+
+
+@pytest.mark.parametrize("model", ["half_plus_two", "half_plus_two_tf2"])
+def test_regress_gives_one_value(server: Asked, model: str) -> None:
+    request = regression_pb2.RegressionRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, "regress_x_to_y"
+    examples(request, 2.0)
+    answer = server.prediction.Regress(request, timeout=RPC_S)
+    assert [entry.value for entry in answer.result.regressions] == [3.0]
+    assert named(answer.model_spec, "regress_x_to_y") == (model, "regress_x_to_y", VERSION)
+
+
+@pytest.mark.parametrize("model", ["half_plus_two", "half_plus_two_tf2"])
+def test_multi_inference_gives_both_with_their_signatures(server: Asked, model: str) -> None:
+    request = inference_pb2.MultiInferenceRequest()
+    for method, signature in ((REGRESS, "regress_x_to_y"), (CLASSIFY, "classify_x_to_y")):
+        task = request.tasks.add(method_name=method)
+        task.model_spec.name, task.model_spec.signature_name = model, signature
+    examples(request, 2.0)
+    if model == "half_plus_two_tf2":  # TF 2 gives each signature a tensor of its own
+        with pytest.raises(grpc.RpcError) as refused:
+            server.prediction.MultiInference(request, timeout=RPC_S)
+        assert "Input tensor must be the same for all Signatures." in str(refused.value)
+        return
+    first, second = server.prediction.MultiInference(request, timeout=RPC_S).results
+    assert [entry.value for entry in first.regression_result.regressions] == [3.0]
+    assert [entry.score for entry in second.classification_result.classifications[0].classes] == [3.0]
+    assert named(first.model_spec, "regress_x_to_y")[0] == named(second.model_spec, "classify_x_to_y")[0] == model
+
+
+@pytest.mark.parametrize("wanted", [[], ["y"]])
+@pytest.mark.parametrize("model", ["half_plus_two", "half_plus_two_tf2"])
+def test_predict_answers_in_a_typed_field_and_names_what_answered(server: Asked, model: str, wanted: list[str]) -> None:
+    answer = server.predict(model, output_filter=wanted)
+    assert list(answer.outputs) == ["y"]
+    output = answer.outputs["y"]
+    assert (output.dtype, list(output.float_val), output.tensor_content) == (1, [3.0], b"")
+    assert named(answer.model_spec, "serving_default") == (model, "serving_default", VERSION)
+
+
+def test_two_models_of_one_configuration_answer_for_themselves(server: Asked) -> None:
+    assert server.predict("half_plus_two").outputs["y"].float_val[0] == 3.0
+    assert server.predict("half_plus_three").outputs["y"].float_val[0] == 4.0
+
+
+def test_what_serves_nobody_is_refused_by_name(server: Asked) -> None:
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = "half_plus_two", "classify_x_to_y"
+    for change, code, words in (
+        (lambda: None, grpc.StatusCode.INVALID_ARGUMENT, "Input is empty."),
+        (
+            lambda: setattr(request.model_spec, "signature_name", "nobody"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "No signature was found with the name: nobody",
+        ),
+    ):
+        change()
+        with pytest.raises(grpc.RpcError) as refused:
+            server.prediction.Classify(request, timeout=RPC_S)
+        assert (refused.value.code(), refused.value.details()) == (code, words)  # type: ignore[attr-defined]
+
+
+REST = "/v1/models/half_plus_two"
+
+
+def test_rest_classifies(server: Asked) -> None:
+    body = {"signature_name": "classify_x_to_y", "examples": [{"x": 2.0}]}
+    assert server.http("POST", f"{REST}:classify", body) == (200, {"results": [[["", 3.0]]]})
+
+
+def test_rest_regresses_with_a_context_too(server: Asked) -> None:
+    body: dict[str, Any] = {"signature_name": "regress_x_to_y", "examples": [{"x": 2.0}]}
+    assert server.http("POST", f"{REST}:regress", body) == (200, {"results": [3.0]})
+    body = {"signature_name": "regress_x_to_y", "context": {"x": 2.0}, "examples": [{}, {"x": [4.0]}]}
+    assert server.http("POST", f"{REST}:regress", body) == (200, {"results": [3.0, 4.0]})
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "When method is classify, key 'examples' is expected and was not found"),
+        ({"examples": 1}, "Expecting 'examples' value to be an list/array"),
+        ({"examples": []}, "'examples' value is an empty array"),
+        ({"examples": [1]}, "Example must be JSON object but got JSON Number"),
+        ({"examples": [{"x": [1, 2.0]}]}, "Unexpected element type in feature: x expecting type: int64"),
+        ({"examples": [{"x": None}]}, "Feature: x has element with unexpected JSON type: Null"),
+        ({"examples": [{"x": {"b64": "*"}}]}, "Unable to base64 decode"),
+    ],
+)
+def test_rest_refuses_examples_in_the_originals_words(server: Asked, body: object, words: str) -> None:
+    status, answer = server.http("POST", f"{REST}:classify", body)
+    assert status == 400
+    assert words in answer["error"]
+
+
+def test_rest_predicts_in_rows_and_in_columns(server: Asked) -> None:
+    rows = server.http("POST", f"{REST}:predict", {"instances": [2.0, 3.0, 4.0]})
+    assert rows == (200, {"predictions": [3.0, 3.5, 4.0]})
+    columns = server.http("POST", f"{REST}:predict", {"inputs": [2.0, 3.0, 4.0]})
+    assert columns == (200, {"outputs": [3.0, 3.5, 4.0]})
+
+
+def test_rest_status_is_exactly_this(server: Asked) -> None:
+    status = {"error_code": "OK", "error_message": ""}
+    entry = {"version": "123", "state": "AVAILABLE", "status": status}
+    assert server.http("GET", REST) == (200, {"model_version_status": [entry]})
+
+
+def test_rest_metadata_describes_every_signature(server: Asked) -> None:
+    code, found = server.http("GET", f"{REST}/metadata")
+    assert code == 200
+    assert found["model_spec"] == {"name": "half_plus_two", "signature_name": "", "version": "123"}
+    signatures = found["metadata"]["signature_def"]["signature_def"]
+    assert set(signatures) == {"serving_default", "regress_x_to_y", "regress_x_to_y2", "classify_x_to_y"}
+    assert signatures["classify_x_to_y"]["method_name"] == CLASSIFY
+    tensor = signatures["serving_default"]["inputs"]["x"]
+    assert (tensor["dtype"], tensor["name"]) == ("DT_FLOAT", "x:0")
+    sizes = [dim["size"] for dim in tensor["tensor_shape"]["dim"]]
+    assert sizes == ["-1", "1"]
+
+
+def test_the_prometheus_page_has_types_and_counts(server: Asked) -> None:
+    server.predict("half_plus_two")
+    code, page = server.http("GET", "/monitoring/prometheus/metrics")
+    assert code == 200
+    assert "# TYPE" in page
+    assert ":tensorflow:serving:request_count" in page
+
+
+@needs_own_server
+def test_a_bad_configuration_is_said_on_stderr(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("improper model config file\n")
+    asked = start(f"--model_config_file={tmp_path / 'models'}", wait=False)
+    assert asked.process
+    asked.process.wait(60)
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in asked.says()
+
+
+@needs_own_server
+@pytest.mark.parametrize(("poll", "follows"), [(1, True), (0, False)])
+def test_a_rewritten_configuration_is_followed_only_when_it_is_polled(
+    start: Start, family: Path, tmp_path: Path, poll: int, follows: bool
+) -> None:
+    file = tmp_path / "models"
+    file.write_text(config(family, "half_plus_two"))
+    asked = start(f"--model_config_file={file}", f"--model_config_file_poll_wait_seconds={poll}")
+    assert asked.predict("half_plus_two").outputs["y"].float_val[0] == 3.0
+    file.write_text(config(family, "half_plus_three"))
+
+    def other() -> bool:
+        try:
+            return bool(asked.predict("half_plus_three").outputs["y"].float_val[0] == 4.0)
+        except grpc.RpcError:
+            return False
+
+    assert wait_for(other, 10 if follows else 2.5) == follows
+    if not follows:
+        assert asked.predict("half_plus_two").outputs["y"].float_val[0] == 3.0
+
+
+@needs_own_server
+def test_one_model_with_channel_arguments_and_a_unix_socket(start: Start, family: Path, tmp_path: Path) -> None:
+    door = tmp_path / "socket"
+    asked = start(
+        "--model_name=default",
+        f"--model_base_path={family / FOLDERS['half_plus_two']}",
+        "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb",
+        f"--grpc_socket_path={door}",
+    )
+    assert asked.predict("default").outputs["y"].float_val[0] == 3.0
+    time.sleep(2.2)  # older than the connection may become
+    assert asked.predict("default").outputs["y"].float_val[0] == 3.0
+    assert Asked(f"unix:{door}", asked.rest).predict("default").outputs["y"].float_val[0] == 3.0
+
+
+@needs_own_server
+def test_tensors_come_as_content_where_that_is_asked_for(start: Start, family: Path) -> None:
+    base = family / FOLDERS["half_plus_two_tf2"]
+    asked = start(f"--model_base_path={base}", "--enable_serialization_as_tensor_content=true")
+    output = asked.predict("default").outputs["y"]
+    assert list(output.float_val) == []
+    assert tf.make_ndarray(output).tolist() == [3.0]
+
+
+@needs_own_server
+def test_functions_saved_by_tf_2_answer_by_their_signatures(start: Start, tmp_path: Path) -> None:
+    code = (
+        "import sys, tensorflow as tf; m = tf.Module();"
+        "spec = [tf.TensorSpec(None, tf.float32, name='x')];"
+        "m.a = tf.function(lambda x: {'y': 3.0 * 2.0 * x}, input_signature=spec);"
+        "m.b = tf.function(lambda x: {'y': x}, input_signature=spec);"
+        "tf.saved_model.save(m, sys.argv[1], signatures={'serving_default': m.a, 'custom_signature_key': m.b})"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "models" / "1")], check=True, capture_output=True)
+    asked = start(f"--model_base_path={tmp_path / 'models'}")
+    assert asked.predict("default").outputs["y"].float_val[0] == 12.0
+    assert asked.predict("default", "custom_signature_key").outputs["y"].float_val[0] == 2.0
+
+
+def test_the_family_is_written_by_a_script_of_our_own(tmp_path: Path) -> None:
+    write_all(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FOLDERS.values())
