@@ -139,7 +139,7 @@ def _ready(asked: Asked) -> bool:
     try:
         asked.predict("intentionally_missing_model")
     except grpc.RpcError as error:
-        return "Servable" in str(error.details())  # type: ignore[attr-defined]
+        return "Servable" in str(error.details())
     return False
 
 
@@ -244,21 +244,16 @@ def test_two_models_of_one_configuration_answer_for_themselves(server: Asked) ->
     assert server.predict("half_plus_three").outputs["y"].float_val[0] == 4.0
 
 
-def test_what_serves_nobody_is_refused_by_name(server: Asked) -> None:
+@pytest.mark.parametrize(
+    ("signature", "words"),
+    [("classify_x_to_y", "Input is empty."), ("nobody", "No signature was found with the name: nobody")],
+)
+def test_what_serves_nobody_is_refused_by_name(server: Asked, signature: str, words: str) -> None:
     request = classification_pb2.ClassificationRequest()
-    request.model_spec.name, request.model_spec.signature_name = "half_plus_two", "classify_x_to_y"
-    for change, code, words in (
-        (lambda: None, grpc.StatusCode.INVALID_ARGUMENT, "Input is empty."),
-        (
-            lambda: setattr(request.model_spec, "signature_name", "nobody"),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "No signature was found with the name: nobody",
-        ),
-    ):
-        change()
-        with pytest.raises(grpc.RpcError) as refused:
-            server.prediction.Classify(request, timeout=RPC_S)
-        assert (refused.value.code(), refused.value.details()) == (code, words)  # type: ignore[attr-defined]
+    request.model_spec.name, request.model_spec.signature_name = "half_plus_two", signature
+    with pytest.raises(grpc.RpcError) as refused:
+        server.prediction.Classify(request, timeout=RPC_S)
+    assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, words)
 
 
 REST = "/v1/models/half_plus_two"

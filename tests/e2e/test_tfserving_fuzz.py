@@ -1,0 +1,286 @@
+"""Bad clients of the embedded TF Serving: ten thousand broken bodies, half-sent requests, paths that want to get out.
+
+Whatever they send, they get an answer of the protocol without a word of Python, and good clients are served meanwhile.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from tensorflow_serving.apis import classification_pb2, predict_pb2
+
+from tests.builders import free_port
+from tests.conftest import ROOT
+from tests.open_loop import wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SEED = 20261125
+BODIES = 5000  # each for gRPC and REST
+HALF_SENT = 200
+FLAT_MIB = 64
+SERVICE = "/tensorflow.serving.PredictionService/"
+# What a client must never read: our files, our language, a fault of ours.
+LEAKS = re.compile(r"Traceback|\.py\b|site-packages|object has no attribute|Error\(|Exception|<class|numpy|NoneType")
+
+
+@dataclass
+class Running:
+    """The server under attack."""
+
+    process: subprocess.Popen[bytes]
+    grpc: str
+    rest: str
+    log: Path
+
+    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.rest, timeout=20)
+        try:
+            connection.request("POST", path, body)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def mib(self) -> float:
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    subprocess.run(
+        [sys.executable, "-m", "tests.half_plus_two", str(folder)], cwd=ROOT, check=True, capture_output=True
+    )
+    port, rest = free_port(), free_port()
+    log = folder / "log"
+    command = [sys.executable, "-m", "serving.tfserving", f"--port={port}", f"--rest_api_port={rest}"]
+    command += ["--model_name=m", f"--model_base_path={folder / 'saved_model_half_plus_two_cpu'}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    running = Running(process, f"127.0.0.1:{port}", f"127.0.0.1:{rest}", log)
+
+    def answers() -> bool:
+        try:
+            return running.post("/v1/models/m:predict", GOOD)[0] == 200
+        except OSError:
+            return False
+
+    try:
+        assert wait_for(answers, 90), log.read_text()
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+
+
+GOOD = json.dumps({"instances": [2.0, 3.0]}).encode()
+
+
+@dataclass
+class GoodClient:
+    """Asks all the time and wants the right answer every time."""
+
+    server: Running
+    answered: int = 0
+    wrong: list[Any] = field(default_factory=list)
+
+    def __enter__(self) -> GoodClient:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                status, body = self.server.post("/v1/models/m:predict", GOOD)
+                if (status, json.loads(body)) != (200, {"predictions": [3.0, 3.5]}):
+                    self.wrong.append((status, body))
+            except OSError as error:
+                self.wrong.append(error)
+            self.answered += 1
+            time.sleep(0.01)
+
+
+def mutated(good: bytes, chance: random.Random) -> bytes:
+    """A body with some bytes changed, cut, doubled or replaced; sometimes nothing but noise."""
+    body = bytearray(good)
+    kind = chance.randrange(6)
+    if kind == 0:
+        return chance.randbytes(chance.randrange(200))
+    if kind == 1:
+        return bytes(body[: chance.randrange(len(body) + 1)])
+    if kind == 2:
+        at = chance.randrange(len(body))
+        return bytes(body[:at] + body[at:] * chance.randrange(2, 20))
+    for _ in range(chance.randrange(1, 8)):
+        at = chance.randrange(len(body))
+        body[at] = chance.randrange(256)
+        if kind == 3:
+            del body[at : at + chance.randrange(4)]
+            if not body:
+                break
+    return bytes(body)
+
+
+def json_seeds() -> list[bytes]:
+    values = [
+        {"instances": [2.0, 3.0]},
+        {"instances": [{"x": 1.0}, {"x": [2.0]}]},
+        {"inputs": {"x": [[1.0], [2.0]]}},
+        {"inputs": [1e400, -1e400, "NaN"]},
+        {"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}, {"x": {"b64": "AAAA"}}]},
+        {"signature_name": 7, "instances": None},
+        {"instances": [[[[[[1]]]]]]},
+        {"context": {"x": [1, 2.0]}, "examples": [{}]},
+    ]
+    return [json.dumps(value).encode() for value in values] + [b"[" * 5000, b'{"instances": [' + b"9" * 5000 + b"]}"]
+
+
+def proto_seeds() -> list[tuple[str, bytes]]:
+    predict = predict_pb2.PredictRequest()
+    predict.model_spec.name = "m"
+    predict.inputs["x"].dtype = 1
+    predict.inputs["x"].float_val.extend([1.0, 2.0])
+    predict.inputs["x"].tensor_shape.dim.add(size=2)
+    content = predict_pb2.PredictRequest()
+    content.CopyFrom(predict)
+    content.inputs["x"].tensor_content = b"\0" * 8
+    classify = classification_pb2.ClassificationRequest()
+    classify.model_spec.name, classify.model_spec.signature_name = "m", "classify_x_to_y"
+    classify.input.example_list.examples.add().features.feature["x"].float_list.value.append(2.0)
+    return [
+        ("Predict", predict.SerializeToString()),
+        ("Predict", content.SerializeToString()),
+        ("Classify", classify.SerializeToString()),
+        ("Regress", classify.SerializeToString()),
+        ("MultiInference", classify.SerializeToString()),
+        ("GetModelMetadata", predict.SerializeToString()),
+    ]
+
+
+def test_broken_rest_bodies_get_answers_of_the_protocol(server: Running) -> None:
+    chance, seeds = random.Random(SEED), json_seeds()
+    verbs = ["predict", "classify", "regress", "predict"]
+    bodies = [(chance.choice(verbs), mutated(chance.choice(seeds), chance)) for _ in range(BODIES)]
+    leaks: list[tuple[bytes, bytes]] = []
+    statuses: set[int] = set()
+
+    def one(item: tuple[str, bytes]) -> None:
+        verb, body = item
+        status, answer = server.post(f"/v1/models/m:{verb}", body)
+        statuses.add(status)
+        if LEAKS.search(answer.decode(errors="replace")) or status >= 500:
+            leaks.append((body[:200], answer[:300]))
+
+    with GoodClient(server) as good, ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, bodies[:500]))
+        before = server.mib()
+        list(pool.map(one, bodies[500:]))
+    assert leaks == [], leaks[:3]
+    assert statuses <= {200, 400, 404}
+    assert good.wrong == [], good.wrong[:3]
+    assert good.answered > 50
+    assert server.process.poll() is None
+    assert server.mib() - before < FLAT_MIB
+
+
+def test_broken_grpc_messages_get_answers_of_the_protocol(server: Running) -> None:
+    chance, seeds = random.Random(SEED + 1), proto_seeds()
+    channel = grpc.insecure_channel(server.grpc)
+    calls = {method: channel.unary_unary(f"{SERVICE}{method}") for method, _ in seeds}
+    work = []
+    for _ in range(BODIES):
+        method, body = chance.choice(seeds)
+        work.append((method, mutated(body, chance)))
+    leaks: list[Any] = []
+    codes: set[str] = set()
+
+    def one(item: tuple[str, bytes]) -> None:
+        method, body = item
+        try:
+            calls[method](body, timeout=20)
+        except grpc.RpcError as error:
+            codes.add(error.code().name)
+            undecodable = error.details() == "Exception deserializing request!"  # the words of gRPC itself
+            if error.code().name in ("DEADLINE_EXCEEDED", "UNKNOWN", "UNAVAILABLE") or (
+                not undecodable and (LEAKS.search(error.details() or "") or error.code().name == "INTERNAL")
+            ):
+                leaks.append((method, body[:120], error.code().name, error.details()[:300]))
+
+    with GoodClient(server) as good, ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, work[:500]))
+        before = server.mib()
+        list(pool.map(one, work[500:]))
+    assert leaks == [], leaks[:3]
+    assert good.wrong == [], good.wrong[:3]
+    assert server.process.poll() is None
+    assert server.mib() - before < FLAT_MIB
+
+
+def test_clients_that_send_half_a_request_and_stay_take_nothing_from_the_others(server: Running) -> None:
+    host, port = server.rest.split(":")
+    half = b'POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"inst'
+    held = [socket.create_connection((host, int(port)), timeout=10) for _ in range(HALF_SENT)]
+    try:
+        for number, connection in enumerate(held):
+            connection.sendall(half[: 1 + number % len(half)])
+        with GoodClient(server) as good:
+            time.sleep(2.0)
+        assert good.wrong == []
+        assert good.answered > 20
+    finally:
+        for connection in held:
+            connection.close()
+    assert wait_for(lambda: server.post("/v1/models/m:predict", GOOD)[0] == 200, 10)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/../../etc/passwd",
+        "/v1/models/%2e%2e%2f%2e%2e%2fetc",
+        "/v1/models/m/versions/../../../etc:predict",
+        "/v1/models/m%00:predict",
+        "/v1/models/m/versions/99999999999999999999:predict",
+        "/v1/models/m/labels/..%2f..:predict",
+        "/../../etc/passwd",
+    ],
+)
+def test_paths_that_want_to_get_out_find_nothing(server: Running, path: str) -> None:
+    status, body = server.post(path, GOOD)
+    assert status in (400, 404)
+    assert b"root:" not in body
+    assert not LEAKS.search(body.decode(errors="replace"))
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Running) -> None:
+    host, port = server.rest.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n")
+        assert connection.recv(64).startswith(b"HTTP/1.1 413")
+
+
+def test_nothing_of_all_this_left_a_stack_trace_in_the_log(server: Running) -> None:
+    assert "Traceback" not in server.log.read_text(errors="replace")
