@@ -23,10 +23,12 @@ from contract.workspace import Workspace
 from serving.launch import Launch
 from serving.processes import find, runs
 from serving.rechecking import recheck
-from serving.starting import launch_file, place_of, remember, start_once
+from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
 from serving.triton_control import TritonControl
 
 STUB = "triton_python_backend_stub"
+PORT_TRIES = 4
+PORT_WAIT_S = 3.0
 
 
 class Control(Protocol):
@@ -101,7 +103,7 @@ class Supervisor:
         try:
             place_of(server).stop(server)  # its orphans and its shared memory
             launch = read_model(launch_file(self._workspace, server.engine), Launch, "make serve")
-            new, _ = start_once(launch, server.place, self._workspace)
+            new = self._start(launch, server.place)
             new = new.model_copy(update={"engine_version": server.engine_version})
             remember(new, self._workspace)
             for name in resident:
@@ -115,6 +117,18 @@ class Supervisor:
         seconds = time.monotonic() - began
         again = f"answers rightly again after {seconds:.1f} s; restart {self._tries[server.engine]} of {self._most}"
         self._note(happened("restarted", server.engine, None, f"{server.engine} {again}"))
+
+    def _start(self, launch: Launch, place: str) -> ServerRecord:
+        """Start it on its old ports, which clients know; whoever took one meanwhile may soon give it back."""
+        for _ in range(PORT_TRIES - 1):
+            try:
+                return start_once(launch, place, self._workspace)[0]
+            except ServerError as error:
+                if not PORT_TAKEN.search(str(error)):
+                    raise
+                self._say(f"{launch.engine}: one of its ports is taken; trying again in {PORT_WAIT_S:g} s")
+                time.sleep(PORT_WAIT_S)
+        return start_once(launch, place, self._workspace)[0]
 
     def _see_models(self, server: ServerRecord) -> None:
         """Reload a model version of which a process is gone although the server calls it ready."""

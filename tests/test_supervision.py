@@ -30,6 +30,7 @@ class World:
         self.starts: list[Launch] = []
         self.stops = 0
         self.refusal: str | None = None
+        self.refusals = 99
         self.loaded: set[str] = set()
         self.asked: list[str] = []
         self.calls: list[str] = []
@@ -67,7 +68,7 @@ class World:
 
     def start_once(self, launch: Launch, place: str, workspace: Workspace) -> tuple[ServerRecord, float]:
         self.starts.append(launch)
-        if self.refusal:
+        if self.refusal and len(self.starts) <= self.refusals:
             raise ServerError(self.refusal)
         self.living = True
         return server(pid=4711), 0.1
@@ -165,6 +166,14 @@ def test_a_server_that_does_not_start_again_is_given_up_with_the_reason(world: W
     assert not world.supervisor().look()
     assert "no space left on device" in read_events(world.workspace.events)[-1].detail
     assert world.happened == ["died", "gave up"]
+
+
+def test_a_port_that_somebody_took_meanwhile_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "PORT_WAIT_S", 0.0)
+    world.living, world.refusal, world.refusals = False, "Socket '127.0.0.1:8001' already in use", 2
+    assert world.supervisor().look()
+    assert world.happened == ["died", "restarted"]
+    assert len(world.starts) == 3
 
 
 def test_a_server_that_answers_wrongly_after_a_restart_is_stopped(world: World) -> None:

@@ -30,6 +30,7 @@ from contract.manifest import Manifest, read_newest
 from contract.workspace import Workspace
 from tests.conftest import ROOT, run_module
 from tests.open_loop import OpenLoop, wait_for
+from tests.usual_ports import usual_ports_taken
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -114,9 +115,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], N
     copy_zoo(stage.root)
     (stage.root / "models.toml").write_text(MODELS)
     try:
-        for words in (["export"], ["serving", "up"]):
-            result = stage.run(*words)
-            assert result.returncode == 0, result.stderr
+        result = stage.run("export")
+        assert result.returncode == 0, result.stderr
+        with usual_ports_taken():  # so that no other test's server can take ours while they are down
+            result = stage.run("serving", "up")
+        assert result.returncode == 0, result.stderr
         _train_again(stage.root)
         result = stage.run("export")
         assert result.returncode == 0, result.stderr
