@@ -73,7 +73,7 @@ def _up(options: argparse.Namespace) -> int:
     if not served:
         raise UsageError(f"no export of group '{options.group}' may be served; 'make export' says why")
     _warn(config.target, served, refused)
-    choice = _choice(options, served)
+    choice = choice_of(options, served)
     if _already_up(workspace, fleet.fingerprint(config, served, choice)):
         say("the servers already run with these models")
     else:
@@ -86,7 +86,8 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
-def _choice(options: argparse.Namespace, served: list[Served]) -> fleet.Choice:
+def choice_of(options: argparse.Namespace, served: list[Served]) -> fleet.Choice:
+    """Which servers the flags ask for. Raises UsageError for a way to run one that nobody knows."""
     if options.triton not in ("process", "docker") and not is_address(options.triton):
         raise UsageError(
             f"unknown Triton '{options.triton}': one of process, docker, or http://HOST:PORT,grpc://HOST:PORT"

@@ -1,0 +1,68 @@
+"""What is started as Triton: NVIDIA's container or an address, with flags that the release takes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import UsageError
+from serving import place_docker, triton
+from serving.__main__ import choice_of
+from serving.launch import Launch
+from tests.builders import workspace
+
+
+def docker_launch(tmp_path: Path, target: str = "26.08", image: str | None = None) -> Launch:
+    return triton.launch(workspace(tmp_path), "docker", target, image)
+
+
+@pytest.mark.parametrize(("target", "knows"), [("24.10", False), ("25.05", False), ("25.06", True), ("26.08", True)])
+def test_a_container_gets_only_flags_that_its_release_knows(tmp_path: Path, target: str, knows: bool) -> None:
+    made = docker_launch(tmp_path, target)
+    assert made.image == f"nvcr.io/nvidia/tritonserver:{target}-py3"
+    assert any(word.startswith("--http-max-input-size") for word in made.command) == knows
+    assert "--model-control-mode=explicit" in made.command
+    assert "--disable-auto-complete-config" in made.command
+
+
+def test_an_image_of_ones_own_takes_the_place_of_nvidias(tmp_path: Path) -> None:
+    assert docker_launch(tmp_path, image="triton-tensorflow:26.08").image == "triton-tensorflow:26.08"
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", False), ("gpu:NVIDIA L4", True)])
+def test_a_container_gets_the_gpus_where_there_are_any_and_memory_to_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, gpus: bool
+) -> None:
+    monkeypatch.setattr(triton, "device", lambda: device)
+    asked: list[dict[str, Any]] = []
+
+    class Engine:
+        id, short_id = "c0ffee", "c0ff"
+
+        def run(self, image: str, **options: Any) -> Engine:
+            asked.append(options)
+            return self
+
+    engine = Engine()
+    monkeypatch.setattr(place_docker, "_client", lambda: type("Client", (), {"containers": engine}))
+    made = docker_launch(tmp_path).model_copy(update={"cores": [0, 1]})
+    place_docker.start(made)
+    (options,) = asked
+    assert ("device_requests" in options) == gpus
+    assert (options["shm_size"], options["cpuset_cpus"]) == ("1024m", "0,1")
+    assert options["ports"]["8000/tcp"] == ("127.0.0.1", made.ports["http"])
+    tree = str(workspace(tmp_path).triton_repository)
+    assert options["volumes"] == {tree: {"bind": tree, "mode": "ro"}}
+
+
+def test_a_server_at_an_address_is_started_by_nobody(tmp_path: Path) -> None:
+    made = triton.launch(workspace(tmp_path), "http://gpu1,grpc://gpu1:9001", "26.08")
+    assert (made.command, made.host, made.ports["http"], made.ports["grpc"]) == ([], "gpu1", 8000, 9001)
+
+
+def test_a_way_to_run_triton_that_nobody_knows_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unknown Triton 'podman': one of process, docker, or http://HOST:PORT"):
+        choice_of(argparse.Namespace(triton="podman"), [])
