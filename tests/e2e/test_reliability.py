@@ -184,6 +184,15 @@ def _truncate(path: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def _save_again(path: Path, code: str) -> None:
+    """Load a SavedModel, do something to it, and put what is saved in its place."""
+    fresh = path.with_name("spoiled")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    subprocess.run([sys.executable, "-c", code, str(path), str(fresh)], check=True, env=environment)
+    shutil.rmtree(path)
+    fresh.rename(path)
+
+
 def _not_a_number(path: Path) -> None:
     """Weights that are no numbers."""
     if path.is_dir():
@@ -192,11 +201,7 @@ def _not_a_number(path: Path) -> None:
             "[v.assign(v * float('nan')) for v in m.variables if v.dtype.is_floating];"
             "tf.saved_model.save(m, sys.argv[2], signatures=m.signatures)"
         )
-        fresh = path.with_name("spoiled")
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-        subprocess.run([sys.executable, "-c", code, str(path), str(fresh)], check=True, env=environment)
-        shutil.rmtree(path)
-        fresh.rename(path)
+        _save_again(path, code)
         return
     import onnx
     from onnx import numpy_helper
@@ -218,11 +223,7 @@ def _other_signature(path: Path) -> None:
             "input_signature=[tf.TensorSpec([None, None], tf.int64, name='words')]);"
             "m.renamed = f; tf.saved_model.save(m, sys.argv[2], signatures={'serving_default': f})"
         )
-        fresh = path.with_name("spoiled")
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-        subprocess.run([sys.executable, "-c", code, str(path), str(fresh)], check=True, env=environment)
-        shutil.rmtree(path)
-        fresh.rename(path)
+        _save_again(path, code)
         return
     import onnx
 
