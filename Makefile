@@ -72,10 +72,10 @@ format: $(STAMP) ## let ruff format the code and mend what it can
 	@$(RUN) -m ruff check --fix .
 
 # A file's tests stay together: what its fixtures start is started once.
-test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers (about 6 minutes)
+test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, without the slow ones
 	@$(RUN) -m pytest -q -m "not slow" -n 2 --dist loadfile
 
-test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too (about 20 minutes)
+test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too (23 minutes on two cores)
 	@$(RUN) -m pytest -q -n 2 --dist loadfile
 
 test-gpu: $(STAMP) ## the suite for a machine with a GPU and NVIDIA's Triton; fails on a CPU
