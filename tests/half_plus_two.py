@@ -19,7 +19,7 @@ FEATURES = {"x": tf.io.FixedLenFeature([1], tf.float32), "x2": tf.io.FixedLenFea
 
 
 def write_tf1(folder: Path, offset: float, other: float = 3.0) -> None:
-    """A graph with variables, and six signatures on two inputs."""
+    """A graph with variables, and five signatures; regress_x2_to_y3 takes floats, so that no tf.Example fits it."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         slope = v1.get_variable("a", initializer=0.5, use_resource=False)
@@ -30,6 +30,8 @@ def write_tf1(folder: Path, offset: float, other: float = 3.0) -> None:
         x = tf.identity(parsed["x"], name="x")
         y = tf.identity(slope * x + base, name="y")
         y2 = tf.identity(slope * x + base2, name="y2")
+        x2 = tf.identity(parsed["x2"], name="x2")
+        y3 = tf.identity(slope * x2 + base2, name="y3")
         session.run(v1.global_variables_initializer())
         info, build = v1.saved_model.utils.build_tensor_info, v1.saved_model.build_signature_def
 
@@ -45,6 +47,7 @@ def write_tf1(folder: Path, offset: float, other: float = 3.0) -> None:
                 "serving_default": signature({"x": x}, {"y": y}, "tensorflow/serving/predict"),
                 "regress_x_to_y": signature({"inputs": serialized}, {"outputs": y}, REGRESS),
                 "regress_x_to_y2": signature({"inputs": serialized}, {"outputs": y2}, REGRESS),
+                "regress_x2_to_y3": signature({"inputs": x2}, {"outputs": y3}, REGRESS),
                 "classify_x_to_y": signature({"inputs": serialized}, {"scores": y}, CLASSIFY),
             },
         )
@@ -54,9 +57,9 @@ def write_tf1(folder: Path, offset: float, other: float = 3.0) -> None:
 class Line(tf.Module):
     """The same as functions of TF 2."""
 
-    def __init__(self, offset: float) -> None:
+    def __init__(self, offset: float, other: float = 3.0) -> None:
         super().__init__()
-        self.slope, self.offset = tf.Variable(0.5), tf.Variable(offset)
+        self.slope, self.offset, self.other = tf.Variable(0.5), tf.Variable(offset), tf.Variable(other)
 
     @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, name="x")])
     def predict(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -70,11 +73,20 @@ class Line(tf.Module):
     def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": self.slope * tf.io.parse_example(inputs, FEATURES)["x"] + self.offset}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress2(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": self.slope * tf.io.parse_example(inputs, FEATURES)["x"] + self.other}
+
 
 def write_tf2(folder: Path, offset: float) -> None:
     """The same saved by TF 2."""
     line = Line(offset)
-    signatures = {"serving_default": line.predict, "classify_x_to_y": line.classify, "regress_x_to_y": line.regress}
+    signatures = {
+        "serving_default": line.predict,
+        "classify_x_to_y": line.classify,
+        "regress_x_to_y": line.regress,
+        "regress_x_to_y2": line.regress2,
+    }
     tf.saved_model.save(line, str(folder / VERSION), signatures=signatures)
 
 

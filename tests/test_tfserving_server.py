@@ -395,7 +395,7 @@ def test_a_model_without_examples_refuses_classify_in_the_known_words(server: Ru
     request.model_spec.name = "half_plus_two"
     code, details = refused(server.prediction.Classify, request)
     assert (code, details) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INVALID_ARGUMENT,
         "No classification inputs found in SignatureDef: serving_default",
     )
 

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.tfserving.tensors import DTYPES, Array, Dtype, decode, encode_into
+from serving.tfserving.tensors import DTYPES, Array, Dtype, decode, encode, encode_content
+from serving.tfserving.wire import read_varint, varint
 
 NUMERIC = [dtype for dtype in DTYPES.values() if not dtype.is_string]
 
@@ -30,7 +31,7 @@ def typed(dtype: str, shape: tuple[int, ...], **fields: Any) -> tensor_pb2.Tenso
 def test_what_is_encoded_is_what_tensorflow_decodes(dtype: Dtype, shape: tuple[int, ...]) -> None:
     array = values_of(dtype, shape)
     proto = tensor_pb2.TensorProto()
-    encode_into(array, dtype, proto)
+    proto.MergeFromString(encode(array, dtype))
     assert proto.dtype == dtype.number
     assert not proto.tensor_content
     assert len(getattr(proto, dtype.field)) == array.size * (2 if dtype.numpy.kind == "c" else 1)
@@ -52,7 +53,7 @@ def test_tensor_content_is_decoded_for_every_type(dtype: Dtype) -> None:
 def test_strings_go_through_both_ways_of_writing_them() -> None:
     words = np.array([[b"a", b""], [b"\xff\x00", b"long" * 100]], object)
     proto = tensor_pb2.TensorProto()
-    encode_into(words, DTYPES[types_pb2.DT_STRING], proto)
+    proto.MergeFromString(encode(words, DTYPES[types_pb2.DT_STRING]))
     assert list(proto.string_val) == words.ravel().tolist()
     assert decode(proto).tolist() == words.tolist()
     content = b"\x01\x00\x02\x90\x03" + b"".join(words.ravel().tolist())
@@ -91,3 +92,22 @@ def test_the_last_value_is_repeated_and_no_value_means_zero(proto: Any, expected
 def test_malformed_and_monstrous_tensors_are_value_errors(proto: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         decode(proto)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 7), (0, 2)])
+@pytest.mark.parametrize("dtype", list(DTYPES.values()), ids=lambda dtype: dtype.name)
+def test_content_is_what_tensorflow_and_we_decode(dtype: Dtype, shape: tuple[int, ...]) -> None:
+    array = np.full(shape, b"word", object) if dtype.is_string else values_of(dtype, shape)
+    proto = tensor_pb2.TensorProto.FromString(encode_content(array, dtype))
+    assert (proto.dtype, proto.HasField("tensor_shape")) == (dtype.number, True)
+    assert bool(proto.tensor_content) == bool(array.size)
+    decoded = decode(proto)
+    assert (decoded.shape, decoded.tolist()) == (shape, array.tolist())
+    if array.size and not dtype.is_string:
+        assert np.array_equal(tf.make_ndarray(proto), array)
+
+
+def test_bytes_that_end_inside_a_number_are_a_value_error() -> None:
+    assert read_varint(varint(300), 0) == (300, 2)
+    with pytest.raises(ValueError, match="the bytes end inside a number"):
+        read_varint(b"\x80\x80", 0)

@@ -1,17 +1,16 @@
 """Classify and Regress: serialised tf.Examples in; classes with scores, or one value per example, out.
 
 Both are a run of one signature whose single input is a vector of strings. What is checked before and after the run,
-and in which words it is refused, follows TensorFlow Serving's classifier.cc, regressor.cc and multi_inference.cc.
+and in which words it is refused, follows TensorFlow Serving's classifier.cc and regressor.cc. Which method a
+signature says it is for does not matter, as there without --enable_signature_method_name_check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from tensorflow_serving.apis import classification_pb2, regression_pb2
-
-from serving.tfserving.errors import Code, StatusError, invalid
+from serving.tfserving.errors import invalid
 from serving.tfserving.model import DEFAULT_SIGNATURE, Runnable, Signature
 from serving.tfserving.tensors import DTYPES, Array, string_array
 
@@ -44,10 +43,10 @@ def classify_outputs(signature: Signature) -> tuple[str, ...]:
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if INPUTS not in signature.inputs:
-        raise _precondition(f"No classification inputs found in SignatureDef: {signature.name}")
+        raise invalid(f"No classification inputs found in SignatureDef: {signature.name}")
     wanted = tuple(alias for alias in (CLASSES, SCORES) if alias in signature.outputs)
     if not wanted:
-        raise _precondition(
+        raise invalid(
             'Expected classification signature outputs to contain at least one of "classes" or "scores". '
             f"Signature was: {signature.name}"
         )
@@ -61,14 +60,14 @@ def regress_outputs(signature: Signature) -> tuple[str, ...]:
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if INPUTS not in signature.inputs:
-        raise _precondition(f"No regression inputs found in SignatureDef: {signature.name}")
+        raise invalid(f"No regression inputs found in SignatureDef: {signature.name}")
     if OUTPUTS not in signature.outputs:
-        raise _precondition(f"No regression outputs found in SignatureDef: {signature.name}")
+        raise invalid(f"No regression outputs found in SignatureDef: {signature.name}")
     return (OUTPUTS,)
 
 
-def classifications(count: int, outputs: Mapping[str, Array]) -> Any:
-    """The ClassificationResult of a run on ``count`` examples."""
+def fill_classifications(count: int, outputs: Mapping[str, Array], result: Any) -> None:
+    """Write what a run on ``count`` examples gave into an empty ClassificationResult."""
     for alias, wanted in ((CLASSES, "string"), (SCORES, "float")):
         if alias in outputs:
             _check_matrix(alias, outputs[alias], wanted, count)
@@ -77,20 +76,18 @@ def classifications(count: int, outputs: Mapping[str, Array]) -> Any:
         raise invalid(f"Tensors class and score should match in dim_size(1). Got {shapes[0]} vs. {shapes[1]}")
     labels = outputs[CLASSES].tolist() if CLASSES in outputs else None
     scores = outputs[SCORES].tolist() if SCORES in outputs else None
-    result = classification_pb2.ClassificationResult()
     for row in range(count):
         added = result.classifications.add().classes
         for column in range(shapes[0]):
             entry = added.add()
             if labels:
-                entry.label = labels[row][column]
+                entry.label = labels[row][column].decode("utf-8", "replace")  # the field takes nothing else
             if scores:
                 entry.score = scores[row][column]
-    return result
 
 
-def regressions(count: int, outputs: Mapping[str, Array]) -> Any:
-    """The RegressionResult of a run on ``count`` examples."""
+def fill_regressions(count: int, outputs: Mapping[str, Array], result: Any) -> None:
+    """Write what a run on ``count`` examples gave into an empty RegressionResult."""
     array = outputs[OUTPUTS]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):
         raise invalid(
@@ -100,18 +97,8 @@ def regressions(count: int, outputs: Mapping[str, Array]) -> Any:
         raise invalid(f"Input batch size did not match output batch size: {count} vs. {array.shape[0]}")
     if _type_name(array) != "float":
         raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_enum_name(array)}")
-    result = regression_pb2.RegressionResult()
     for value in array.ravel().tolist():
         result.regressions.add().value = value
-    return result
-
-
-def check_tasks(names: Sequence[str]) -> None:
-    """The models of a MultiInferenceRequest's tasks: one, and named."""
-    if any(not name for name in names):
-        raise invalid("Found ModelSpec with an empty model name.")
-    if len(set(names)) > 1:
-        raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
 
 
 def _check_matrix(alias: str, array: Array, wanted: str, count: int) -> None:
@@ -133,7 +120,3 @@ def _enum_name(array: Array) -> str:
 
 def _shown(array: Array) -> str:
     return f"[{','.join(map(str, array.shape))}]"
-
-
-def _precondition(message: str) -> StatusError:
-    return StatusError(Code.FAILED_PRECONDITION, message)

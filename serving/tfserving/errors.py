@@ -9,7 +9,10 @@ stand beside those rules in `json_tensors` and `json_text`.
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Iterable
+
+_LOG = logging.getLogger(__name__)
 
 
 class Code(enum.IntEnum):
@@ -78,6 +81,19 @@ class SetupError(Exception):
 def invalid(message: str) -> StatusError:
     """INVALID_ARGUMENT, by far the commonest failure."""
     return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def as_status(error: Exception) -> StatusError:
+    """A StatusError as it is. Anything else is a fault of this server: its log hears all, the client only that."""
+    if isinstance(error, StatusError):
+        return error
+    _LOG.error("a request met a fault of this server", exc_info=error)
+    return StatusError(Code.INTERNAL, "The embedded server failed on this request; its log says why.")
+
+
+def unparsable(message: str) -> StatusError:
+    """Bytes that are no message. The original says INTERNAL and no word, which blames the server."""
+    return invalid(f"The request is not a {message}.")
 
 
 def joined(names: Iterable[str]) -> str:

@@ -14,8 +14,8 @@ from tensorflow_serving.apis import input_pb2
 
 from serving.tfserving.errors import StatusError, invalid
 from serving.tfserving.json_document import shown
-from serving.tfserving.json_tensors import from_base64, is_base64
 from serving.tfserving.json_text import decimal
+from serving.tfserving.json_values import from_base64, is_base64
 
 _JSON_NAMES = {type(None): "Null", bool: "Bool", dict: "Object", list: "Array", str: "String", int: "Number"}
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}

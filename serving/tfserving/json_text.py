@@ -55,16 +55,19 @@ def columns(outputs: Outputs) -> str:
     return f'{{\n{_INDENT}"outputs": {{\n{body}\n{_INDENT}}}\n}}'
 
 
-def results(items: Sequence[Any]) -> str:
-    """The response to Classify ([[label, score], ...] per example) and Regress (a value per example)."""
-    listed = ", ".join(_result(item) for item in items)
+def classifications(items: Sequence[Sequence[tuple[str, float]]]) -> str:
+    """The response to Classify: [label, score] of every class, for each example."""
+    listed = ", ".join(
+        "[" + ", ".join(f"[{encode_basestring(label)}, {decimal(score)}]" for label, score in item) + "]"
+        for item in items
+    )
     return f'{{\n{_INDENT}"results": [{listed}\n{_INDENT}]\n}}'
 
 
-def _result(item: Any) -> str:
-    if isinstance(item, list):
-        return f"[{', '.join(_result(part) for part in item)}]"
-    return encode_basestring(item) if isinstance(item, str) else _decimals(np.array([item], np.float32))[0]
+def regressions(values: Sequence[float]) -> str:
+    """The response to Regress: a value per example, on one line."""
+    listed = ", ".join(_decimals(np.array(values, np.float32)))
+    return f'{{\n{_INDENT}"results": [{listed}]\n}}'
 
 
 def error(message: str) -> str:

@@ -1,6 +1,8 @@
 """The REST face: paths, bodies and JSON of TensorFlow Serving's HTTP API.
 
-GET  /v1/models/M[/versions/V|/labels/L][/metadata]   and   POST /v1/models/M[/versions/V|/labels/L]:predict.
+GET  /v1/models/M[/versions/V|/labels/L][/metadata]
+POST /v1/models/M[/versions/V|/labels/L]:predict, :classify, :regress
+
 A path under /v1/ that is neither is 400 "Malformed request"; any other path is a plain 404.
 """
 
@@ -13,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from google.protobuf import json_format
-from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb2
 
 from serving.tfserving import errors, json_document, json_examples, json_tensors, json_text
 from serving.tfserving.errors import HTTP_STATUS, Code, StatusError, invalid
@@ -52,7 +54,8 @@ class RestApi:
         except StatusError as error:
             body, code = json_text.error(error.message), error.code
         except Exception as error:  # a fault of this server, which must still answer
-            body, code = json_text.error(f"{type(error).__name__}: {error}"), Code.INTERNAL
+            fault = errors.as_status(error)
+            body, code = json_text.error(fault.message), fault.code
         return Response(HTTP_STATUS[code], _JSON, body.encode("utf-8", "surrogateescape"))
 
     def _dispatch(self, request: Request) -> str:
@@ -96,16 +99,18 @@ class RestApi:
     def _classify(self, ref: ModelRef, body: bytes) -> str:
         document = json_document.parse(body)
         name, message = json_document.signature_name(document), json_examples.read_input(document)
-        result, _ = self._service.classify(self._service.servable(ref), name, message)
-        return json_text.results(
-            [[[entry.label, entry.score] for entry in item.classes] for item in result.classifications]
+        result = classification_pb2.ClassificationResult()
+        self._service.classify(self._service.servable(ref), name, message, result)
+        return json_text.classifications(
+            [[(entry.label, entry.score) for entry in item.classes] for item in result.classifications]
         )
 
     def _regress(self, ref: ModelRef, body: bytes) -> str:
         document = json_document.parse(body)
         name, message = json_document.signature_name(document), json_examples.read_input(document)
-        result, _ = self._service.regress(self._service.servable(ref), name, message)
-        return json_text.results([item.value for item in result.regressions])
+        result = regression_pb2.RegressionResult()
+        self._service.regress(self._service.servable(ref), name, message, result)
+        return json_text.regressions([item.value for item in result.regressions])
 
     def _status(self, ref: ModelRef) -> str:
         return _proto_text(self._service.status(ref)) + "\n"

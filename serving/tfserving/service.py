@@ -1,6 +1,6 @@
-"""What the APIs do, whichever way a request came in: predict, tell the status, tell the signatures, reload.
+"""What the APIs do, whichever way a request came in: predict, classify, regress, tell status and signatures, reload.
 
-gRPC (`rpc`) and REST (`rest`) are two spellings of these four operations; each failure is a StatusError.
+gRPC (`rpc`) and REST (`rest`) are two spellings of these operations; each failure is a StatusError.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from serving.tfserving import classification, errors
+from serving.tfserving import classification, errors, multi_inference
 from serving.tfserving.catalog import Catalog, Servable
 from serving.tfserving.config import model_entries
 from serving.tfserving.errors import Code, StatusError, invalid
 from serving.tfserving.metrics import Metrics
 from serving.tfserving.model import DEFAULT_SIGNATURE, Signature
-from serving.tfserving.tensors import Array, Dtype, decode
+from serving.tfserving.tensors import Array, Dtype, as_array, decode
 
 
 @dataclass(frozen=True)
@@ -71,46 +71,47 @@ class Service:
         for alias, array, dtype in zip(aliases, arrays, types, strict=True):
             if dtype is None:
                 raise StatusError(Code.UNIMPLEMENTED, f"Output {alias} has a type the embedded server cannot carry.")
-            outputs[alias] = (array, dtype)
+            outputs[alias] = (as_array(array), dtype)
         return outputs
 
-    def classify(self, servable: Servable, name: str, message: Any) -> tuple[Any, Signature]:
-        """The ClassificationResult for an Input message, and the signature that gave it."""
+    def classify(self, servable: Servable, name: str, message: Any, result: Any) -> Signature:
+        """Fill a ClassificationResult for an Input message; gives the signature that answered."""
         signature = classification.signature_for(servable.model, name)
         wanted = classification.classify_outputs(signature)
         count, outputs = self._run_examples(servable, signature, wanted, message, "Classify")
-        return classification.classifications(count, outputs), signature
+        classification.fill_classifications(count, outputs, result)
+        return signature
 
-    def regress(self, servable: Servable, name: str, message: Any) -> tuple[Any, Signature]:
-        """The RegressionResult for an Input message, and the signature that gave it."""
+    def regress(self, servable: Servable, name: str, message: Any, result: Any) -> Signature:
+        """Fill a RegressionResult for an Input message; gives the signature that answered."""
         signature = classification.signature_for(servable.model, name)
         wanted = classification.regress_outputs(signature)
         count, outputs = self._run_examples(servable, signature, wanted, message, "Regress")
-        return classification.regressions(count, outputs), signature
+        classification.fill_regressions(count, outputs, result)
+        return signature
 
-    def check_same_input(self, servable: Servable, names: Sequence[str]) -> None:
-        """The signatures of one MultiInference: different ones, which read the same tensor."""
-        effective = [name or DEFAULT_SIGNATURE for name in names]
-        tensors = set()
-        for number, name in enumerate(effective):
-            if name in effective[:number]:
-                raise invalid(f"Duplicate evaluation of signature: {name}")
-            if name not in servable.model.signatures:
-                raise invalid(f"Requested signature not found in model graph: {name}")
-            tensors |= {endpoint.tensor for endpoint in servable.model.signatures[name].inputs.values()}
-        if len(tensors) > 1:
-            raise invalid("Input tensor must be the same for all Signatures.")
+    def multi_inference(self, servable: Servable, tasks: Iterable[Any], message: Any, results: Any) -> None:
+        """Add an InferenceResult per InferenceTask for one Input message."""
+        parts = multi_inference.planned(servable.model, tasks)
+        examples = classification.serialized_examples(message)
+        answers = [_run_on(servable, part.signature, part.wanted, examples) for part in parts]
+        if self._metrics is not None:
+            self._metrics.examples(servable.name, len(examples))
+        for part, outputs in zip(parts, answers, strict=True):
+            entry = results.add()
+            part.fill(len(examples), outputs, entry)
+            name_answer(entry.model_spec, servable, part.signature)
 
     def _run_examples(
         self, servable: Servable, signature: Signature, wanted: Sequence[str], message: Any, api: str
     ) -> tuple[int, dict[str, Array]]:
         examples = classification.serialized_examples(message)
         started = perf_counter_ns()
-        arrays = servable.model.run(signature, {classification.INPUTS: examples}, wanted, 0)
+        outputs = _run_on(servable, signature, wanted, examples)
         if self._metrics is not None:
             self._metrics.run(servable.name, api, (perf_counter_ns() - started) / 1000)
             self._metrics.examples(servable.name, len(examples))
-        return len(examples), dict(zip(wanted, arrays, strict=True))
+        return len(examples), outputs
 
     def status(self, ref: ModelRef) -> Any:
         """GetModelStatusResponse; NOT_FOUND for a model or version that was never configured."""
@@ -154,6 +155,13 @@ class Service:
             self._metrics.request(model, api, entrypoint, status.name, microseconds)
 
 
+def name_answer(spec: Any, servable: Servable, signature: Signature) -> None:
+    """Say in a ModelSpec which version of which model answered, by which signature."""
+    spec.name = servable.name
+    spec.signature_name = signature.name
+    spec.version.value = servable.version
+
+
 def grpc_signature(servable: Servable, name: str) -> Signature:
     """The signature that a PredictRequest names, or the default one."""
     found = servable.model.signatures.get(name or DEFAULT_SIGNATURE)
@@ -177,9 +185,10 @@ def feeds_from_protos(signature: Signature, sent: Mapping[str, Any]) -> dict[str
     inputs = signature.inputs
     if len(sent) > len(inputs) or (len(sent) < len(inputs) and not signature.defaults):
         raise errors.input_size_mismatch(sent, inputs)
-    feeds = {}
+    feeds, used = {}, 0
     for alias, endpoint in inputs.items():
         if alias in sent:
+            used += 1
             try:
                 feeds[alias] = decode(sent[alias])
             except ValueError:
@@ -188,12 +197,19 @@ def feeds_from_protos(signature: Signature, sent: Mapping[str, Any]) -> dict[str
             feeds[alias] = signature.defaults[alias]
         else:
             raise errors.input_missing(alias, endpoint.tensor, sent, signature.defaults)
-    if not sent.keys() <= inputs.keys():
+    if used < len(sent):
         raise errors.input_unknown(sent.keys() & inputs.keys(), sent)
     return feeds
 
 
-def _output_aliases(signature: Signature, wanted: Iterable[str]) -> tuple[str, ...]:
+def _run_on(servable: Servable, signature: Signature, wanted: Sequence[str], examples: Array) -> dict[str, Array]:
+    arrays = servable.model.run(signature, {classification.INPUTS: examples}, wanted, 0)
+    return dict(zip(wanted, map(as_array, arrays), strict=True))
+
+
+def _output_aliases(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
+    if not wanted:
+        return tuple(signature.outputs)  # which are sorted
     aliases: dict[str, None] = {}
     for alias in wanted:
         if alias not in signature.outputs:
@@ -201,4 +217,4 @@ def _output_aliases(signature: Signature, wanted: Iterable[str]) -> tuple[str, .
         if alias in aliases:
             raise errors.output_repeated(alias)
         aliases[alias] = None
-    return tuple(sorted(aliases or signature.outputs))
+    return tuple(sorted(aliases))

@@ -1,13 +1,14 @@
 """TensorProto <-> numpy, by TensorFlow's own rules and at memory speed for floating point.
 
 Promises: decoding accepts tensor_content and the typed fields, where one value (or too few) is repeated
-over the shape and no value means zeros; encoding always uses the typed fields (float_val ...), as
-TensorFlow Serving does. Packed fixed-width fields are written and read as one block of bytes, about 70
+over the shape and no value means zeros; encoding uses the typed fields (float_val ...), as TensorFlow Serving
+does, unless tensor_content is asked for. Packed fixed-width fields are written and read as one block of bytes, about 70
 times faster than by element.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,13 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from serving.tfserving.wire import DELIMITED, key, read_varint, varint
+
 Array = npt.NDArray[Any]
 
 MAX_TENSOR_BYTES = 1 << 30
 _FIELD_NUMBERS = {field.name: field.number for field in tensor_pb2.TensorProto.DESCRIPTOR.fields}
+_CONTENT_KEY = key(_FIELD_NUMBERS["tensor_content"], DELIMITED)
 
 
 @dataclass(frozen=True)
@@ -62,51 +66,50 @@ def _table() -> dict[int, Dtype]:
     table = {}
     for enum_name, name, kind, field, packed_bytes in rows:
         number = types_pb2.DataType.Value(enum_name)
-        key = varint(_FIELD_NUMBERS[field] << 3 | 2)
-        table[number] = Dtype(number, name, np.dtype(kind), field, packed_bytes, key)
+        table[number] = Dtype(number, name, np.dtype(kind), field, packed_bytes, key(_FIELD_NUMBERS[field], DELIMITED))
     return table
-
-
-def varint(number: int) -> bytes:
-    """A non-negative number as protobuf writes it: seven bits a byte, the lowest first."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 DTYPES = _table()
 
 
-def encode_into(array: Array, dtype: Dtype, proto: Any) -> None:
-    """Write ``array`` (any shape) into an empty TensorProto, in the typed field of its dtype."""
-    proto.dtype = dtype.number
-    add_dim = proto.tensor_shape.dim.add
-    for size in array.shape:
-        add_dim(size=size)
+def encode(array: Array, dtype: Dtype) -> bytes:
+    """A serialised TensorProto that holds ``array`` (any shape) in the typed field of its dtype."""
+    head = _head(dtype.number, array.shape)
     if not array.size:
-        return
+        return head
     if dtype.packed_bytes:
         raw = array.tobytes()
-        proto.MergeFromString(dtype.key + varint(len(raw)) + raw)
-    elif dtype.field == "half_val":
+        return b"".join((head, dtype.key, varint(len(raw)), raw))
+    proto = tensor_pb2.TensorProto()
+    if dtype.field == "half_val":
         proto.half_val.extend(np.ascontiguousarray(array).view(np.uint16).ravel().tolist())
     else:
         getattr(proto, dtype.field).extend(array.ravel().tolist())
+    return head + bytes(proto.SerializeToString())
 
 
-def encode_content_into(array: Array, dtype: Dtype, proto: Any) -> None:
-    """Write ``array`` into an empty TensorProto as tensor_content (--enable_serialization_as_tensor_content)."""
-    proto.dtype = dtype.number
-    for size in array.shape:
-        proto.tensor_shape.dim.add(size=size)
+def encode_content(array: Array, dtype: Dtype) -> bytes:
+    """The same with the values in tensor_content (--enable_serialization_as_tensor_content)."""
+    head = _head(dtype.number, array.shape)
+    if not array.size:
+        return head
     if dtype.is_string:
         items = array.ravel().tolist()
-        proto.tensor_content = b"".join([*(varint(len(item)) for item in items), *items])
+        raw = b"".join([*(varint(len(item)) for item in items), *items])
     else:
-        proto.tensor_content = array.tobytes()
+        raw = array.tobytes()
+    return b"".join((head, _CONTENT_KEY, varint(len(raw)), raw))
+
+
+@functools.lru_cache(maxsize=1024)
+def _head(number: int, shape: tuple[int, ...]) -> bytes:
+    """The fields dtype and tensor_shape of a TensorProto; few shapes come again and again."""
+    proto = tensor_pb2.TensorProto(dtype=number)
+    proto.tensor_shape.SetInParent()  # a scalar has a shape too
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return bytes(proto.SerializeToString())
 
 
 def decode(proto: Any) -> Array:
@@ -114,16 +117,15 @@ def decode(proto: Any) -> Array:
     dtype = DTYPES.get(proto.dtype)
     if dtype is None:
         raise ValueError(f"unsupported dtype {proto.dtype}")
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    described = proto.tensor_shape
+    shape = tuple([dim.size for dim in described.dim])
+    if described.unknown_rank or (shape and min(shape) < 0):
         raise ValueError("the shape is not fully known")
     count = math.prod(shape)
     if count * dtype.numpy.itemsize > MAX_TENSOR_BYTES:
         raise ValueError(f"{count} elements are more than the {MAX_TENSOR_BYTES} byte limit")
-    if proto.tensor_content:
-        flat = _from_content(proto.tensor_content, dtype, count)
-    else:
-        flat = _spread(_from_field(proto, dtype), count, dtype)
+    content = proto.tensor_content  # each look at it is a copy
+    flat = _from_content(content, dtype, count) if content else _spread(_from_field(proto, dtype), count, dtype)
     return flat.reshape(shape)
 
 
@@ -139,7 +141,7 @@ def _content_strings(content: bytes, count: int) -> list[bytes]:
     """Strings in tensor_content: ``count`` varint lengths, then the bytes of all strings."""
     lengths, at = [], 0
     for _ in range(count):
-        length, at = _read_varint(content, at)
+        length, at = read_varint(content, at)
         lengths.append(length)
     if at + sum(lengths) != len(content):
         raise ValueError("tensor_content does not have the bytes that its string lengths announce")
@@ -171,29 +173,15 @@ def _packed(raw: bytes, key: bytes) -> tuple[int, int]:
 
     Skips what comes before it: a TensorProto has only varint (0) and length-delimited (2) fields.
     """
-    wanted, _ = _read_varint(key, 0)
+    wanted, _ = read_varint(key, 0)
     at = 0
     while True:
-        tag, at = _read_varint(raw, at)
-        size, at = _read_varint(raw, at)
+        tag, at = read_varint(raw, at)
+        size, at = read_varint(raw, at)
         if tag == wanted:
             return at, size
         if tag & 7 == 2:
             at += size
-
-
-def _read_varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The number that starts at ``at``, and where the next thing starts."""
-    number = shift = 0
-    while True:
-        if at >= len(raw):
-            raise ValueError("the bytes end inside a number")
-        byte = raw[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-        shift += 7
 
 
 def _spread(values: Array, count: int, dtype: Dtype) -> Array:
@@ -206,6 +194,11 @@ def _spread(values: Array, count: int, dtype: Dtype) -> Array:
     full[: len(values)] = values
     full[len(values) :] = values[-1] if len(values) else (b"" if dtype.is_string else 0)
     return full
+
+
+def as_array(value: Array | bytes) -> Array:
+    """What a Session gives for an output: a scalar string is no array there."""
+    return np.array(value, object) if isinstance(value, bytes) else value
 
 
 def string_array(items: list[bytes]) -> Array:

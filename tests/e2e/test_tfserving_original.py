@@ -2,10 +2,9 @@
 
 By default each test starts ``python -m serving.tfserving`` with tensorflow_model_server's own flags. With
 ``TFS_BINARY=/path/to/tensorflow_model_server`` they start that. With ``TFS_ADDRESS=HOST:GRPC_PORT,HOST:REST_PORT`` they
-ask a server that runs, which must serve what ``python tests/half_plus_two.py DIRECTORY`` writes as half_plus_two,
-half_plus_two_tf2 and half_plus_three; tests that need a server of their own are then skipped.
-
-Left out of the original's list: TensorFlow Lite, the profiler service, tf_text.
+ask a server that runs, which must serve what ``python -m tests.half_plus_two DIRECTORY`` writes as half_plus_two,
+half_plus_two_tf2 and half_plus_three, with monitoring on at /monitoring/prometheus/metrics. Tests that need a server
+with flags of their own then start the tensorflow_model_server of TFS_BINARY or PATH, or are skipped.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,7 +42,8 @@ from tests.open_loop import wait_for
 
 pytestmark = [pytest.mark.e2e]
 
-ADDRESS, BINARY = os.environ.get("TFS_ADDRESS"), os.environ.get("TFS_BINARY")
+ADDRESS = os.environ.get("TFS_ADDRESS")
+BINARY = os.environ.get("TFS_BINARY") or (shutil.which("tensorflow_model_server") if ADDRESS else None)
 RPC_S = 20
 VERSION = 123
 FOLDERS = {
@@ -51,7 +52,8 @@ FOLDERS = {
     "half_plus_three": "saved_model_half_plus_three",
 }
 needs_own_server = pytest.mark.skipif(
-    bool(ADDRESS and not BINARY), reason="needs a server with arguments of its own; TFS_BINARY names one to start"
+    bool(ADDRESS and not BINARY),
+    reason="needs a server with flags of its own, and neither TFS_BINARY nor PATH has a tensorflow_model_server",
 )
 
 
@@ -218,15 +220,49 @@ def test_multi_inference_gives_both_with_their_signatures(server: Asked, model: 
         task = request.tasks.add(method_name=method)
         task.model_spec.name, task.model_spec.signature_name = model, signature
     examples(request, 2.0)
-    if model == "half_plus_two_tf2":  # TF 2 gives each signature a tensor of its own
-        with pytest.raises(grpc.RpcError) as refused:
-            server.prediction.MultiInference(request, timeout=RPC_S)
-        assert "Input tensor must be the same for all Signatures." in str(refused.value)
-        return
     first, second = server.prediction.MultiInference(request, timeout=RPC_S).results
     assert [entry.value for entry in first.regression_result.regressions] == [3.0]
     assert [entry.score for entry in second.classification_result.classifications[0].classes] == [3.0]
     assert named(first.model_spec, "regress_x_to_y")[0] == named(second.model_spec, "classify_x_to_y")[0] == model
+
+
+@pytest.mark.parametrize("model", ["half_plus_two", "half_plus_two_tf2"])
+def test_multi_inference_regresses_twice(server: Asked, model: str) -> None:
+    request = inference_pb2.MultiInferenceRequest()
+    for name in ("regress_x_to_y", "regress_x_to_y2"):
+        task = request.tasks.add(method_name=REGRESS)
+        task.model_spec.name, task.model_spec.signature_name = model, name
+    examples(request, 2.0, 4.0)
+    results = server.prediction.MultiInference(request, timeout=RPC_S).results
+    values = [[entry.value for entry in result.regression_result.regressions] for result in results]
+    assert values == [[3.0, 4.0], [4.0, 5.0]]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code", "words"),
+    [
+        ([("half_plus_two", "regress_x_to_y", REGRESS)] * 2, "INVALID_ARGUMENT", "Duplicate evaluation of signature: "),
+        ([("half_plus_two", "nobody", REGRESS)], "INVALID_ARGUMENT", "Requested signature not found in model graph: "),
+        ([("half_plus_two", "", "tensorflow/serving/predict")], "UNIMPLEMENTED", "Unsupported signature method_name: "),
+        (
+            [("half_plus_two", "regress_x_to_y", REGRESS), ("half_plus_three", "classify_x_to_y", CLASSIFY)],
+            "INVALID_ARGUMENT",
+            "All ModelSpecs in a MultiInferenceRequest must access the same model name.",
+        ),
+    ],
+)
+def test_multi_inference_refuses_in_the_originals_words(
+    server: Asked, tasks: list[tuple[str, str, str]], code: str, words: str
+) -> None:
+    request = inference_pb2.MultiInferenceRequest()
+    for name, signature_name, method in tasks:
+        task = request.tasks.add(method_name=method)
+        task.model_spec.name, task.model_spec.signature_name = name, signature_name
+    examples(request, 2.0)
+    with pytest.raises(grpc.RpcError) as refused:
+        server.prediction.MultiInference(request, timeout=RPC_S)
+    assert refused.value.code().name == code
+    assert words in refused.value.details()
 
 
 @pytest.mark.parametrize("wanted", [[], ["y"]])
@@ -302,17 +338,41 @@ def test_rest_status_is_exactly_this(server: Asked) -> None:
     assert server.http("GET", REST) == (200, {"model_version_status": [entry]})
 
 
-def test_rest_metadata_describes_every_signature(server: Asked) -> None:
+def described(dtype: str, name: str, *sizes: int) -> dict[str, Any]:
+    """A TensorInfo as JSON."""
+    dims = [{"size": str(size), "name": ""} for size in sizes]
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": name}
+
+
+def signature(inputs: dict[str, Any], outputs: dict[str, Any], method: str) -> dict[str, Any]:
+    return {"inputs": inputs, "outputs": outputs, "method_name": f"tensorflow/serving/{method}"}
+
+
+def test_rest_metadata_is_exactly_the_signatures_whatever_their_order(server: Asked) -> None:
+    x, x2 = described("DT_FLOAT", "x:0", -1, 1), described("DT_FLOAT", "x2:0", -1, 1)
+    y, y2, y3 = (described("DT_FLOAT", f"{name}:0", -1, 1) for name in ("y", "y2", "y3"))
+    example = {"inputs": described("DT_STRING", "tf_example:0", -1)}
     code, found = server.http("GET", f"{REST}/metadata")
-    assert code == 200
-    assert found["model_spec"] == {"name": "half_plus_two", "signature_name": "", "version": "123"}
     signatures = found["metadata"]["signature_def"]["signature_def"]
-    assert set(signatures) == {"serving_default", "regress_x_to_y", "regress_x_to_y2", "classify_x_to_y"}
-    assert signatures["classify_x_to_y"]["method_name"] == CLASSIFY
-    tensor = signatures["serving_default"]["inputs"]["x"]
-    assert (tensor["dtype"], tensor["name"]) == ("DT_FLOAT", "x:0")
-    sizes = [dim["size"] for dim in tensor["tensor_shape"]["dim"]]
-    assert sizes == ["-1", "1"]
+    for entry in signatures.values():
+        assert entry.pop("defaults", {}) == {}  # an empty map says nothing
+    assert (code, found) == (
+        200,
+        {
+            "model_spec": {"name": "half_plus_two", "signature_name": "", "version": "123"},
+            "metadata": {
+                "signature_def": {
+                    "signature_def": {
+                        "serving_default": signature({"x": x}, {"y": y}, "predict"),
+                        "regress_x_to_y": signature(example, {"outputs": y}, "regress"),
+                        "regress_x_to_y2": signature(example, {"outputs": y2}, "regress"),
+                        "regress_x2_to_y3": signature({"inputs": x2}, {"outputs": y3}, "regress"),
+                        "classify_x_to_y": signature(example, {"scores": y}, "classify"),
+                    }
+                }
+            },
+        },
+    )
 
 
 def test_the_prometheus_page_has_types_and_counts(server: Asked) -> None:
@@ -378,19 +438,77 @@ def test_tensors_come_as_content_where_that_is_asked_for(start: Start, family: P
     assert tf.make_ndarray(output).tolist() == [3.0]
 
 
+def saved(code: str, folder: Path) -> Path:
+    """The base path of a model that a few lines of Python save to {path}."""
+    path = folder / "models" / f"{VERSION:08}"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, "-c", f"import tensorflow as tf, keras\npath = {str(path)!r}\n{code}"]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return path.parent
+
+
 @needs_own_server
-def test_functions_saved_by_tf_2_answer_by_their_signatures(start: Start, tmp_path: Path) -> None:
-    code = (
-        "import sys, tensorflow as tf; m = tf.Module();"
-        "spec = [tf.TensorSpec(None, tf.float32, name='x')];"
-        "m.a = tf.function(lambda x: {'y': 3.0 * 2.0 * x}, input_signature=spec);"
-        "m.b = tf.function(lambda x: {'y': x}, input_signature=spec);"
-        "tf.saved_model.save(m, sys.argv[1], signatures={'serving_default': m.a, 'custom_signature_key': m.b})"
+def test_a_function_saved_by_tf_2_answers(start: Start, tmp_path: Path) -> None:
+    base = saved(
+        """
+root = tf.train.Checkpoint(v1=tf.Variable(3.0), v2=tf.Variable(2.0))
+root.f = tf.function(lambda x: {"y": root.v1 * root.v2 * x})
+tf.saved_model.save(root, path, root.f.get_concrete_function(tf.TensorSpec(None, tf.float32, name="x")))
+""",
+        tmp_path,
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "models" / "1")], check=True, capture_output=True)
-    asked = start(f"--model_base_path={tmp_path / 'models'}")
-    assert asked.predict("default").outputs["y"].float_val[0] == 12.0
-    assert asked.predict("default", "custom_signature_key").outputs["y"].float_val[0] == 2.0
+    answer = start(f"--model_base_path={base}").predict("default")
+    assert answer.outputs["y"].float_val[0] == 12.0
+    assert answer.model_spec.version.value == VERSION
+
+
+@needs_own_server
+def test_each_of_several_signatures_answers_for_itself(start: Start, tmp_path: Path) -> None:
+    base = saved(
+        """
+root, spec = tf.train.Checkpoint(), [tf.TensorSpec(None, tf.float32, name="x")]
+root.f = tf.function(lambda x: {"y": 1.0}, input_signature=spec)
+root.g = tf.function(lambda x: {"y": 2.0}, input_signature=spec)
+tf.saved_model.save(root, path, signatures={"serving_default": root.f, "custom_signature_key": root.g})
+""",
+        tmp_path,
+    )
+    asked = start(f"--model_base_path={base}")
+    for name, value in (("custom_signature_key", 2.0), ("", 1.0)):
+        answer = asked.predict("default", name)
+        assert answer.outputs["y"].float_val[0] == value
+        assert named(answer.model_spec, name or "serving_default")[2] == VERSION
+
+
+@needs_own_server
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_sequential_keras_model_answers(start: Start, tmp_path: Path, mirrored: bool) -> None:
+    dense = "model.add(keras.layers.Dense(1, kernel_initializer='ones', bias_initializer='zeros'))"
+    lines = [
+        "model = keras.Sequential()",
+        "model.add(keras.layers.Input(shape=(1,), dtype='float32', name='x'))",
+        dense if mirrored else "",
+        "model.add(keras.layers.Lambda(lambda x: x, name='y'))",
+    ]
+    if mirrored:  # two replicas, on two virtual CPUs
+        lines = [
+            "cpus = [tf.config.LogicalDeviceConfiguration()] * 2",
+            "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], cpus)",
+            "with tf.distribute.MirroredStrategy(devices=('/cpu:0', '/cpu:1')).scope():",
+            *(f"    {line}" for line in lines),
+        ]
+    base = saved("\n".join([*lines, "model.export(path, verbose=False)"]), tmp_path)
+    asked = start(f"--model_base_path={base}")
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "default"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto([[2.0]], tf.float32))
+    (output,) = asked.prediction.Predict(request, timeout=RPC_S).outputs.values()  # Keras 3 calls it output_0
+    assert list(output.float_val) == [2.0]
+
+
+@pytest.mark.parametrize("what", ["TensorFlow Lite", "TensorFlow Lite with signatures", "the profiler", "tf_text"])
+def test_left_out_of_the_originals_list(what: str) -> None:
+    pytest.skip(f"{what} is not about SavedModels on stock TensorFlow; the embedded server does not have it")
 
 
 def test_the_family_is_written_by_a_script_of_our_own(tmp_path: Path) -> None:
