@@ -190,6 +190,17 @@ def test_a_run_that_fails_fails_all_its_requests_and_the_next_batch_runs() -> No
     assert ask(held.model, floats(3))[0].tolist() == [6]
 
 
+@pytest.mark.parametrize("answer", [[], [b"no array"]], ids=["no output", "no array"])
+def test_an_answer_that_cannot_be_cut_fails_its_requests_and_the_thread_goes_on(answer: list[Any]) -> None:
+    doubler = Doubler()
+    model = BatchedModel(doubler, BatchingParameters(threads=1), Scheduler(1))
+    right, doubler.run = doubler.run, lambda *_: answer  # type: ignore[method-assign]
+    with pytest.raises(StatusError, match=r"The embedded server failed on this request; its log says why\."):
+        ask(model, floats(1))
+    doubler.run = right  # type: ignore[method-assign]
+    assert ask(model, floats(3))[0].tolist() == [6]
+
+
 def test_a_large_request_is_split_and_put_together_again() -> None:
     held = Held(limit=10, splitting=True, execution=4)
     small, large = held.submit(floats(0)), held.submit(floats(*range(1, 10)))

@@ -25,7 +25,7 @@ from serving.tfserving.catalog import Catalog
 from serving.tfserving.classification import CLASSIFY, REGRESS
 from serving.tfserving.errors import Code, StatusError
 from serving.tfserving.metrics import Metrics
-from serving.tfserving.model import Endpoint, Signature
+from serving.tfserving.model import Endpoint, Model, Runnable, Signature
 from serving.tfserving.service import Service
 from serving.tfserving.storage import ModelEntry
 from serving.tfserving.tensors import DTYPES, Array, Dtype, decode, string_array
@@ -57,7 +57,7 @@ class Known:
         return [self.answers[alias] for alias in aliases]
 
 
-def service_of(model: Known, folder: Path, metrics: Metrics | None = None) -> Service:
+def service_of(model: Runnable, folder: Path, metrics: Metrics | None = None) -> Service:
     (folder / "1").mkdir()
     catalog = Catalog(lambda path: model)
     catalog.apply([ModelEntry("m", folder)])
@@ -246,9 +246,18 @@ def test_a_predict_response_written_by_hand_is_the_message(tmp_path: Path) -> No
     assert answer.outputs["y"].tensor_content == SCORES.tobytes()
 
 
+class ScalarString:
+    """A Session, which gives a string without dimensions as bytes and not as an array."""
+
+    def _make_callable_from_options(self, options: Any) -> Any:
+        return lambda: [b"h\xc3\xa9"]
+
+
 @pytest.mark.parametrize("as_content", [False, True])
 def test_a_scalar_string_is_an_output_like_others(tmp_path: Path, as_content: bool) -> None:
-    model = Known(signature("serving_default", {}, {"w": STRING}), w=b"h\xc3\xa9")  # as a Session gives it
+    definition = meta_graph_pb2.SignatureDef()
+    definition.outputs["w"].name, definition.outputs["w"].dtype = "w:0", STRING.number
+    model = Model(ScalarString(), {"serving_default": definition}, op_pool=0)
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "m"
     calls = Calls(service_of(model, tmp_path), as_content)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from serving.tfserving import merging
 from serving.tfserving.config import BatchingParameters
-from serving.tfserving.errors import Code, StatusError, invalid
+from serving.tfserving.errors import Code, StatusError, as_status, invalid
 from serving.tfserving.merging import Part, Task
 from serving.tfserving.model import Runnable, Signature, check_types
 from serving.tfserving.tensors import Array
@@ -205,14 +205,8 @@ def run_batch(model: Runnable, signature: Signature, parameters: BatchingParamet
         # the most patient decides; a timeout of its own for each batch would cost a new callable each
         patience = 0 if any(not task.timeout_ms for task in tasks) else max(task.timeout_ms for task in tasks)
         outputs = model.run(signature, dict(zip(signature.inputs, merged, strict=True)), aliases, patience)
-    except StatusError as error:
-        _fail(parts, error.code, error.message)
-    except Exception as error:  # a thread of the scheduler outlives every fault
-        _fail(parts, Code.INTERNAL, f"{type(error).__name__}: {error}")
-    else:
         merging.cut(parts, aliases, outputs, len(merged[0]))
-
-
-def _fail(parts: list[Part], code: Code, message: str) -> None:
-    for part in parts:
-        part.fail(code, message)
+    except Exception as error:  # a thread of the scheduler outlives every fault
+        status = as_status(error)
+        for part in parts:
+            part.fail(status.code, status.message)

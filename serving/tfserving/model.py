@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.tfserving import errors
 from serving.tfserving.errors import Code, StatusError
-from serving.tfserving.tensors import DTYPES, Array, Dtype, decode
+from serving.tfserving.tensors import DTYPES, Array, Dtype, as_array, decode
 
 DEFAULT_SIGNATURE = "serving_default"
 CALLER_THREAD, DEFAULT_POOL = -1, 0  # values of RunOptions.inter_op_thread_pool
@@ -122,12 +122,12 @@ class Model:
         call = self._callable(signature, tuple(aliases), timeout_ms)
         try:
             if call is not None:
-                return call(*arguments)
+                return [as_array(value) for value in call(*arguments)]
             every = tuple(signature.outputs)
             whole = dict(zip(every, self._made(signature, every, timeout_ms)(*arguments), strict=True))
         except tf.errors.OpError as error:
             raise StatusError(Code(error.error_code), error.message) from None
-        return [whole[alias] for alias in aliases]
+        return [as_array(whole[alias]) for alias in aliases]
 
     def _callable(self, signature: Signature, aliases: tuple[str, ...], timeout_ms: int) -> _Call | None:
         """The callable for exactly these outputs, or None when there are too many different sets."""

@@ -18,7 +18,7 @@ from serving.tfserving.config import model_entries
 from serving.tfserving.errors import Code, StatusError, invalid
 from serving.tfserving.metrics import Metrics
 from serving.tfserving.model import DEFAULT_SIGNATURE, Signature
-from serving.tfserving.tensors import Array, Dtype, as_array, decode
+from serving.tfserving.tensors import Array, Dtype, decode
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Service:
         for alias, array, dtype in zip(aliases, arrays, types, strict=True):
             if dtype is None:
                 raise StatusError(Code.UNIMPLEMENTED, f"Output {alias} has a type the embedded server cannot carry.")
-            outputs[alias] = (as_array(array), dtype)
+            outputs[alias] = (array, dtype)
         return outputs
 
     def classify(self, servable: Servable, name: str, message: Any, result: Any) -> Signature:
@@ -204,7 +204,7 @@ def feeds_from_protos(signature: Signature, sent: Mapping[str, Any]) -> dict[str
 
 def _run_on(servable: Servable, signature: Signature, wanted: Sequence[str], examples: Array) -> dict[str, Array]:
     arrays = servable.model.run(signature, {classification.INPUTS: examples}, wanted, 0)
-    return dict(zip(wanted, map(as_array, arrays), strict=True))
+    return dict(zip(wanted, arrays, strict=True))
 
 
 def _output_aliases(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
