@@ -17,6 +17,7 @@ from serving.tfserving.batching import BatchedModel, Queue, Scheduler
 from serving.tfserving.config import BatchingParameters
 from serving.tfserving.errors import Code, StatusError
 from serving.tfserving.merging import Part, Task
+from serving.tfserving.metrics import Metrics
 from serving.tfserving.model import Endpoint, Signature
 from serving.tfserving.tensors import DTYPES, Array
 
@@ -199,6 +200,20 @@ def test_an_answer_that_cannot_be_cut_fails_its_requests_and_the_thread_goes_on(
         ask(model, floats(1))
     doubler.run = right  # type: ignore[method-assign]
     assert ask(model, floats(3))[0].tolist() == [6]
+
+
+def test_what_is_joined_waits_and_fills_up_is_counted() -> None:
+    metrics = Metrics()
+    parameters = BatchingParameters(threads=1, allowed_sizes=(4,), limit=4, execution=4)
+    ask(BatchedModel(Doubler(), parameters, Scheduler(1), metrics), floats(1, 2, 3))
+    lines = metrics.page().splitlines()
+    for line in (
+        ":tensorflow:serving:batching_session:input_batch_size_sum{} 3.0",
+        ":tensorflow:serving:batching_session:processed_batch_size_sum{} 4.0",
+        ':tensorflow:serving:batching_session:padding_size_sum{execution_batch_size="4"} 1.0',
+        ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name="batch_threads"} 1',
+    ):
+        assert line in lines
 
 
 def test_a_large_request_is_split_and_put_together_again() -> None:

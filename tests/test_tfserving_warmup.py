@@ -13,6 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.tfserving import flags, loading, plan
 from serving.tfserving.errors import Code, StatusError
+from serving.tfserving.metrics import Metrics
 from serving.tfserving.model import Endpoint, Signature
 from serving.tfserving.tensors import DTYPES, Array
 from serving.tfserving.warmup import FILE, MAX_RECORDS, warm_up
@@ -170,3 +171,54 @@ def test_a_session_is_configured_by_the_file_and_the_flags_take_precedence(tmp_p
     assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (1, 4)
     assert config.log_device_placement and config.allow_soft_placement
     assert config.gpu_options.per_process_gpu_memory_fraction == 0.25
+
+
+class Known(Listener):
+    """Classifies and regresses tf.Examples, and notes how many it was given."""
+
+    STRING = DTYPES[7]
+    signatures: Mapping[str, Signature] = {
+        "classes": Signature(
+            "classes", {"inputs": Endpoint("inputs", "in:0", STRING)}, {"scores": Endpoint("scores", "s:0", FLOAT)}, {}
+        ),
+        "values": Signature(
+            "values", {"inputs": Endpoint("inputs", "in:0", STRING)}, {"outputs": Endpoint("outputs", "o:0", FLOAT)}, {}
+        ),
+    }
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, int]] = []
+
+    def run(
+        self, signature: Signature, feeds: Mapping[str, Array], aliases: Sequence[str], timeout_ms: int
+    ) -> list[Array]:
+        self.runs.append((signature.name, len(feeds["inputs"])))
+        return [np.zeros((len(feeds["inputs"]), 1), np.float32) for _ in aliases]
+
+
+def test_records_of_examples_are_run_too_each_task_of_several(tmp_path: Path) -> None:
+    records = []
+    for kind, signature in (("classify_log", "classes"), ("regress_log", "values"), ("multi_inference_log", "")):
+        log = prediction_log_pb2.PredictionLog()
+        request = getattr(log, kind).request
+        request.input.example_list.examples.add()
+        if signature:
+            request.model_spec.name, request.model_spec.signature_name = "m", signature
+        else:
+            for method, name in (("classify", "classes"), ("regress", "values")):
+                task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+                task.model_spec.name, task.model_spec.signature_name = "m", name
+        records.append(log)
+    write(tmp_path, *records)
+    known = Known()
+    assert warm_up(known, tmp_path) == []
+    assert known.runs == [("classes", 1), ("values", 1), ("classes", 1), ("values", 1)]
+
+
+def test_how_long_a_warm_up_took_and_how_it_ended_is_in_the_metrics(saved: Path) -> None:
+    metrics = Metrics()
+    read = plan.read_plan(flags.parse(["--model_base_path=/m"]))
+    with pytest.raises(StatusError):
+        loading.Loader(read, print, metrics)(saved)
+    count = f':tensorflow:serving:model_warmup_latency_count{{model_path="{saved}",status="INVALID_ARGUMENT"}} 1'
+    assert count in metrics.page().splitlines()

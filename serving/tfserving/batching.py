@@ -22,10 +22,12 @@ from serving.tfserving import merging
 from serving.tfserving.config import BatchingParameters
 from serving.tfserving.errors import Code, StatusError, as_status, invalid
 from serving.tfserving.merging import Part, Task
+from serving.tfserving.metrics import Metrics
 from serving.tfserving.model import Runnable, Signature, check_types
 from serving.tfserving.tensors import Array
 
 Clock = Callable[[], float]
+POOL = "batch_threads"  # what the original calls its threads unless a file names them
 
 
 class Queue:
@@ -162,10 +164,13 @@ class Scheduler:
 class BatchedModel:
     """A Model whose runs are joined; the signatures are the Model's."""
 
-    def __init__(self, model: Runnable, parameters: BatchingParameters, scheduler: Scheduler) -> None:
+    def __init__(
+        self, model: Runnable, parameters: BatchingParameters, scheduler: Scheduler, metrics: Metrics | None = None
+    ) -> None:
         self._model = model
         self._parameters = parameters
         self._scheduler = scheduler
+        self._metrics = metrics
         self._making = threading.Lock()
         self._queues: dict[str, Queue] = {}
         self.signature_defs = model.signature_defs
@@ -178,6 +183,8 @@ class BatchedModel:
         check_types(signature, feeds)
         deadline = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
         task = Task([feeds[alias] for alias in signature.inputs], tuple(aliases), timeout_ms, deadline)
+        if self._metrics is not None:
+            self._metrics.enqueued(task.rows)
         self._scheduler.put(self._queue(signature), task)
         return task.result()
 
@@ -188,19 +195,31 @@ class BatchedModel:
                 queue = self._queues.get(signature.name)
                 if queue is None:
                     # holds the Model and not this object, so that no cycle keeps an unloaded model
-                    run = functools.partial(run_batch, self._model, signature, self._parameters)
+                    run = functools.partial(run_batch, self._model, signature, self._parameters, self._metrics)
                     queue = self._queues[signature.name] = Queue(self._parameters, run)
                     self._scheduler.add(queue)
         return queue
 
 
-def run_batch(model: Runnable, signature: Signature, parameters: BatchingParameters, parts: list[Part]) -> None:
+def run_batch(
+    model: Runnable,
+    signature: Signature,
+    parameters: BatchingParameters,
+    metrics: Metrics | None,
+    parts: list[Part],
+) -> None:
     """Run parts together and tell each of them what came of it."""
     try:
         tasks = [part.task for part in parts]
-        if time.monotonic() > max(task.deadline for task in tasks):
+        now = time.monotonic()
+        if now > max(task.deadline for task in tasks):
             raise StatusError(Code.RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
         merged = merging.merge(parts, [endpoint.tensor for endpoint in signature.inputs.values()], parameters)
+        if metrics is not None:
+            for task in tasks:
+                metrics.waited(POOL, (now - task.began) * 1e6)
+            rows = sum(part.rows for part in parts)
+            metrics.batch(rows, len(merged[0]) - rows)
         aliases = sorted({alias for task in tasks for alias in task.aliases})
         # the most patient decides; a timeout of its own for each batch would cost a new callable each
         patience = 0 if any(not task.timeout_ms for task in tasks) else max(task.timeout_ms for task in tasks)

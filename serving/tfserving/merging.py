@@ -7,6 +7,7 @@ repeat a real row, and shorter inputs are padded with their own first element.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ class Task:
         self.aliases = aliases
         self.timeout_ms = timeout_ms
         self.deadline = deadline
+        self.began = time.monotonic()
         self._finished = threading.Event()
         self._finishing = threading.Lock()
         self._error: tuple[Code, str] | None = None

@@ -57,14 +57,17 @@ def start(plan: Plan, say: Say) -> Server:
     """Load the models, then open the ports; ``say`` hears what a person should know."""
     settings = plan.settings
     retries = LoadRetries(settings.max_num_load_retries, settings.load_retry_interval_micros / 1e6)
+    metrics = Metrics() if plan.metrics_path is not None else None
     catalog = Catalog(
-        Loader(plan, say), retries, settings.num_load_threads, settings.allow_version_labels_for_unavailable_models
+        Loader(plan, say, metrics),
+        retries,
+        settings.num_load_threads,
+        settings.allow_version_labels_for_unavailable_models,
     )
     news = News(say)
     for note in plan.notes:
         say(note)
     _tell(catalog.apply(plan.models), news, say)
-    metrics = Metrics() if plan.metrics_path is not None else None
     service = Service(catalog, metrics)
     listening: list[str] = []
     grpc_server = _start_grpc(service, settings, listening)
@@ -134,12 +137,12 @@ def _tell(applied: Applied, news: News, say: Say) -> None:
 def _start_grpc(service: Service, settings: Settings, listening: list[str]) -> Any | None:
     if not settings.port and not settings.grpc_socket_path:
         return None
-    extra: dict[str, Any] = {}
-    if settings.grpc_channel_arguments:
-        extra["options"] = flags.channel_arguments(settings.grpc_channel_arguments)
-    if settings.enable_serialization_as_tensor_content:
-        extra["as_tensor_content"] = True
-    server = rpc.make_server(service=service, threads=settings.grpc_max_threads, **extra)
+    server = rpc.make_server(
+        service,
+        settings.grpc_max_threads,
+        flags.channel_arguments(settings.grpc_channel_arguments),
+        settings.enable_serialization_as_tensor_content,
+    )
     if settings.enable_grpc_healthcheck_service:
         server.add_generic_rpc_handlers((health_handler(),))
     if settings.port:

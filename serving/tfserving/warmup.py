@@ -18,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.tfserving import classification, errors
 from serving.tfserving.errors import Code, StatusError, invalid
 from serving.tfserving.model import DEFAULT_SIGNATURE, Runnable, Signature
+from serving.tfserving.multi_inference import planned
 from serving.tfserving.service import feeds_from_protos
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
@@ -51,11 +52,22 @@ def regress(model: Runnable, request: Any) -> None:
     _run_examples(model, signature, classification.regress_outputs(signature), request)
 
 
+def multi_inference(model: Runnable, request: Any) -> None:
+    """Run the tasks of a MultiInferenceRequest."""
+    for part in planned(model, request.tasks):
+        _run_examples(model, part.signature, part.wanted, request)
+
+
 def _run_examples(model: Runnable, signature: Signature, wanted: Sequence[str], request: Any) -> None:
     model.run(signature, {classification.INPUTS: classification.serialized_examples(request.input)}, wanted, 0)
 
 
-RUNS: Mapping[str, Run] = {"predict_log": predict, "classify_log": classify, "regress_log": regress}
+RUNS: Mapping[str, Run] = {
+    "predict_log": predict,
+    "classify_log": classify,
+    "regress_log": regress,
+    "multi_inference_log": multi_inference,
+}
 
 
 def warm_up(model: Runnable, path: Path, iterations: int = 1, runs: Mapping[str, Run] = RUNS) -> list[str]:
