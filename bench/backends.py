@@ -33,11 +33,11 @@ from contract.errors import UsageError
 from contract.manifest import Manifest, read_newest
 from contract.progress import say
 from contract.tensors import TensorSpec
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import triton
 from serving.starting import place_of, start
 from serving.triton_config import BACKENDS, model_config, to_text
-from serving.triton_control import TritonControl
 
 MODEL = "sentiment_torch"
 LENGTH = 40
@@ -349,7 +349,7 @@ def main() -> None:
         )
         floors = {name: Floor(name, artifacts / str(manifest.formats[form].path)) for name, form in FORMATS.items()}
         try:
-            control = TritonControl("127.0.0.1", server.ports["http"])
+            control = TritonControl(f"127.0.0.1:{server.ports['http']}")
             for name in (*FORMATS, *PEERS):
                 control.load(name)
             found = rounds(server.ports, floors, options)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-
 from contract.endpoints import Endpoints
-from contract.errors import ServerError
 from contract.progress import say
-
-LOAD_S = 180.0
+from contract.triton_control import TritonControl
 
 
 class Residency:
@@ -26,13 +21,13 @@ class Residency:
         self.close()
         say(f"loading {model} on Triton")
         for name, address in self._served(model):
-            _post(address, f"/v2/repository/models/{name}/load")
+            TritonControl(address).load(name)
         self._resident = model
 
     def close(self) -> None:
         """Unload what is loaded."""
         for name, address in self._served(self._resident) if self._resident else ():
-            _post(address, f"/v2/repository/models/{name}/unload")
+            TritonControl(address).unload(name)
         self._resident = None
 
     def _served(self, model: str) -> list[tuple[str, str]]:
@@ -43,21 +38,3 @@ class Residency:
             if item.model == model and item.engine == "triton" and item.protocol == "http"
         }
         return sorted(found.items())
-
-
-def _post(address: str, path: str) -> None:
-    connection = http.client.HTTPConnection(address, timeout=LOAD_S)
-    try:
-        connection.request("POST", path, body=b"{}")
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise ServerError(f"Triton at {address} did not answer {path}: {error}; see 'make status'") from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        try:
-            text = str(json.loads(text)["error"])
-        except (ValueError, KeyError, TypeError):
-            text = text or f"HTTP {response.status}"
-        raise ServerError(f"Triton refused {path}: {text.strip()}")

@@ -20,15 +20,16 @@ from contract.files import read_model, write_json
 from contract.machine import this_machine
 from contract.manifest import Entry
 from contract.progress import say, track
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import supervise, tensorflow_serving, triton
 from serving.addresses import is_address
 from serving.launch import Launch
+from serving.ports import host_port
 from serving.proving import prove
 from serving.repository import Served, plan
 from serving.starting import launch_file, place_of, start
 from serving.triton_config import BACKENDS
-from serving.triton_control import TritonControl
 
 # What is added to Triton's own words when a release has no such backend.
 NO_BACKEND = (
@@ -183,7 +184,7 @@ def _start_triton(config: ModelsFile, workspace: Workspace, choice: Choice) -> S
 
 
 def _control(server: ServerRecord) -> TritonControl:
-    return TritonControl(server.host, server.ports["http"])
+    return TritonControl(host_port(server.host, server.ports["http"]))
 
 
 def _loads(served: list[Served], one_at_a_time: bool) -> list[list[Served]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contract.endpoints import Endpoint, Endpoints, ServerRecord
 from contract.errors import ParityError, ServerError, UsageError, nearest
 from contract.files import read_model
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import fleet
+from serving.ports import host_port
 from serving.rechecking import recheck
-from serving.triton_control import TritonControl
 
 
 def load(name: str, workspace: Workspace) -> str:
@@ -46,4 +47,4 @@ def _find(name: str, workspace: Workspace) -> tuple[list[Endpoint], TritonContro
     server: ServerRecord | None = next((item for item in fleet.running(workspace) if item.engine == "triton"), None)
     if server is None:
         raise ServerError("Triton does not run; 'make serve' starts it")
-    return endpoints, TritonControl(server.host, server.ports["http"])
+    return endpoints, TritonControl(host_port(server.host, server.ports["http"]))

@@ -9,6 +9,7 @@ from contract.config import ModelsFile
 from contract.endpoints import Configuration, Endpoint, Protocol, ServerRecord
 from contract.errors import LoadproofError, ParityError
 from contract.golden import read_examples
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving.conditions import conditions, instance_mib, joins
 from serving.device import device
@@ -17,7 +18,6 @@ from serving.ports import host_port
 from serving.probe import Probed, probe, probe_together
 from serving.releases import stand_in_for
 from serving.repository import Served
-from serving.triton_control import TritonControl
 
 
 def prove(
@@ -105,7 +105,7 @@ def _endpoint(
 def _backend_kind(item: Served, server: ServerRecord) -> Literal["native", "python"]:
     """How the engine runs the model: Triton says so itself."""
     if item.engine == "triton":
-        control = TritonControl(server.host, server.ports["http"])
+        control = TritonControl(host_port(server.host, server.ports["http"]))
         return "python" if control.runs_python(item.name) else "native"
     return "python" if server.engine_kind == "embedded" else "native"
 

@@ -42,8 +42,7 @@ def roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     servers = {item.engine: item for item in read_model(workspace.servers, Servers, "make serve").servers}
     events: list[Event] = []
-    for item in _newer(plan(config, group, workspace)[0], known.endpoints):
-        old = next(found for found in known.endpoints if _same(found, item))
+    for item, old in _newer(plan(config, group, workspace)[0], known.endpoints):
         event, endpoints = _roll_one(config, item, old, servers[item.engine], workspace)
         append_event(workspace.events, event)
         events.append(event)
@@ -56,13 +55,13 @@ def roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
     return events
 
 
-def _newer(served: list[Served], running: list[Endpoint]) -> list[Served]:
-    """What runs in an older version, or with other bytes, than the newest export."""
+def _newer(served: list[Served], running: list[Endpoint]) -> list[tuple[Served, Endpoint]]:
+    """What runs with other bytes than the newest export, beside an endpoint of what runs."""
     found = []
     for item in served:
         old = next((endpoint for endpoint in running if _same(endpoint, item)), None)
         if old is not None and old.artifact_sha256 != item.record.sha256:
-            found.append(item)
+            found.append((item, old))
     return found
 
 

@@ -8,16 +8,17 @@ import shutil
 from contract.endpoints import ServerRecord
 from contract.errors import LoadproofError
 from contract.files import write_text
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
+from serving.ports import host_port
 from serving.repository import Served, write_triton_config, write_triton_version
-from serving.triton_control import TritonControl
 
 
 class TritonRoller:
     """Works on the repository that the server reads."""
 
     def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
-        self._control = TritonControl(server.host, server.ports["http"])
+        self._control = TritonControl(host_port(server.host, server.ports["http"]))
         self._tree = workspace.triton_repository
         self._old_config = ""
 
@@ -40,11 +41,11 @@ class TritonRoller:
         """Make it a version of the model; Triton loads it, then unloads the older. Seconds until it was ready."""
         folder = self._tree / item.name
         self._old_config = (folder / "config.pbtxt").read_text(encoding="utf-8")
-        write_triton_version(item, folder)
-        write_triton_config(item, folder)
         try:
+            write_triton_version(item, folder)
+            write_triton_config(item, folder)
             return round(self._control.load(item.name), 2)
-        except LoadproofError:
+        except (LoadproofError, OSError):
             self.take_back(item)
             raise
 

@@ -19,12 +19,13 @@ from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
 from contract.errors import LoadproofError, ServerError
 from contract.events import Event, append_event, happened
 from contract.files import read_model
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving.launch import Launch
+from serving.ports import host_port
 from serving.processes import find, runs
 from serving.rechecking import recheck
 from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
-from serving.triton_control import TritonControl
 
 STUB = "triton_python_backend_stub"
 PORT_TRIES = 4
@@ -70,7 +71,7 @@ class Supervisor:
         self._workspace = workspace
         self._most = most_restarts
         self._say = say
-        self._control = control or (lambda server: TritonControl(server.host, server.ports["http"]))
+        self._control = control or (lambda server: TritonControl(host_port(server.host, server.ports["http"])))
         self._tries: Counter[str] = Counter()
         self._down: set[str] = set()
         self._processes: dict[int, tuple[str, int]] | None = None  # before the first look

@@ -22,6 +22,7 @@ class Triton:
 
     address: str
     asked: list[str] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
 
 
 @pytest.fixture
@@ -31,12 +32,18 @@ def triton() -> Iterator[Triton]:
             self.rfile.read(int(self.headers["Content-Length"]))
             name, action = self.path.split("/")[-2:]
             found.asked.append(f"{action} {name}")
+            (found.loaded.add if action == "load" else found.loaded.discard)(name)
             broken = name.startswith("broken")
             body = json.dumps({"error": "failed to load 'broken__onnx', no such file\n"} if broken else {}).encode()
             self.send_response(400 if broken else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path.split("/")[-2] in found.loaded else 400)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass

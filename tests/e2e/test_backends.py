@@ -20,10 +20,10 @@ import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
 from contract.errors import ServerError
+from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import triton
 from serving.starting import place_of, start
-from serving.triton_control import TritonControl
 
 pytestmark = [pytest.mark.e2e]
 
@@ -199,7 +199,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     record, _ = start(lambda: triton.launch(workspace, "process", "24.10"), "process", workspace, lambda _: "2.51.0")
     assert record.pid is not None
     client = triton_grpc.InferenceServerClient(f"127.0.0.1:{record.ports['grpc']}")
-    control = TritonControl("127.0.0.1", record.ports["http"])
+    control = TritonControl(f"127.0.0.1:{record.ports['http']}")
     try:
         yield Server(workspace.triton_repository, made, control, client, record.pid)
     finally:

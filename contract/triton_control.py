@@ -11,17 +11,16 @@ import time
 from typing import Any
 
 from contract.errors import ServerError
-from serving.ports import host_port
 
 LOAD_S = 180.0
 UNLOAD_S = 60.0
 
 
 class TritonControl:
-    """One Triton by its HTTP address. Every method raises ServerError with the server's own words."""
+    """One Triton by its HTTP address, host:port. Every method raises ServerError with the server's own words."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, address: str) -> None:
+        self._address = address
 
     def version(self) -> str:
         """The version that the server states in its metadata."""
@@ -58,14 +57,14 @@ class TritonControl:
         return runtime.endswith(".py") or "triton_python" in runtime
 
     def _call(self, method: str, path: str, timeout_s: float = 30.0) -> dict[str, Any]:
-        where = f"Triton at {host_port(self._host, self._port)}"
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        where = f"Triton at {self._address}"
+        connection = http.client.HTTPConnection(self._address, timeout=timeout_s)
         try:
             connection.request(method, path, body=b"{}" if method == "POST" else None)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError(f"{where} did not answer {method} {path}: {error}") from None
+            raise ServerError(f"{where} did not answer {method} {path}: {error}; see 'make status'") from None
         finally:
             connection.close()
         if response.status != 200:
