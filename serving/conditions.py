@@ -41,7 +41,6 @@ def conditions(config: ModelsFile, item: Served, server: ServerRecord, native: b
         "intra-op threads": str(batching.threads),
         "inter-op threads": str(triton.inter_op_threads or "library's default"),
         "instances": str(batching.instances if item.engine == "triton" else 1),
-        "device": triton.device if item.engine == "triton" else "cpu",
         "batching": _batching(item) if joins(item, server) else "off",
         "queue": _queue(item),
         "graph optimisations": triton.graph_level if library == "onnxruntime" else "library's default",

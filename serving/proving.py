@@ -74,7 +74,7 @@ def _endpoint(
         engine_version=server.engine_version,
         backend_kind=kind,
         stand_in_for=_stand_in(item, server, kind, config.target),
-        device="cpu" if server.engine_kind == "embedded" else device(),
+        device=_device(item, server),
         protocol=protocol,
         address=host_port(server.host, server.ports[protocol]),
         served_name=item.name,
@@ -100,6 +100,12 @@ def _endpoint(
         slo=item.model.slo,
         accuracy=item.manifest.accuracy,
     )
+
+
+def _device(item: Served, server: ServerRecord) -> str:
+    """Where the model runs; one that models.toml keeps on the CPU is there on any machine."""
+    kept = item.engine == "triton" and item.model.triton.device == "cpu"
+    return "cpu" if kept or server.engine_kind == "embedded" else device()
 
 
 def _backend_kind(item: Served, server: ServerRecord) -> Literal["native", "python"]:
