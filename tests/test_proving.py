@@ -24,5 +24,5 @@ def test_a_model_that_is_kept_on_the_cpu_is_not_said_to_run_on_the_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, engine_kind: str, expected: str
 ) -> None:
     monkeypatch.setattr(proving, "device", lambda: "gpu:NVIDIA L4")
-    item = served(workspace(tmp_path), model=model(triton=Triton(device=kept)))  # type: ignore[arg-type]
+    item = served(workspace(tmp_path), model=model(triton=Triton(device=kept)))
     assert proving._device(item, server(engine_kind=engine_kind)) == expected
