@@ -72,7 +72,7 @@ format: $(STAMP) ## let ruff format the code and mend what it can
 	@$(RUN) -m ruff check --fix .
 
 # A file's tests stay together: what its fixtures start is started once.
-test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, without the slow ones
+test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, without the slow ones (7 minutes on two cores)
 	@$(RUN) -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones too (23 minutes on two cores)
