@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from contract.batching import Batching, Queue, TensorRT, Triton
+from contract.client import Client
 from contract.compare import Tolerance
 from contract.errors import UsageError, nearest
 from contract.section import Count, Natural, Positive, Section
+from contract.shapes import BUILT_IN, Closed, LoadPlan, Payloads, Ramp, Sine, Spike, Steady, Step, Trace
 from contract.tensors import TensorSpec
 from contract.tolerances import default_tolerance
 
@@ -42,7 +44,7 @@ class Slo(Section):
 
 
 class Load(Section):
-    """The stages that every variant goes through."""
+    """How every variant is put under load; the stages of a run that names no plan."""
 
     concurrency: Annotated[list[Count], Field(min_length=1)] = Field([1, 4, 16], description="closed-loop levels")
     duration_s: Positive = Field(3.0, description="measured seconds of a closed-loop stage")
@@ -52,6 +54,14 @@ class Load(Section):
     in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
     answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
     seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
+    rounds: Count = Field(
+        1,
+        description="how often all variants take their turn, a stage's time divided among them: drift hits all alike",
+    )
+    isolate: bool = Field(
+        False, description="let Triton hold only the variant under test; what else it holds costs the one under test"
+    )
+    processes: Count = Field(1, description="load processes on this machine, each on a core of its own at best")
 
 
 class Closeness(Section):
@@ -204,6 +214,10 @@ class ModelsFile(Section):
     )
     load: Load = Field(Load(), description="see below")
     affinity: Affinity = Field(Affinity(), description="see below")
+    client: Client = Field(Client(), description="how the load generator calls endpoints; see below")
+    plans: dict[Annotated[str, Field(pattern=NAME)], LoadPlan] = Field(
+        {}, description="load plans of your own, beside `soak` and `overload`"
+    )
     models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(
         description="by name: letters, digits, `.`, `-`, single `_`"
     )
@@ -214,6 +228,13 @@ class ModelsFile(Section):
         if name != "all" and name not in groups:
             raise UsageError(f"no model is in group '{name}': one of {', '.join([*groups, 'all'])}")
         return {key: model for key, model in self.models.items() if name in ("all", model.group)}
+
+    def plan(self, name: str) -> LoadPlan:
+        """A load plan by its name: one of this file, or one that every file has."""
+        known = BUILT_IN | self.plans
+        if name not in known:
+            raise UsageError(f"no load plan '{name}'{nearest(name, list(known))}: one of {', '.join(known)}")
+        return known[name]
 
 
 def read_config(path: Path) -> ModelsFile:
@@ -233,7 +254,9 @@ def read_config(path: Path) -> ModelsFile:
     if not config.models:
         raise UsageError(f"{path} declares no models; add a table [models.NAME]")
     folder = path.resolve().parent
-    return config.model_copy(update={"models": {name: _rooted(model, folder) for name, model in config.models.items()}})
+    models = {name: _rooted(model, folder) for name, model in config.models.items()}
+    plans = {name: plan.rooted(folder) for name, plan in config.plans.items()}
+    return config.model_copy(update={"models": models, "plans": plans, "client": config.client.rooted(folder)})
 
 
 def _rooted(model: Model, folder: Path) -> Model:
@@ -276,6 +299,16 @@ SECTIONS: dict[Any, type[BaseModel]] = {
     "tensorrt": TensorRT,
     "slo": Slo,
     "load": Load,
+    "client": Client,
+    "plans": LoadPlan,
+    "payloads": Payloads,
+    "closed": Closed,
+    "steady": Steady,
+    "ramp": Ramp,
+    "step": Step,
+    "spike": Spike,
+    "sine": Sine,
+    "trace": Trace,
     "affinity": Affinity,
     "tolerances": Closeness,
 }

@@ -92,6 +92,7 @@ class Endpoint(Entry):
     load_to_ready_s: float = Field(description="from the load command (or server start) to ready")
     first_request_ms: float = Field(description="the first request over this protocol, connection included")
     payloads: str = Field(description="directory of the serialised requests, relative to live/")
+    inputs: list[TensorSpec] = Field([], description="what a request holds; empty in older files")
     outputs: list[TensorSpec] = Field(description="what an answer holds")
     golden: str = Field(description="path of golden.npz, relative to the workspace")
     atol: float = Field(description="absolute tolerance of parity")

@@ -93,3 +93,7 @@ class Bar:
         self._done += step
         if self._bar is not None:
             self._bar.update(step)
+
+    def move_to(self, seconds: float) -> None:
+        """Move the bar on to there."""
+        self.advance(seconds - self._done)

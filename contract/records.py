@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from contract.client import Client
 from contract.endpoints import Endpoint, ServerRecord
 from contract.errors import UsageError
 from contract.machine import Machine
 from contract.manifest import Entry
+from contract.shapes import Shape
 
 Mode = Literal["closed", "open"]
 
@@ -31,9 +33,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "rows": (pa.int32(), "inferences asked for"),
     "intended_ns": (pa.int64(), "when the schedule wanted it sent"),
     "sent_ns": (pa.int64(), "when the client began to send it"),
+    "first_byte_ns": (pa.int64(), "when the answer began to arrive; 0 where nobody could see it, as with gRPC"),
     "done_ns": (pa.int64(), "when the whole answer was there, or the failure"),
     "status": (pa.int32(), "HTTP status or gRPC code; -1 when there was no answer"),
     "error": (pa.dictionary(pa.int32(), pa.string()), "class of the failure; empty when it went well"),
+    "retries": (pa.int64(), "how often it was sent again after a failure"),
     "bytes_sent": (pa.int64(), "body"),
     "bytes_received": (pa.int64(), "body"),
 }
@@ -41,21 +45,24 @@ SCHEMA = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
 
 
 class Stage(Entry):
-    """One stage of the plan."""
+    """One stage of the plan. Its window is measured once in each round."""
 
-    name: str = Field(description="e.g. `closed-4`, `open-200`")
+    name: str = Field(description="e.g. `closed-4`, `open-200`, `sine-100`")
     mode: Mode = Field(description="`closed`: users wait for their answer; `open`: arrivals by a schedule")
     concurrency: int | None = Field(description="closed: users")
-    rate: float | None = Field(description="open: Poisson arrivals per second")
-    duration_s: float = Field(description="measured window")
+    rate: float | None = Field(description="open: mean arrivals per second; null where `of_maximum` decides")
+    shape: Shape | None = Field(None, description="as in models.toml; null means Poisson arrivals at `rate`")
+    duration_s: float = Field(description="measured window of one round")
     warmup_s: float = Field(description="before the window, excluded")
     in_flight: int = Field(description="most requests in flight")
+    judged: bool = Field(True, description="open: whether the objectives are judged on it: a steady rate, no overload")
+    payloads: str = Field("", description="what it sends, a folder below `payloads/`; empty: the golden batch")
 
 
 class VariantPlan(Entry):
     """What one endpoint goes through. A `repeat` measures an endpoint again, to know the noise (A/A)."""
 
-    id: str = Field(description="id of the endpoint, `#2` appended for the repeat")
+    id: str = Field(description="id of the endpoint, `__again` appended for the repeat")
     endpoint: Endpoint = Field(description="copied, so that results can be read alone")
     stages: list[Stage] = Field(description="in order")
     repeat_of: str | None = Field(description="the variant that this one repeats")
@@ -80,35 +87,49 @@ class Plan(Entry):
     versions: dict[str, str] = Field(description="of the client's packages")
     target: str = Field(description="Triton release that production runs")
     seeds: Seeds = Field(description="recorded, so that a run can be repeated")
-    answers: int = Field(description="answers kept per stage")
+    answers: int = Field(description="answers kept per stage, round and load process")
     attempts: int = Field(3, description="how often a stage may be measured until it was steady and sent on time")
+    load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`")
+    rounds: int = Field(1, description="how often all variants took their turn")
+    processes: int = Field(1, description="load processes")
+    isolate: bool = Field(False, description="Triton held only the variant under test")
+    client: Client = Field(Client(), description="how the endpoints were called, secrets by their names only")
     servers: list[ServerRecord] = Field(description="what was running")
     resident: list[str] = Field(description="every model that shares the machine")
     one_at_a_time: bool = Field(False, description="of these, Triton held the formats of one model at a time")
     unserved: dict[str, str] = Field(description="exports that are not served, with their status")
     variants: list[VariantPlan] = Field(description="in the order of measuring")
 
+    @property
+    def loads(self) -> bool:
+        """Whether models are loaded and unloaded during the run."""
+        return self.isolate or self.one_at_a_time
+
 
 class ServerCounters(Entry):
     """What the server counted during a window (differences; nanoseconds)."""
 
-    inferences: int = Field(description="rows")
-    executions: int = Field(description="batches")
+    inferences: int = Field(description="rows; 0 where TF Serving does not batch, for it counts rows only then")
+    executions: int = Field(description="batches; 0 where TF Serving does not batch")
     success: int = Field(description="requests")
     queue_ns: int = Field(description="waiting for a batch")
-    compute_input_ns: int = Field(description="preparing inputs")
+    compute_input_ns: int | None = Field(description="preparing inputs; TF Serving: null, part of the model's time")
     compute_infer_ns: int = Field(description="the model")
-    compute_output_ns: int = Field(description="preparing outputs")
+    compute_output_ns: int | None = Field(description="preparing outputs; TF Serving: null, part of the model's time")
 
 
 class StageObservation(Entry):
     """One stage as it really ran."""
 
     stage: int = Field(description="index into the variant's stages")
-    attempt: int = Field(1, description="the last attempt at a stage counts; earlier ones were not trusted")
+    round: int = Field(1, description="which turn of the variant")
+    attempt: int = Field(1, description="the last attempt in a round counts; earlier ones were not trusted")
+    rate: float | None = Field(None, description="open: mean arrivals per second that were asked for")
+    workers: int = Field(1, description="load processes that took part")
+    lost: list[str] = Field([], description="load processes that were lost meanwhile: the stage is not valid")
     window_start_ns: int = Field(description="first intended send that counts")
     window_end_ns: int = Field(description="no request is intended from here on")
-    client_cpu: float = Field(description="share of one core that the load process used in the window")
+    client_cpu: float = Field(description="share of one core that the busiest load process used in the window")
     server: ServerCounters | None = Field(description="null where the server has no such counters")
 
 

@@ -1,44 +1,131 @@
-"""The plan of a run: which endpoints, through which stages, in which order, with which seeds. Pure."""
+"""The plan of a run: which endpoints, through which stages, in which order. Pure, but that traces are read."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
+from dataclasses import dataclass
 
-from contract.config import Load
+from contract.client import Client
+from contract.config import Load, Slo
 from contract.endpoints import Endpoint, Endpoints
+from contract.errors import UsageError
 from contract.machine import Machine
 from contract.records import Plan, Seeds, Stage, VariantPlan
+from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
+from loadtest.arrivals import mean_rate, read_trace
 
 REPEAT = "__again"
+LAST_S = 0.001  # a trace's window ends so soon after its last arrival
 
 
-def stages(load: Load, endpoint: Endpoint) -> list[Stage]:
-    """Closed-loop stages at each concurrency, then one open-loop stage at the rate of the model's SLO."""
-    closed = [
-        Stage(
-            name=f"closed-{users}",
+@dataclass(frozen=True)
+class Choice:
+    """Which load plan a run follows: its name, and what it says; the stages of ``[load]`` when it has no name."""
+
+    name: str = ""
+    plan: LoadPlan | None = None
+
+
+DEFAULT = Choice()
+
+
+def shapes(load: Load, choice: Choice) -> list[Shape]:
+    """Closed-loop stages at each concurrency, then one open-loop stage at the rate of the SLO; or what a plan says."""
+    if choice.plan is not None:
+        return list(choice.plan.stages)
+    closed: list[Shape] = [Closed(shape="closed", users=users) for users in load.concurrency]
+    return [*closed, Steady(shape="steady")]
+
+
+def stages(load: Load, endpoint: Endpoint, choice: Choice = DEFAULT) -> list[Stage]:
+    """The stages of one endpoint; names are unique. Raises UsageError for what cannot be measured."""
+    rounds = rounds_of(load, choice)
+    found = [_stage(shape, load, endpoint.slo, rounds) for shape in shapes(load, choice)]
+    for place, stage in enumerate(found):
+        relative = isinstance(stage.shape, Steady) and stage.shape.of_maximum is not None
+        if relative and all(earlier.mode == "open" for earlier in found[:place]):
+            raise UsageError(
+                f"load plan '{choice.name}', stage {place}: of_maximum needs a closed stage before it, which finds it"
+            )
+    seen: Counter[str] = Counter()
+    named = []
+    for stage in found:
+        seen[stage.name] += 1
+        again = f"-{seen[stage.name]}" if seen[stage.name] > 1 else ""
+        named.append(stage.model_copy(update={"name": stage.name + again}))
+    return named
+
+
+def rounds_of(load: Load, choice: Choice) -> int:
+    """How often every variant takes its turn."""
+    return (choice.plan.rounds if choice.plan else None) or load.rounds
+
+
+def _stage(shape: Shape, load: Load, slo: Slo, rounds: int) -> Stage:
+    warmup = load.warmup_s if shape.warmup_s is None else shape.warmup_s
+    if isinstance(shape, Closed):
+        return Stage(
+            name=f"closed-{shape.users}",
             mode="closed",
-            concurrency=users,
+            concurrency=shape.users,
             rate=None,
-            duration_s=load.duration_s,
-            warmup_s=load.warmup_s,
-            in_flight=users,
+            shape=shape,
+            duration_s=(shape.duration_s or load.duration_s) / rounds,
+            warmup_s=warmup,
+            in_flight=shape.users,
+            judged=False,
+            payloads=payload_folder(shape.payloads),
         )
-        for users in load.concurrency
-    ]
-    return [*closed, _open_stage(load, endpoint)]
-
-
-def _open_stage(load: Load, endpoint: Endpoint) -> Stage:
+    if isinstance(shape, Steady) and shape.rate is None and shape.of_maximum is None:
+        shape = shape.model_copy(update={"rate": slo.rate})
+    if isinstance(shape, Trace):
+        if rounds > 1:
+            raise UsageError(f"{shape.file}: a trace is replayed once; set rounds = 1 for its plan")
+        offsets, _ = read_trace(shape)
+        duration = shape.duration_s or float(offsets[-1]) / 1e9 + LAST_S
+        rate: float | None = int((offsets < duration * 1e9).sum()) / duration
+    else:
+        duration = (shape.duration_s or load.open_duration_s) / rounds
+        relative = isinstance(shape, Steady) and shape.of_maximum is not None
+        rate = None if relative else mean_rate(shape, duration)
     return Stage(
-        name=f"open-{endpoint.slo.rate:g}",
+        name=_name(shape),
         mode="open",
         concurrency=None,
-        rate=endpoint.slo.rate,
-        duration_s=load.open_duration_s,
-        warmup_s=load.warmup_s,
-        in_flight=load.in_flight,
+        rate=rate,
+        shape=shape,
+        duration_s=duration,
+        warmup_s=0.0 if isinstance(shape, Trace) else warmup,
+        in_flight=shape.in_flight or load.in_flight,
+        judged=isinstance(shape, Steady) and shape.of_maximum is None,
+        payloads=payload_folder(shape.payloads),
     )
+
+
+def _name(shape: Shape) -> str:
+    """E.g. ``open-200`` (Poisson), ``constant-200``, ``open-150%`` (of the most), ``ramp-10-500``, ``trace-monday``."""
+    match shape:
+        case Steady():
+            kind = "open" if shape.arrivals == "poisson" else "constant"
+            return f"{kind}-{shape.of_maximum:.0%}" if shape.of_maximum else f"{kind}-{shape.rate:g}"
+        case Trace():
+            return f"trace-{shape.file.stem}"
+    figures = {"ramp": ("rate", "to"), "step": (), "spike": ("rate", "peak"), "sine": ("rate", "amplitude")}
+    values = [getattr(shape, key) for key in figures[shape.shape]] or getattr(shape, "rates", [])
+    return "-".join([shape.shape, *(f"{value:g}" for value in values)])
+
+
+def payload_folder(payloads: Payloads) -> str:
+    """A name that says what is sent; empty for the golden batch's single requests."""
+    parts = []
+    if payloads.file:
+        parts.append(payloads.file.stem)
+    if payloads.rows:
+        parts.append("rows-" + "-".join(str(rows) for rows in payloads.rows))
+    if payloads.length:
+        parts.append(f"{payloads.axis or 'length'}-{payloads.length[0]}-{payloads.length[1]}")
+    return "_".join(parts)
 
 
 def make_plan(
@@ -49,17 +136,18 @@ def make_plan(
     chosen: list[Endpoint],
     machine: Machine,
     versions: dict[str, str],
+    choice: Choice = DEFAULT,
+    client: Client | None = None,
 ) -> Plan:
-    """Every chosen endpoint once, and the first real one again at the end, to know the noise (A/A)."""
+    """Every chosen endpoint, and the first real one again at the end of each round, to know the noise (A/A)."""
     variants = [
-        VariantPlan(id=endpoint.id, endpoint=endpoint, stages=stages(load, endpoint), repeat_of=None)
+        VariantPlan(id=endpoint.id, endpoint=endpoint, stages=stages(load, endpoint, choice), repeat_of=None)
         for endpoint in chosen
     ]
-    repeated = next((item for item in chosen if item.engine_kind == "real"), None)
-    if repeated:
-        again = VariantPlan(
-            id=repeated.id + REPEAT, endpoint=repeated, stages=[_open_stage(load, repeated)], repeat_of=repeated.id
-        )
+    repeated = next((item for item in variants if item.endpoint.engine_kind == "real"), None)
+    judged = [stage for stage in repeated.stages if stage.judged] if repeated else []
+    if repeated and judged and choice.name not in ONCE:
+        again = repeated.model_copy(update={"id": repeated.id + REPEAT, "stages": judged, "repeat_of": repeated.id})
         variants.append(again)
     return Plan(
         schema_version=1,
@@ -71,13 +159,21 @@ def make_plan(
         target=endpoints.target,
         seeds=Seeds(schedule=load.seed, payload=load.seed + 1_000_000, sampling=load.seed + 2_000_000),
         answers=load.answers,
-        attempts=load.attempts,
+        attempts=load.attempts if choice.name not in ONCE else 1,
+        load_plan=choice.name,
+        rounds=rounds_of(load, choice),
+        processes=load.processes,
+        isolate=load.isolate,
+        client=client or Client(),
         servers=endpoints.servers,
         resident=endpoints.resident,
         one_at_a_time=endpoints.one_at_a_time,
         unserved=endpoints.unserved,
         variants=variants,
     )
+
+
+ONCE = ("soak", "overload")  # so long, or so hard on the server, that neither is done twice
 
 
 def is_loopback(address: str) -> bool:
@@ -90,5 +186,5 @@ def is_loopback(address: str) -> bool:
 
 
 def seconds(variant: VariantPlan) -> float:
-    """About how long a variant takes, for the progress bar."""
-    return 3.0 + sum(max(stage.warmup_s, 1.0) + stage.duration_s + 0.3 for stage in variant.stages)
+    """About how long a variant takes in one round, for the progress bar."""
+    return sum(max(stage.warmup_s, 1.0) + stage.duration_s + 0.3 for stage in variant.stages)

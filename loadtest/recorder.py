@@ -1,66 +1,98 @@
 """One flat record per request, appended to columns and written as Parquet parts while running.
 
-Memory stays flat: a part is written whole (then renamed) every ``PART`` records and at the end of a stage, so
-whatever was measured before a kill can be read. Of the answers a seeded reservoir per stage is kept raw.
+Memory stays flat: a part is written whole every ``PART`` records and at the end of a stage, so whatever was measured
+before a kill can be read. Of the answers a seeded reservoir per stage is kept raw. Where the files go is the sink's
+business: a folder, or the master's folder on another machine.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import random
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.records import SCHEMA, answer_frame
+from loadtest.clients import Reply
+from loadtest.payloads import Request
 
 PART = 100_000
-INTEGERS = ("stage", "rows", "intended_ns", "sent_ns", "done_ns", "status", "bytes_sent", "bytes_received")
+INTEGERS = (
+    "stage",
+    "rows",
+    "intended_ns",
+    "sent_ns",
+    "first_byte_ns",
+    "done_ns",
+    "status",
+    "retries",
+    "bytes_sent",
+    "bytes_received",
+)
+TIMES = ("intended_ns", "sent_ns", "first_byte_ns", "done_ns")
+
+Sink = Callable[[str, bytes, bool], None]  # name of the file, its bytes or more of them, whether they are appended
+
+
+def folder_sink(folder: Path) -> Sink:
+    """Write into a folder: a whole file by one rename, or more bytes at a file's end."""
+
+    def write(name: str, data: bytes, append: bool) -> None:
+        target = folder / name
+        if append:
+            with target.open("ab") as file:
+                file.write(data)
+            return
+        temporary = target.with_name(f"{name}.tmp")
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+
+    return write
 
 
 class Recorder:
-    """Collects the records of one worker for one variant."""
+    """Collects the records of one load process for one variant. ``shift_ns`` is added to its clock's times."""
 
-    def __init__(self, directory: Path, variant: str, worker: int, answers: int, sampling_seed: int) -> None:
-        self._directory = directory
+    def __init__(self, variant: str, worker: int, answers: int, sampling_seed: int, sink: Sink) -> None:
+        self.shift_ns = 0
         self._variant = variant
         self._worker = worker
         self._answers = answers
         self._random = random.Random(sampling_seed)
+        self._sink = sink
         self._part = 0
+        self._kept: list[bytes] = []
+        self._seen = 0
+        self._start_part()
+
+    def _start_part(self) -> None:
         self._integers = {name: array("q") for name in INTEGERS}
         self._payloads: list[str] = []
         self._errors: list[str] = []
-        self._kept: list[bytes] = []
-        self._seen = 0
-
-    def add(
-        self,
-        stage: int,
-        payload: str,
-        rows: int,
-        intended_ns: int,
-        sent_ns: int,
-        done_ns: int,
-        status: int,
-        error: str,
-        bytes_sent: int,
-        bytes_received: int,
-    ) -> None:
-        """Append one record."""
+        # Bound once per part: the hot path appends, and looks nothing up.
         columns = self._integers
-        columns["stage"].append(stage)
-        columns["rows"].append(rows)
-        columns["intended_ns"].append(intended_ns)
-        columns["sent_ns"].append(sent_ns)
-        columns["done_ns"].append(done_ns)
-        columns["status"].append(status)
-        columns["bytes_sent"].append(bytes_sent)
-        columns["bytes_received"].append(bytes_received)
-        self._payloads.append(payload)
-        self._errors.append(error)
+        self._append = tuple(columns[name].append for name in INTEGERS)
+
+    def add(self, stage: int, request: Request, intended_ns: int, sent_ns: int, done_ns: int, reply: Reply) -> None:
+        """Append one record."""
+        put = self._append
+        put[0](stage)
+        put[1](request.rows)
+        put[2](intended_ns)
+        put[3](sent_ns)
+        put[4](reply.first_byte_ns)
+        put[5](done_ns)
+        put[6](reply.status)
+        put[7](reply.retries)
+        put[8](len(request.body))
+        put[9](len(reply.body))
+        self._payloads.append(request.key)
+        self._errors.append(reply.error)
         if len(self._payloads) >= PART:
             self._write_part()
 
@@ -79,22 +111,26 @@ class Recorder:
         if self._payloads:
             self._write_part()
         if self._kept:
-            with (self._directory / f"answers-{self._variant}-{self._worker}.bin").open("ab") as file:
-                file.write(b"".join(self._kept))
+            self._sink(f"answers-{self._variant}-{self._worker}.bin", b"".join(self._kept), True)
         self._kept, self._seen = [], 0
 
     def _write_part(self) -> None:
         count = len(self._payloads)
-        columns: dict[str, object] = {name: pa.array(values, pa.int64()) for name, values in self._integers.items()}
+        columns: dict[str, object] = {}
+        for name, values in self._integers.items():
+            column = pa.array(values, pa.int64())
+            columns[name] = self._in_masters_time(column) if self.shift_ns and name in TIMES else column
         columns["variant"] = pa.array([self._variant] * count)
         columns["worker"] = pa.array([self._worker] * count)
         columns["payload"] = pa.array(self._payloads)
         columns["error"] = pa.array(self._errors)
         table = pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
-        target = self._directory / f"requests-{self._variant}-{self._worker}-{self._part:05d}.parquet"
-        temporary = target.with_suffix(".tmp")
-        pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, target)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        self._sink(f"requests-{self._variant}-{self._worker}-{self._part:05d}.parquet", buffer.getvalue(), False)
         self._part += 1
-        self._integers = {name: array("q") for name in INTEGERS}
-        self._payloads, self._errors = [], []
+        self._start_part()
+
+    def _in_masters_time(self, column: pa.Array) -> pa.Array:
+        values = column.to_numpy()
+        return pa.array(values + self.shift_ns * (values != 0), pa.int64())

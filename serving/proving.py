@@ -93,6 +93,7 @@ def _endpoint(
         load_to_ready_s=ready_s,
         first_request_ms=probed.first_request_ms,
         payloads=folder_name(item, protocol),
+        inputs=item.manifest.inputs,
         outputs=item.manifest.outputs,
         golden=golden,
         atol=item.record.atol,

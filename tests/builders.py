@@ -290,6 +290,8 @@ def records(
         "rows": [1] * count,
         "status": [-1 if failure else 200 for failure in failures],
         "error": failures,
+        "first_byte_ns": [0] * count,
+        "retries": [0] * count,
         "bytes_sent": [10] * count,
         "bytes_received": [20] * count,
     }

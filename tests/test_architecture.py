@@ -47,8 +47,16 @@ HEAVY = {
     },
     "onnxruntime": {"export/from_onnx.py", "export/onnx_precision.py", "export/runtime_onnx.py"},
     "tf2onnx": {"export/from_tensorflow.py", "export/tensorflow_functions.py"},
-    "locust": {"loadtest/locustfile.py"},
-    "gevent": {"loadtest/locustfile.py"},
+    "locust": {"loadtest/locustfile.py", "loadtest/page.py", "loadtest/users.py"},
+    "gevent": {
+        "loadtest/clients/",
+        "loadtest/conductor.py",
+        "loadtest/crew.py",
+        "loadtest/locustfile.py",
+        "loadtest/page.py",
+        "loadtest/users.py",
+        "loadtest/worker.py",
+    },
     "plotly": {"report"},
 }
 
@@ -124,7 +132,9 @@ def test_the_contract_needs_no_framework(module: str) -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["loadtest.variant", "loadtest.__main__", "export.__main__", "export.pipeline"])
+@pytest.mark.parametrize(
+    "module", ["loadtest.worker", "loadtest.conductor", "loadtest.__main__", "export.__main__", "export.pipeline"]
+)
 def test_load_workers_and_the_exporting_parent_need_no_framework(module: str) -> None:
     assert loaded_by(module) & {"torch", "tensorflow", "keras", "onnxruntime", "tritonclient"} == set()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.config import Load, Slo
 from contract.endpoints import Endpoint
+from contract.errors import UsageError
 from contract.records import Plan
-from loadtest.planning import is_loopback, make_plan, seconds, stages
+from contract.shapes import BUILT_IN, LoadPlan, Payloads
+from loadtest.planning import Choice, is_loopback, make_plan, payload_folder, seconds, stages
 from tests.builders import MACHINE, endpoint, endpoints, server
 
 
@@ -27,6 +30,7 @@ def plan_of(*chosen: Endpoint, load: Load | None = None, **changes: Any) -> Plan
 
 def test_closed_stages_come_first_and_then_one_open_stage_at_the_rate_of_the_slo() -> None:
     found = stages(Load(concurrency=[1, 8]), endpoint(slo=Slo(rate=12.5)))
+    assert [stage.judged for stage in found] == [False, False, True]
     assert [(stage.name, stage.mode, stage.concurrency, stage.rate) for stage in found] == [
         ("closed-1", "closed", 1, None),
         ("closed-8", "closed", 8, None),
@@ -61,6 +65,71 @@ def test_the_first_real_endpoint_is_measured_again_at_the_end_in_the_open_loop_o
 def test_without_a_real_endpoint_nothing_is_repeated() -> None:
     plan = plan_of(endpoint(engine="tfserving", engine_kind="embedded"))
     assert [item.repeat_of for item in plan.variants] == [None]
+
+
+def plan_file(*shapes: dict[str, Any], rounds: int | None = None) -> LoadPlan:
+    return LoadPlan.model_validate({"stages": list(shapes), "rounds": rounds})
+
+
+def test_a_load_plan_takes_the_place_of_the_stages_of_the_load_section() -> None:
+    plan = plan_file(
+        {"shape": "closed", "users": 3, "duration_s": 2},
+        {"shape": "steady"},
+        {"shape": "steady", "rate": 70, "arrivals": "constant", "warmup_s": 0, "in_flight": 5},
+        {"shape": "steady", "of_maximum": 1.5},
+        {"shape": "ramp", "rate": 10, "to": 30},
+        {"shape": "step", "rates": [10, 20]},
+        {"shape": "spike", "rate": 10, "peak": 90, "begin_s": 2, "length_s": 1, "duration_s": 8},
+        {"shape": "sine", "rate": 40, "amplitude": 10, "period_s": 4},
+        {"shape": "steady"},
+    )
+    found = stages(Load(open_duration_s=4), endpoint(slo=Slo(rate=50)), Choice("mine", plan))
+    assert [(stage.name, stage.rate, stage.judged) for stage in found] == [
+        ("closed-3", None, False),
+        ("open-50", 50, True),
+        ("constant-70", 70, True),
+        ("open-150%", None, False),
+        ("ramp-10-30", 20, False),
+        ("step-10-20", 15, False),
+        ("spike-10-90", 20, False),
+        ("sine-40-10", 40, False),
+        ("open-50-2", 50, True),
+    ]
+    assert (found[2].warmup_s, found[2].in_flight, found[2].duration_s) == (0, 5, 4)
+
+
+def test_rounds_share_the_time_of_a_stage_among_them() -> None:
+    load = Load(concurrency=[4], duration_s=6, open_duration_s=9, rounds=3)
+    assert [stage.duration_s for stage in stages(load, endpoint())] == [2, 3]
+    assert plan_of(endpoint(), load=load).rounds == 3
+
+
+def test_a_multiple_of_the_most_needs_a_stage_that_finds_the_most() -> None:
+    plan = plan_file({"shape": "steady", "of_maximum": 2}, {"shape": "closed", "users": 1})
+    with pytest.raises(UsageError, match="load plan 'mine', stage 0: of_maximum needs a closed stage before it"):
+        stages(Load(), endpoint(), Choice("mine", plan))
+
+
+def test_a_trace_decides_how_long_its_stage_is_and_is_replayed_once(tmp_path: Path) -> None:
+    (tmp_path / "monday.csv").write_text("0\n1\n4\n")
+    shape = {"shape": "trace", "file": tmp_path / "monday.csv", "speed": 2}
+    (found,) = stages(Load(), endpoint(), Choice("mine", plan_file(shape)))
+    assert (found.name, found.duration_s, found.warmup_s) == ("trace-monday", pytest.approx(2.001), 0)
+    assert found.rate == pytest.approx(3 / 2.001)
+    with pytest.raises(UsageError, match="a trace is replayed once; set rounds = 1"):
+        stages(Load(), endpoint(), Choice("mine", plan_file(shape, rounds=2)))
+
+
+def test_soak_and_overload_are_plans_of_every_models_toml_and_are_gone_through_once() -> None:
+    for name, plan in BUILT_IN.items():
+        made = make_plan("x", "x", Load(rounds=3), endpoints(endpoint()), [endpoint()], MACHINE, {}, Choice(name, plan))
+        assert (made.load_plan, made.rounds, made.attempts, len(made.variants)) == (name, 1, 1, 1)
+
+
+def test_what_a_stage_sends_names_its_folder() -> None:
+    payloads = Payloads(file=Path("data/mine.npz"), rows=[1, 8], length=(5, 60))
+    assert payload_folder(payloads) == "mine_rows-1-8_length-5-60"
+    assert payload_folder(Payloads()) == ""
 
 
 def test_schedule_payload_and_sampling_have_seeds_of_their_own() -> None:

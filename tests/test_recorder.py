@@ -11,18 +11,21 @@ import pytest
 
 from contract.records import COLUMNS, SCHEMA, read_answers, read_records
 from loadtest import recorder as module
-from loadtest.recorder import Recorder
+from loadtest.clients import Reply
+from loadtest.payloads import Request
+from loadtest.recorder import Recorder, folder_sink
 
 VARIANT = "words__onnx__triton__http"
 
 
 def make(folder: Path, answers: int = 8, seed: int = 1, worker: int = 0, variant: str = VARIANT) -> Recorder:
-    return Recorder(folder, variant, worker, answers, seed)
+    return Recorder(variant, worker, answers, seed, folder_sink(folder))
 
 
 def add(recorder: Recorder, number: int, stage: int = 0, error: str = "") -> None:
     status = -1 if error else 200
-    recorder.add(stage, f"r{number % 10:04d}", 1, number, number + 1, number + 2, status, error, 10, 20)
+    request = Request(f"r{number % 10:04d}", 1, b"x" * 10, {})
+    recorder.add(stage, request, number, number + 1, number + 2, Reply(status, error, b"y" * 20))
 
 
 def kept(folder: Path, worker: int = 0) -> list[tuple[int, str, dict[str, str], bytes]]:
@@ -32,7 +35,8 @@ def kept(folder: Path, worker: int = 0) -> list[tuple[int, str, dict[str, str], 
 
 def test_a_record_comes_back_as_it_was_added(tmp_path: Path) -> None:
     recorder = make(tmp_path, worker=3)
-    recorder.add(2, "r0007", 4, 100, 110, 120, -1, "timeout", 11, 0)
+    reply = Reply(-1, "timeout", b"", first_byte_ns=115, retries=2)
+    recorder.add(2, Request("r0007", 4, b"x" * 11, {}), 100, 110, 120, reply)
     recorder.flush()
     table = read_records(tmp_path, VARIANT)
     assert table.schema == SCHEMA
@@ -45,14 +49,27 @@ def test_a_record_comes_back_as_it_was_added(tmp_path: Path) -> None:
             "rows": 4,
             "intended_ns": 100,
             "sent_ns": 110,
+            "first_byte_ns": 115,
             "done_ns": 120,
             "status": -1,
             "error": "timeout",
+            "retries": 2,
             "bytes_sent": 11,
             "bytes_received": 0,
         }
     ]
     assert set(table.column_names) == set(COLUMNS)
+
+
+def test_another_machines_times_are_written_in_the_masters(tmp_path: Path) -> None:
+    recorder = make(tmp_path)
+    recorder.shift_ns = 1000
+    recorder.add(0, Request("r0000", 1, b"", {}), 1, 2, 4, Reply(0, "", b"", first_byte_ns=0))
+    recorder.add(0, Request("r0000", 1, b"", {}), 1, 2, 4, Reply(200, "", b"", first_byte_ns=3))
+    recorder.flush()
+    table = read_records(tmp_path, VARIANT)
+    assert table.column("done_ns").to_pylist() == [1004, 1004]
+    assert table.column("first_byte_ns").to_pylist() == [0, 1003]  # what was not seen is not moved
 
 
 def test_parts_can_be_read_while_the_load_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

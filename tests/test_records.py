@@ -26,9 +26,11 @@ def rows(first: int, count: int, worker: int = 0) -> list[dict[str, Any]]:
             "rows": 1 + n,
             "intended_ns": 2**62 + n,
             "sent_ns": 2**62 + n + 1,
+            "first_byte_ns": 2**62 + n + 1,
             "done_ns": 2**62 + n + 2,
             "status": -1 if n % 2 else 200,
             "error": "timeout" if n % 2 else "",
+            "retries": n % 2,
             "bytes_sent": 2**40,
             "bytes_received": 0,
         }

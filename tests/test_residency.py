@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from contract.endpoints import Endpoints
+from contract.endpoints import Endpoint, Endpoints
 from contract.errors import ServerError
 from loadtest.residency import Residency
 from tests.builders import endpoint, endpoints
@@ -69,24 +69,29 @@ def fleet(triton: Triton, one_at_a_time: bool = True) -> Endpoints:
     return endpoints(*items, one_at_a_time=one_at_a_time)
 
 
+def of(model: str, form: str = "onnx", engine: str = "triton") -> Endpoint:
+    """A variant that is about to be measured."""
+    return endpoint(model=model, format=form, engine=engine)
+
+
 def test_each_format_of_a_model_is_loaded_once_before_its_first_variant(triton: Triton) -> None:
     residency = Residency(fleet(triton))
     for _ in range(4):
-        residency.make_room_for("words")
+        residency.make_room_for(of("words"))
     assert triton.asked == ["load words__onnx", "load words__torchscript"]
 
 
 def test_the_model_before_is_unloaded_first(triton: Triton) -> None:
     residency = Residency(fleet(triton))
-    residency.make_room_for("words")
+    residency.make_room_for(of("words"))
     triton.asked.clear()
-    residency.make_room_for("other")
+    residency.make_room_for(of("other"))
     assert triton.asked == ["unload words__onnx", "unload words__torchscript", "load other__savedmodel"]
 
 
 def test_what_is_loaded_in_the_end_is_unloaded_once(triton: Triton) -> None:
     residency = Residency(fleet(triton))
-    residency.make_room_for("other")
+    residency.make_room_for(of("other"))
     triton.asked.clear()
     residency.close()
     residency.close()
@@ -95,17 +100,42 @@ def test_what_is_loaded_in_the_end_is_unloaded_once(triton: Triton) -> None:
 
 def test_where_everything_is_resident_nothing_is_asked(triton: Triton) -> None:
     residency = Residency(fleet(triton, one_at_a_time=False))
-    residency.make_room_for("words")
+    residency.make_room_for(of("words"))
     residency.close()
     assert triton.asked == []
 
 
+def test_an_isolated_variant_is_alone_and_the_others_are_back_in_the_end(triton: Triton) -> None:
+    residency = Residency(whole(triton), isolate=True)
+    residency.make_room_for(of("words"))
+    residency.make_room_for(of("words"))
+    assert triton.asked == ["unload other__savedmodel", "unload words__torchscript"]
+    triton.asked.clear()
+    residency.make_room_for(of("other", "savedmodel"))
+    assert triton.asked == ["unload words__onnx", "load other__savedmodel"]
+    triton.asked.clear()
+    residency.close()
+    assert triton.asked == ["load words__onnx", "load words__torchscript"]
+
+
+def test_while_tf_serving_is_measured_alone_triton_holds_nothing(triton: Triton) -> None:
+    residency = Residency(whole(triton), isolate=True)
+    residency.make_room_for(of("other", "savedmodel", "tfserving"))
+    assert triton.asked == [f"unload {name}" for name in ("other__savedmodel", "words__onnx", "words__torchscript")]
+
+
+def whole(triton: Triton) -> Endpoints:
+    """Everything resident, less the model that cannot be loaded."""
+    found = fleet(triton, one_at_a_time=False)
+    return found.model_copy(update={"endpoints": [item for item in found.endpoints if item.model != "broken"]})
+
+
 def test_a_refusal_is_told_in_the_server_s_own_words(triton: Triton) -> None:
     with pytest.raises(ServerError, match=r"failed to load 'broken__onnx', no such file$"):
-        Residency(fleet(triton)).make_room_for("broken")
+        Residency(fleet(triton)).make_room_for(of("broken"))
 
 
 def test_a_server_that_is_gone_is_a_sentence() -> None:
     gone = Triton("127.0.0.1:1")
     with pytest.raises(ServerError, match=r"Triton at 127\.0\.0\.1:1 did not answer .*; see 'make status'"):
-        Residency(fleet(gone)).make_room_for("words")
+        Residency(fleet(gone)).make_room_for(of("words"))

@@ -1,0 +1,223 @@
+"""The master and its load processes, over Locust's messages; with one process they are the same and nothing changes.
+
+load process -> master    plan?    it has joined
+master -> load process    plan     what the run is, and where its files are
+load process -> master    files?   it is on another machine: it has none of them
+master -> load process    files    the serialised requests and traces
+load process -> master    ready    it can take orders
+master -> load process    order    measure this stage, now
+load process -> master    part     a file of records or answers (only from another machine)
+load process -> master    done     the stage is over: counts, and its share of a core
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from contract.endpoints import Endpoints
+from contract.errors import UsageError
+from contract.files import read_model
+from contract.records import Plan
+from loadtest.conductor import Conductor, Step
+from loadtest.driving import PROGRESS
+from loadtest.orders import Done, Order
+from loadtest.page import Page
+from loadtest.recorder import Sink, folder_sink
+from loadtest.residency import Residency
+from loadtest.worker import PAUSE_S, Worker
+
+ASK_AGAIN_S = 1.0
+READY_S = 60.0  # for a load process to read or fetch what it sends
+
+
+class Crew:
+    """One process of a run: its worker (not in a master), its conductor (not in a load process), its page."""
+
+    def __init__(self, environment: Any) -> None:
+        self.page = Page(environment.stats)
+        self.worker: Worker | None = None
+        self._conductor: Conductor | None = None
+        self._residency: Residency | None = None
+        self._runner: Any = environment.runner
+        self._ready: list[str] = []
+        self._number: int | None = None  # of this load process among all, once the master has said
+        self._tasks = [gevent.spawn(self.page.keep_flushing)]
+        environment.events.report_to_master.add_listener(lambda client_id, data: self.page.report(data))
+        environment.events.worker_report.add_listener(lambda client_id, data: self.page.hear(data))
+
+    @classmethod
+    def leading(cls, environment: Any, results: Path, live: Path, variant: str) -> Crew:
+        """The master, or the only process."""
+        crew = cls(environment)
+        crew._lead(environment, _only(read_model(results / "plan.json", Plan, "make loadtest"), variant), results, live)
+        return crew
+
+    @classmethod
+    def joining(cls, environment: Any) -> Crew:
+        """A load process that hears of everything from its master."""
+        crew = cls(environment)
+        crew._listen("plan", crew._take_plan)
+        crew._listen("files", crew._take_files)
+        crew._listen("order", crew._take_order)
+        crew._tasks.append(gevent.spawn(crew._ask_for_plan))
+        return crew
+
+    def next(self) -> Step | None:
+        """What comes next; None at the end."""
+        assert self._conductor is not None
+        return self._conductor.next()
+
+    def users(self, step: Step) -> int:
+        """How many users a step wants: those of the closed loop, or one dispatcher in every load process."""
+        assert self._conductor is not None
+        self._wait_until_ready()
+        return self._conductor.stage(step).concurrency or max(1, len(self._workers()))
+
+    def measure(self, step: Step, missing_users: int) -> None:
+        """Carry out one step."""
+        assert self._conductor is not None
+        self._conductor.measure(step, self._workers(), self._workers, missing_users)
+
+    def finish(self) -> None:
+        """The run is over, or was interrupted: write what there is, leave Triton as it was."""
+        if self.worker is not None:
+            self.worker.finish()
+        if self._conductor is not None:
+            self._conductor.finish()
+        if self._residency is not None:
+            self._residency.close()
+        gevent.killall(self._tasks)
+
+    def _lead(self, environment: Any, plan: Plan, results: Path, live: Path) -> None:
+        self._plan, self._results, self._live = plan, results.resolve(), live.resolve()
+        endpoints = read_model(live / "endpoints.json", Endpoints, "make serve") if plan.loads else None
+        self._residency = Residency(endpoints, plan.isolate) if endpoints else None
+        self._conductor = Conductor(
+            plan,
+            results,
+            tell=lambda order: self._send("order", order.message()),
+            prepare=self._residency.make_room_for if self._residency else lambda _: None,
+            note=self._note,
+        )
+        self._listen("done", lambda data, _: self._conductor_of().hear(Done(**data)))
+        self._listen("part", lambda data, _: folder_sink(self._results)(data["name"], data["data"], data["append"]))
+        self._listen("files?", lambda _, client: self._send("files", {"files": self._files()}, client))
+        self._listen("ready", lambda _, client: self._ready.append(client))
+        if hasattr(self._runner, "clients"):
+            self._listen("plan?", lambda _, client: self._greet(client))
+        else:  # one process is master and load process
+            self._listen("order", self._take_order)
+            self._employ(plan, results, live, folder_sink(results))
+
+    def _ask_for_plan(self) -> None:
+        """Until it is there: master and load process come up in any order, and what nobody listens for is lost."""
+        while self._number is None:
+            self._send("plan?", {})
+            gevent.sleep(ASK_AGAIN_S)
+
+    def _greet(self, client: str) -> None:
+        data = {"plan": self._plan.model_dump_json(), "results": str(self._results), "live": str(self._live)}
+        self._send("plan", data | {"number": self._runner.get_worker_index(client)}, client)
+
+    def _take_plan(self, data: dict[str, Any], _: str) -> None:
+        plan, results = Plan.model_validate_json(data["plan"]), Path(data["results"])
+        if self._number is not None:
+            return  # asked twice, answered twice
+        self._number = int(data["number"])
+        if (results / "plan.json").is_file() and json.loads((results / "plan.json").read_bytes())["id"] == plan.id:
+            self._employ(plan, results, Path(data["live"]), folder_sink(results))
+            self._send("ready", {})
+        else:
+            self._plan = plan
+            self._send("files?", {})
+
+    def _take_files(self, data: dict[str, Any], _: str) -> None:
+        root = Path(tempfile.mkdtemp(prefix="loadproof-"))
+        for name, content in data["files"].items():
+            path = (root / name).resolve()
+            if not path.is_relative_to(root.resolve()):
+                raise UsageError(f"the master sent a file '{name}', which is outside of its folder; it was not written")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        self._employ(self._plan, root / "results", root / "live", self._ship)
+        self._send("ready", {})
+
+    def _take_order(self, data: dict[str, Any], _: str) -> None:
+        if self.worker is not None:
+            gevent.spawn(self._carry_out, Order(**data))
+
+    def _carry_out(self, order: Order) -> None:
+        worker = self.worker
+        assert worker is not None
+        self.page.enter(*worker.of(order))
+        done = worker.carry_out(order)
+        if done is not None:
+            self._send("done", done.message())
+
+    def _employ(self, plan: Plan, results: Path, live: Path, sink: Sink) -> None:
+        self.worker = Worker(plan, results, live, self._runner.client_id, self._number or 0, sink, self.page.tell)
+
+    def _ship(self, name: str, data: bytes, append: bool) -> None:
+        self._send("part", {"name": name, "data": data, "append": append})
+
+    def _files(self) -> dict[str, bytes]:
+        """What a load process on another machine needs: the serialised requests of every endpoint, and traces."""
+        found = {}
+        for variant in self._plan.variants:
+            for path in sorted((self._live / variant.endpoint.payloads).glob("*")):
+                found[f"live/{path.relative_to(self._live)}"] = path.read_bytes()
+        for pattern in ("payloads/**/*", "trace-*"):
+            for path in sorted(self._results.glob(pattern)):
+                if path.is_file():
+                    found[f"results/{path.relative_to(self._results)}"] = path.read_bytes()
+        return found
+
+    def _note(self, step: Step) -> None:
+        variant = self._plan.variants[step.variant]
+        self.page.enter(variant, variant.stages[step.stage])
+        line = {"round": step.round, "variant": step.variant, "stage": step.stage}
+        (self._results / PROGRESS).write_text(json.dumps(line))
+
+    def _workers(self) -> list[str]:
+        """The load processes that can take orders, in the order in which they came."""
+        if not hasattr(self._runner, "clients"):
+            return [self._runner.client_id]
+        clients = self._runner.clients
+        present = {client.id for client in clients.ready + clients.spawning + clients.running}
+        return [name for name in self._ready if name in present]
+
+    def _wait_until_ready(self) -> None:
+        """Until every load process that is there can take orders."""
+        if not hasattr(self._runner, "clients"):
+            return
+        with gevent.Timeout(READY_S, False):
+            while len(self._workers()) < max(1, self._runner.worker_count):
+                gevent.sleep(PAUSE_S)
+
+    def _conductor_of(self) -> Conductor:
+        assert self._conductor is not None
+        return self._conductor
+
+    def _listen(self, kind: str, hear: Any) -> None:
+        def listener(environment: Any, msg: Any) -> None:
+            hear(msg.data, msg.node_id)
+
+        self._runner.register_message(kind, listener)
+
+    def _send(self, kind: str, data: dict[str, Any], client: str | None = None) -> None:
+        self._runner.send_message(kind, data, client)
+
+
+def _only(plan: Plan, variant: str) -> Plan:
+    """The plan, or of it one variant."""
+    if not variant:
+        return plan
+    chosen = [item for item in plan.variants if item.id == variant]
+    if not chosen:
+        raise UsageError(f"the plan has no variant '{variant}': one of {', '.join(item.id for item in plan.variants)}")
+    return plan.model_copy(update={"variants": chosen})

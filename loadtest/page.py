@@ -1,0 +1,138 @@
+"""What Locust's page shows while a run goes on, and a page of its own beside it: exact percentiles and the SLO's line.
+
+A request costs one append; twice a second what was collected becomes Locust's statistics in bulk. The raw latencies of
+the stage travel with a load process' report to the master, so that the percentiles of the page are exact over all of
+them. The page is for looking: what is judged comes from the records.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from html import escape
+from typing import Any
+
+import gevent
+import numpy as np
+from locust.stats import RequestStats, StatsEntry, bucket_response_time
+
+from contract.records import Stage, VariantPlan
+
+EVERY_S = 0.5
+METHOD = "infer"
+SHOWN = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:44rem;color:#222}"
+    "table{border-collapse:collapse}td,th{padding:.2rem 1rem .2rem 0;text-align:left}td+td{text-align:right}"
+)
+
+
+class Page:
+    """Collects what the users tell; ``stats`` are Locust's."""
+
+    def __init__(self, stats: RequestStats) -> None:
+        self._stats = stats
+        self._waiting: list[tuple[str, float, int, str]] = []
+        self._stage: tuple[VariantPlan, Stage] | None = None
+        self._latencies = array("d")  # of the stage, milliseconds
+        self._unsent = 0  # of these, the first one that the master has not heard of
+        self._errors = 0
+
+    def tell(self, name: str, ms: float, size: int, error: str) -> None:
+        """One request is over."""
+        self._waiting.append((name, ms, size, error))
+
+    def enter(self, variant: VariantPlan, stage: Stage) -> None:
+        """Another stage begins."""
+        self.flush()
+        self._stage = variant, stage
+        self._latencies, self._unsent, self._errors = array("d"), 0, 0
+
+    def keep_flushing(self) -> None:
+        """Never returns; for a greenlet."""
+        while True:
+            gevent.sleep(EVERY_S)
+            self.flush()
+
+    def flush(self) -> None:
+        """Make what was collected part of Locust's statistics."""
+        waiting, self._waiting = self._waiting, []
+        by_name: dict[str, list[tuple[str, float, int, str]]] = {}
+        for item in waiting:
+            by_name.setdefault(item[0], []).append(item)
+        for name, items in by_name.items():
+            entry = summed(self._stats, name, items)
+            self._stats.get(name, METHOD).extend(entry)
+            self._stats.total.extend(entry)
+            for error in (error for _, _, _, error in items if error):
+                self._note_error(name, error)
+            self._latencies.extend(ms for _, ms, _, error in items if not error)
+
+    def _note_error(self, name: str, error: str) -> None:
+        self._errors += 1
+        self._stats.log_error(METHOD, name, error)
+
+    def report(self, data: dict[str, Any]) -> None:
+        """Add to a load process' report what the master has not heard yet."""
+        self.flush()
+        data["latencies_ms"] = self._latencies[self._unsent :].tobytes()
+        data["failed"], self._errors = self._errors, 0
+        self._unsent = len(self._latencies)
+
+    def hear(self, data: dict[str, Any]) -> None:
+        """Take it in the master."""
+        self._latencies.frombytes(data.get("latencies_ms", b""))
+        self._errors += data.get("failed", 0)
+
+    def html(self) -> str:
+        """The page, which renews itself."""
+        if self._stage is None:
+            return _document("Nothing is under load yet.", "")
+        variant, stage = self._stage
+        slo = variant.endpoint.slo
+        samples = np.sort(np.array(self._latencies))
+        rows = [("good answers", f"{len(samples):,}"), ("failed", f"{self._errors:,}")]
+        if not len(samples):
+            return _document(f"{variant.id}, {stage.name}", _table(rows))
+        values = {name: float(samples[max(int(np.ceil(p * len(samples))) - 1, 0)]) for name, p in SHOWN.items()}
+        rows += [(name, f"{value:.3f} ms") for name, value in values.items()]
+        rows.append(("maximum", f"{samples[-1]:.3f} ms"))
+        share = self._errors / (len(samples) + self._errors)
+        kept = values["p99"] <= slo.p99_ms and share <= slo.error_rate
+        line = (
+            f"SLO, so far {'kept' if kept else 'missed'}: p99 {values['p99']:.2f} of at most {slo.p99_ms:g} ms, "
+            f"errors {share:.3%} of at most {slo.error_rate:.3%}"
+        )
+        if stage.mode == "closed":
+            line += " (a closed loop forgives stalls; the objective is judged in the open loop)"
+        return _document(f"{variant.id}, {stage.name}", f"{_table(rows)}<p><strong>{escape(line)}</strong></p>")
+
+
+def summed(stats: RequestStats, name: str, items: list[tuple[str, float, int, str]]) -> StatsEntry:
+    """Many requests of one name as one of Locust's entries."""
+    entry = StatsEntry(stats, name, METHOD)
+    now = time.time()
+    times = [ms for _, ms, _, _ in items]
+    entry.num_requests = len(items)
+    entry.num_reqs_per_sec[int(now)] = len(items)
+    entry.last_request_timestamp = now
+    entry.total_response_time = sum(times)
+    entry.min_response_time, entry.max_response_time = min(times), max(times)
+    entry.total_content_length = sum(size for _, _, size, _ in items)
+    for ms in times:
+        entry.response_times[bucket_response_time(ms)] += 1
+    return entry
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<table>{cells}</table>"
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{body}"
+        "<p>Exact percentiles of the stage so far, warm-up included, from the intended send in the open loop. "
+        "What is judged comes from the records of the window.</p></html>"
+    )

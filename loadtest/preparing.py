@@ -1,0 +1,138 @@
+"""A run's folder before the first request: its plan, the golden batches, traces and requests that its stages need."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contract.codecs import codec_for
+from contract.config import ModelsFile, read_config
+from contract.endpoints import Endpoint, Endpoints, PayloadEntry, PayloadIndex
+from contract.errors import UsageError
+from contract.files import read_model, write_bytes, write_json
+from contract.golden import Example, read_examples, write_examples
+from contract.machine import this_machine, versions
+from contract.records import Plan, Stage, golden_name
+from contract.shapes import Trace
+from contract.workspace import Workspace
+from loadtest.payload_sets import make_set
+from loadtest.planning import Choice, make_plan
+
+PACKAGES = ["locust", "gevent", "geventhttpclient", "grpcio", "tritonclient", "pyarrow", "numpy"]
+
+
+def prepare(
+    config: ModelsFile, workspace: Workspace, endpoints: Endpoints, chosen: list[Endpoint], load_plan: str = ""
+) -> tuple[Plan, Path]:
+    """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet."""
+    choice = Choice(load_plan, config.plan(load_plan)) if load_plan else Choice()
+    now = datetime.now(UTC)
+    started = now.isoformat(timespec="seconds")
+    plan = make_plan(
+        _free_id(workspace, now),
+        started,
+        config.load,
+        endpoints,
+        chosen,
+        this_machine(),
+        versions(PACKAGES),
+        choice,
+        config.client,
+    )
+    for endpoint in chosen:
+        for needed in (workspace.root / endpoint.golden, workspace.live / endpoint.payloads / "index.json"):
+            if not needed.is_file():
+                raise UsageError(f"{needed} is gone; run 'make export serve' again")
+    results = workspace.results / plan.id
+    plan = _with_traces(plan, results)
+    made = _make_payloads(plan, workspace, results)
+    write_json(results / "plan.json", plan)
+    for endpoint in chosen:  # so that the answers can be judged from the results alone
+        target = results / golden_name(endpoint)
+        if not target.exists():
+            source = workspace.root / endpoint.golden
+            extra = made.get(golden_name(endpoint), [])
+            if extra:
+                write_examples(target, [*read_examples(source), *extra])
+            else:
+                shutil.copyfile(source, target)
+    _point_latest(results)
+    return plan, results
+
+
+def prepare_here(live: Path) -> Path:
+    """A run of everything that is up, by the models.toml beside ``live``; for Locust started by hand."""
+    workspace = Workspace(live.resolve().parent)
+    endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
+    config = read_config(workspace.root / "models.toml")
+    _, results = prepare(config, workspace, endpoints, list(endpoints.endpoints))
+    return results
+
+
+def _with_traces(plan: Plan, results: Path) -> Plan:
+    """Copy every trace into the results and let the plan name the copy."""
+
+    def kept(stage: Stage) -> Stage:
+        if not isinstance(stage.shape, Trace):
+            return stage
+        data = stage.shape.file.read_bytes()
+        name = f"trace-{hashlib.sha256(data).hexdigest()[:12]}.csv"
+        write_bytes(results / name, data)
+        return stage.model_copy(update={"shape": stage.shape.model_copy(update={"file": Path(name)})})
+
+    variants = [item.model_copy(update={"stages": [kept(stage) for stage in item.stages]}) for item in plan.variants]
+    return plan.model_copy(update={"variants": variants})
+
+
+def _make_payloads(plan: Plan, workspace: Workspace, results: Path) -> dict[str, list[Example]]:
+    """Make and serialise the requests of every stage that asks for its own; by golden copy, to be judged with it."""
+    sets = sorted({stage.payloads for item in plan.variants for stage in item.stages if stage.payloads})
+    made: dict[tuple[str, str], list[Example]] = {}
+    for item in plan.variants:
+        endpoint = item.endpoint
+        for stage in item.stages:
+            if not stage.payloads or stage.shape is None or item.repeat_of:
+                continue
+            key = golden_name(endpoint), stage.payloads
+            if key not in made:
+                golden = read_examples(workspace.root / endpoint.golden)
+                number = sets.index(stage.payloads)
+                made[key] = make_set(stage.shape.payloads, endpoint, golden, number, plan.seeds.payload + number)
+            folder = Path(endpoint.payloads).relative_to("payloads")
+            _serialise(endpoint, made[key], results / "payloads" / stage.payloads / folder)
+    by_golden: dict[str, list[Example]] = {}
+    for (golden_copy, _), examples in made.items():
+        by_golden.setdefault(golden_copy, []).extend(examples)
+    return by_golden
+
+
+def _serialise(endpoint: Endpoint, examples: list[Example], folder: Path) -> None:
+    codec = codec_for(endpoint.engine, endpoint.protocol)
+    entries = []
+    for example in examples:
+        payload = codec.encode(endpoint.served_name, endpoint.version, example.inputs, endpoint.outputs)
+        file = f"{example.key}.bin"
+        write_bytes(folder / file, payload.body)
+        entries.append(PayloadEntry(key=example.key, file=file, headers=payload.headers, rows=example.rows))
+    target = codec.target(endpoint.served_name, endpoint.version)
+    index = PayloadIndex(schema_version=1, protocol=endpoint.protocol, target=target, payloads=entries)
+    write_json(folder / "index.json", index)
+
+
+def _free_id(workspace: Workspace, now: datetime) -> str:
+    base = now.strftime("%Y%m%d-%H%M%S")
+    number, name = 1, base
+    while (workspace.results / name).exists():
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _point_latest(results: Path) -> None:
+    link = results.with_name("latest")
+    temporary = results.with_name(f".latest-{os.getpid()}")
+    temporary.symlink_to(results.name)
+    temporary.replace(link)

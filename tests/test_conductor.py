@@ -1,0 +1,160 @@
+"""The master's way through a plan: order of steps, attempts, rates that are found, load processes that are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.config import Load
+from contract.files import read_model
+from contract.records import Observation, Plan
+from contract.shapes import LoadPlan
+from loadtest import conductor
+from loadtest.conductor import Conductor, Step, steps
+from loadtest.orders import Done, Order
+from loadtest.planning import Choice, make_plan
+from tests.builders import MACHINE, endpoint, endpoints
+
+SHORT: dict[str, Any] = {"duration_s": 0.05, "warmup_s": 0.0}
+
+
+def plan_of(*shapes: dict[str, Any], rounds: int = 1, models: int = 1, attempts: int = 3) -> Plan:
+    chosen = [endpoint(model=f"m{number}", engine_kind="embedded") for number in range(models)]
+    choice = Choice("mine", LoadPlan.model_validate({"stages": [SHORT | shape for shape in shapes], "rounds": rounds}))
+    load = Load(attempts=attempts)
+    return make_plan("x", "x", load, endpoints(*chosen, servers=[]), chosen, MACHINE, {}, choice)
+
+
+class Crew:
+    """Load processes that report at once what they were told to; those that are not there are not alive either."""
+
+    def __init__(self, plan: Plan, results: Path, says: Callable[[Order, str], Done | None]) -> None:
+        self.orders: list[Order] = []
+        self.conductor = Conductor(plan, results, tell=self.take)
+        self.alive = ["a", "b"]
+        self._says = says
+
+    def take(self, order: Order) -> None:
+        self.orders.append(order)
+        for name in order.workers:
+            done = self._says(order, name)
+            if done is not None:
+                self.conductor.hear(done)
+
+    def run(self) -> list[Step]:
+        taken = []
+        while (step := self.conductor.next()) is not None:
+            taken.append(step)
+            self.conductor.measure(step, ["a", "b"], lambda: self.alive)
+        return taken
+
+
+def steady(order: Order, name: str) -> Done:
+    return Done(order.number, name, cpu=0.5, due=100, late=0, good=[10, 10, 10])
+
+
+def observed(results: Path, plan: Plan, variant: int = 0) -> Observation:
+    return read_model(results / f"server-stats-{plan.variants[variant].id}.json", Observation, "make loadtest")
+
+
+def test_in_each_round_every_variant_goes_through_its_stages() -> None:
+    plan = plan_of({"shape": "closed", "users": 1}, {"shape": "steady"}, rounds=2, models=2)
+    assert [(step.round, step.variant, step.stage) for step in steps(plan)] == [
+        (turn, variant, stage) for turn in (1, 2) for variant in (0, 1) for stage in (0, 1)
+    ]
+
+
+def test_a_run_is_complete_when_every_stage_was_measured_in_every_round(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 1}, rounds=2)
+    crew = Crew(plan, tmp_path, steady)
+    step = crew.conductor.next()
+    assert step is not None
+    crew.conductor.measure(step, ["a", "b"], lambda: crew.alive)
+    assert not observed(tmp_path, plan).complete
+    assert len(crew.run()) == 1
+    assert observed(tmp_path, plan).complete
+    assert [item.round for item in observed(tmp_path, plan).stages] == [1, 2]
+
+
+def test_a_stage_is_measured_again_while_the_machine_spoils_it_and_no_more_often_than_allowed(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "steady"}, attempts=3)
+
+    def late(order: Order, name: str) -> Done:
+        return Done(order.number, name, cpu=0.5, due=100, late=6 if order.number < 3 else 0, good=[1, 1, 1])
+
+    assert len(Crew(plan, tmp_path, late).run()) == 3
+    assert [item.attempt for item in observed(tmp_path, plan).stages] == [1, 2, 3]
+    always = Crew(plan, tmp_path, lambda order, name: Done(order.number, name, 0.5, 100, 50, [1, 1, 1]))
+    assert len(always.run()) == 3
+
+
+def test_whether_a_closed_loop_was_steady_is_seen_over_all_load_processes(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 2})
+
+    def lopsided(order: Order, name: str) -> Done:
+        return Done(order.number, name, 0.5, 100, 0, [30, 10, 10] if name == "a" else [10, 30, 30])
+
+    assert len(Crew(plan, tmp_path, lopsided).run()) == 1
+
+
+def test_a_rate_of_the_most_follows_from_the_best_closed_stage_before_it(tmp_path: Path) -> None:
+    plan = plan_of(
+        {"shape": "closed", "users": 1}, {"shape": "closed", "users": 9}, {"shape": "steady", "of_maximum": 1.5}
+    )
+
+    def quicker(order: Order, name: str) -> Done:
+        return Done(order.number, name, 0.5, 100, 0, [10, 10, 10] if order.stage == 0 else [20, 20, 20])
+
+    crew = Crew(plan, tmp_path, quicker)
+    crew.run()
+    assert crew.orders[-1].rate == pytest.approx(1.5 * 120 / 0.05)  # both processes' answers of the second stage
+    assert observed(tmp_path, plan).stages[-1].rate == crew.orders[-1].rate
+
+
+def test_a_load_process_that_is_gone_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 2}, attempts=1)
+    crew = Crew(plan, tmp_path, lambda order, name: steady(order, name) if name == "a" else None)
+    crew.alive = ["a"]
+    crew.run()
+    (seen,) = observed(tmp_path, plan).stages
+    assert (seen.lost, seen.workers) == (["b"], 2)
+
+
+def test_a_load_process_that_is_there_but_silent_is_waited_for_no_longer_than_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "DRAIN_S", 0.1)
+    monkeypatch.setattr(conductor, "GRACE_S", 0.1)
+    plan = plan_of({"shape": "closed", "users": 2}, attempts=1)
+    Crew(plan, tmp_path, lambda order, name: steady(order, name) if name == "a" else None).run()
+    assert observed(tmp_path, plan).stages[0].lost == ["b"]
+
+
+def test_a_report_of_an_earlier_order_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 2}, attempts=1)
+    crew = Crew(plan, tmp_path, lambda order, name: Done(order.number - 1, name, 0.5, 9, 9, [9, 9, 9]))
+    crew.alive = []
+    crew.run()
+    assert observed(tmp_path, plan).stages[0].lost == ["a", "b"]
+
+
+def test_users_that_could_not_be_started_are_said(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 9}, attempts=1)
+    crew = Crew(plan, tmp_path, steady)
+    step = crew.conductor.next()
+    assert step is not None
+    crew.conductor.measure(step, ["a", "b"], lambda: crew.alive, missing_users=4)
+    assert observed(tmp_path, plan).stages[0].lost == ["4 users"]
+
+
+def test_the_times_of_an_order_follow_each_other_and_are_the_stages(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "steady", "duration_s": 0.2, "warmup_s": 0.1})
+    crew = Crew(plan, tmp_path, steady)
+    crew.run()
+    (order,) = crew.orders
+    assert order.told_ns < order.begin_ns
+    assert (order.start_ns - order.begin_ns, order.end_ns - order.start_ns) == (100_000_000, 200_000_000)
+    assert order.shift_ns() == 0
