@@ -13,7 +13,7 @@ from contract.events import append_event, read_events
 from contract.files import read_model
 from contract.progress import Bar
 from contract.table import choose
-from loadtest.driving import drive, total_seconds
+from loadtest.driving import MASTER_PORT, drive, total_seconds
 from loadtest.preparing import prepare
 
 COMMANDS = {"certify": "loadtest.certifying:main", "worker": "loadtest.joining:main"}
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--variant", action="append", default=[], help="only this endpoint (may be given again)")
     parser.add_argument("--plan", default="", help="a load plan: soak, overload, or one of models.toml")
     parser.add_argument("--workers", type=int, default=0, help="load processes that join from other machines")
-    parser.add_argument("--bind", default="127.0.0.1", help="where the master waits for them (default %(default)s)")
+    parser.add_argument("--bind", default="127.0.0.1", help="where the master waits for them")
+    parser.add_argument("--port", type=int, default=MASTER_PORT, help="its port")
     options = parser.parse_args(arguments)
     config, workspace = read_config(options.config), workspace_of(options)
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan)
     try:
         with on_cores(config.affinity.load, "affinity.load"), Bar("load", total_seconds(plan)) as bar:
-            drive(plan, results, workspace.live, bar, workers=options.workers, bind=options.bind)
+            drive(plan, results, workspace.live, bar, workers=options.workers, bind=(options.bind, options.port))
     finally:
         for event in read_events(workspace.events, since=plan.started):
             append_event(results / "events.jsonl", event)

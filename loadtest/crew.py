@@ -45,6 +45,7 @@ class Crew:
         self._residency: Residency | None = None
         self._runner: Any = environment.runner
         self._ready: list[str] = []
+        self._apart = False
         self._number: int | None = None  # of this load process among all, once the master has said
         self._tasks = [gevent.spawn(self.page.keep_flushing)]
         environment.events.report_to_master.add_listener(lambda client_id, data: self.page.report(data))
@@ -58,9 +59,10 @@ class Crew:
         return crew
 
     @classmethod
-    def joining(cls, environment: Any) -> Crew:
-        """A load process that hears of everything from its master."""
+    def joining(cls, environment: Any, apart: bool) -> Crew:
+        """A load process that hears of everything from its master, and if ``apart`` has its files from there too."""
         crew = cls(environment)
+        crew._apart = apart
         crew._listen("plan", crew._take_plan)
         crew._listen("files", crew._take_files)
         crew._listen("order", crew._take_order)
@@ -129,7 +131,7 @@ class Crew:
         if self._number is not None:
             return  # asked twice, answered twice
         self._number = int(data["number"])
-        if (results / "plan.json").is_file() and json.loads((results / "plan.json").read_bytes())["id"] == plan.id:
+        if not self._apart and _holds(results, plan):
             self._employ(plan, results, Path(data["live"]), folder_sink(results))
             self._send("ready", {})
         else:
@@ -211,6 +213,12 @@ class Crew:
 
     def _send(self, kind: str, data: dict[str, Any], client: str | None = None) -> None:
         self._runner.send_message(kind, data, client)
+
+
+def _holds(results: Path, plan: Plan) -> bool:
+    """Whether this machine has the folder of the run."""
+    file = results / "plan.json"
+    return file.is_file() and json.loads(file.read_bytes())["id"] == plan.id
 
 
 def _only(plan: Plan, variant: str) -> Plan:

@@ -25,12 +25,16 @@ PRECISE_LOOP = {"GEVENT_BACKEND": "select"}
 MOST_SOCKETS = 900
 
 
+MASTER_PORT = 5557  # Locust's own
+HERE = ("127.0.0.1", MASTER_PORT)
+
+
 def total_seconds(plan: Plan) -> float:
     """About how long a run takes."""
     return 3.0 + plan.rounds * sum(seconds(variant) for variant in plan.variants)
 
 
-def drive(plan: Plan, results: Path, live: Path, bar: Bar, workers: int = 0, bind: str = "127.0.0.1") -> None:
+def drive(plan: Plan, results: Path, live: Path, bar: Bar, workers: int = 0, bind: tuple[str, int] = HERE) -> None:
     """Run Locust for a whole plan. Raises ServerError or LoadproofError when it failed.
 
     ``workers`` load processes are waited for at ``bind``, or as many as the plan says are started here.
@@ -63,12 +67,13 @@ def drive(plan: Plan, results: Path, live: Path, bar: Bar, workers: int = 0, bin
         raise ServerError(f"nothing was recorded for {', '.join(missing)}; see {log}")
 
 
-def _distribution(plan: Plan, workers: int, bind: str) -> list[str]:
+def _distribution(plan: Plan, workers: int, bind: tuple[str, int]) -> list[str]:
     """Locust's flags for more than one load process. A master listens on loopback unless somebody else is to join."""
     if workers:
-        say(f"waiting for {workers} load processes; on each machine: python -m loadtest worker --master HOST")
-        wait = ["--expect-workers-max-wait", str(WAIT_FOR_OTHERS_S)]
-        return ["--master", "--expect-workers", str(workers), *wait, "--master-bind-host", bind]
+        host, port = bind
+        say(f"waiting for {workers} load processes: python -m loadtest worker --master {host} --port {port}")
+        wait = ["--expect-workers", str(workers), "--expect-workers-max-wait", str(WAIT_FOR_OTHERS_S)]
+        return ["--master", *wait, "--master-bind-host", host, "--master-bind-port", str(port)]
     if plan.processes > 1:
         port = str(_free_port())
         at = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]

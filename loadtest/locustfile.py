@@ -30,6 +30,7 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("--results", default="", help="folder of a run, with its plan.json")
     parser.add_argument("--live", default="live", help="folder with the serialised requests")
     parser.add_argument("--variant", default="", help="only this variant of the plan")
+    parser.add_argument("--apart", action="store_true", help="a load process that looks for no files here")
 
 
 @events.init.add_listener
@@ -38,7 +39,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
     runner: Any = environment.runner
     live = Path(options.live)
     if isinstance(runner, WorkerRunner):
-        environment.crew = Crew.joining(environment)  # the plan comes from the master
+        environment.crew = Crew.joining(environment, options.apart)  # the plan comes from the master
         return
     results = Path(options.results) if options.results else _planned(live)
     environment.crew = Crew.leading(environment, results, live, options.variant)

@@ -1,0 +1,117 @@
+"""Users for Locust files of your own: they send what `make serve` has serialised, and Locust counts as it always does.
+
+    from locust import constant
+    from loadtest.users import TritonHttpUser
+
+    class Mine(TritonHttpUser):
+        host = "127.0.0.1:8000"
+        payloads = "live/payloads/triton/sentiment_torch__onnx/http"
+        wait_time = constant(0.1)
+
+    locust -f mine.py --headless --users 4 --run-time 10s
+
+``infer()`` sends one request, fires Locust's ``request`` event and returns the raw answer; without a task of your own
+it is the task. A wait time makes a rate that the server can slow down, and Locust rounds its percentiles: for figures
+that are to be judged, use `python -m loadtest`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from locust import User, task
+
+from contract.client import Client
+from contract.errors import UsageError
+from loadtest.arrivals import choices
+from loadtest.clients import Connection, Reply, connect
+from loadtest.payloads import Request, Requests, read_requests
+
+
+class InferenceUser(User):
+    """What the users of every protocol share. Each has one connection of its own."""
+
+    abstract = True
+    protocol: ClassVar[str] = ""
+    payloads: ClassVar[str] = ""  # folder with index.json, as `make serve` writes it
+    settings: ClassVar[Client] = Client()  # time limits, TLS, headers: as [client] of models.toml
+    seed: ClassVar[int] = 20240
+
+    _numbered: ClassVar[int] = 0
+    _read: ClassVar[dict[tuple[str, str], Requests]] = {}  # by folder and address: prepared once for all users
+
+    def on_start(self) -> None:
+        if not self.payloads or not self.host:
+            raise UsageError(
+                f'{type(self).__name__} needs host ("127.0.0.1:8000") and payloads (a folder below live/payloads)'
+            )
+        address = self.host.removeprefix("http://").removeprefix("https://").rstrip("/")
+        requests = read_requests(Path(self.payloads))
+        self.connection: Connection = connect(self.protocol, address, requests.target, 1, self.settings)
+        key = self.payloads, address
+        if key not in InferenceUser._read:
+            InferenceUser._read[key] = requests.prepared(self.connection.prepare)
+        self.requests = InferenceUser._read[key].requests
+        InferenceUser._numbered += 1
+        self._picks = choices(len(self.requests), self.seed + InferenceUser._numbered)
+
+    def on_stop(self) -> None:
+        self.connection.close()
+
+    @task
+    def one(self) -> None:
+        """The task of a class that has none of its own."""
+        self.infer()
+
+    def infer(self, request: Request | None = None, name: str | None = None) -> Reply:
+        """Send a request, or one drawn by the seed, and tell Locust how it went."""
+        chosen = request or self.requests[next(self._picks)]
+        sent = time.perf_counter()
+        reply = self.connection.send(chosen.prepared)
+        self.environment.events.request.fire(
+            request_type=self.protocol,
+            name=name or self.payloads.rstrip("/").split("/")[-2],
+            response_time=(time.perf_counter() - sent) * 1e3,
+            response_length=len(reply.body),
+            exception=InferenceFailed(reply) if reply.error else None,
+            context={},
+        )
+        return reply
+
+
+class InferenceFailed(Exception):
+    """A request that was not answered well, by its class."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.error)
+        self.reply: Any = reply
+
+
+class TritonHttpUser(InferenceUser):
+    """Triton (or any KServe v2 server), HTTP with binary tensors."""
+
+    abstract = True
+    protocol = "http"
+
+
+class TritonGrpcUser(InferenceUser):
+    """Triton (or any KServe v2 server), gRPC with raw tensors."""
+
+    abstract = True
+    protocol = "grpc"
+
+
+class TFServingGrpcUser(InferenceUser):
+    """TF Serving's PredictionService."""
+
+    abstract = True
+    protocol = "grpc"
+
+
+class TFServingRestUser(InferenceUser):
+    """TF Serving's REST interface."""
+
+    abstract = True
+    protocol = "rest"

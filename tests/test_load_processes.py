@@ -1,0 +1,113 @@
+"""More than one load process: the schedule is shared without gap or double, files travel, a lost one is said."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contract.files import read_model
+from contract.records import Observation, Plan, read_records
+from contract.shapes import Steady
+from loadtest.arrivals import arrivals
+from loadtest.worker import schedule_seed
+from report.answers import judge
+from tests.builders import free_port, wait_until
+from tests.conftest import ROOT
+from tests.known_latency import VARIANT, Known, known_latency
+
+pytestmark = [pytest.mark.e2e]
+
+RATE = 80.0
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
+    with known_latency(tmp_path_factory.mktemp("known"), 3.0) as known:
+        yield known
+
+
+def configure(known: Known, processes: int, open_s: float = 1.5) -> None:
+    known.configure(concurrency=[3], closed_s=0.5, open_s=open_s, rate=RATE)
+    toml = known.root / "models.toml"
+    toml.write_text(toml.read_text().replace("[load]", f"[load]\nprocesses = {processes}"))
+
+
+def observed(known: Known) -> tuple[Plan, Observation]:
+    return known.plan(), read_model(known.newest() / f"server-stats-{VARIANT}.json", Observation, "make loadtest")
+
+
+def check_that_all_was_measured(known: Known, processes: int) -> None:
+    plan, seen = observed(known)
+    assert seen.complete
+    assert [(stage.workers, stage.lost) for stage in seen.stages] == [(processes, [])] * 2
+    records = read_records(known.newest(), VARIANT).sort_by("intended_ns")
+    assert len(records) == len(known.ask("seen")["times"])
+    assert set(records.column("error").to_pylist()) == {""}
+    assert set(records.column("worker").to_pylist()) == set(range(processes))
+    stage = plan.variants[0].stages[1]
+    assert isinstance(stage.shape, Steady)
+    rows = records.to_pylist()
+    intended = [row["intended_ns"] - seen.stages[1].window_start_ns for row in rows if row["stage"] == 1]
+    # One schedule, shared: each arrival was sent by one of the load processes and by no other.
+    assert intended == list(arrivals(stage.shape, stage.duration_s, stage.warmup_s, schedule_seed(plan, RATE, 1)))
+    judged = judge(known.newest(), VARIANT, plan.variants[0].endpoint)
+    assert all(item.checked > 0 and item.wrong == 0 for item in judged.values())
+
+
+def test_processes_of_one_machine_share_one_schedule(known: Known) -> None:
+    configure(known, processes=2)
+    known.ask("seen")
+    ended = subprocess.run(known.command(), cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stderr
+    check_that_all_was_measured(known, processes=2)
+
+
+def test_load_processes_that_join_from_elsewhere_get_everything_from_the_master(known: Known, tmp_path: Path) -> None:
+    configure(known, processes=1)
+    known.ask("seen")
+    port = free_port()
+    master = subprocess.Popen(
+        [*known.command(), "--workers", "2", "--port", str(port)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    command = [sys.executable, "-m", "loadtest", "worker", "--master", "127.0.0.1", "--port", str(port), "--apart"]
+    others = [subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}) for _ in range(2)]
+    try:
+        _, errors = master.communicate(timeout=90)
+        assert master.returncode == 0, errors
+        assert [other.wait(30) for other in others] == [0, 0]
+    finally:
+        for process in (master, *others):
+            process.kill()
+            process.wait()
+    check_that_all_was_measured(known, processes=2)
+
+
+def test_a_load_process_that_is_killed_is_said_and_the_run_goes_on(known: Known) -> None:
+    configure(known, processes=2, open_s=3.0)
+    earlier = known.newest()
+    process = known.start()
+    try:
+        assert wait_until(lambda: known.newest() != earlier, 30)
+        stats = known.newest() / f"server-stats-{VARIANT}.json"
+        assert wait_until(stats.is_file, 60)  # the closed stage is through
+        workers = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if not child.children() and "locust" in " ".join(child.cmdline())
+        ]
+        assert len(workers) == 2
+        workers[0].send_signal(signal.SIGKILL)
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    _, seen = observed(known)
+    assert [len(stage.lost) for stage in seen.stages] == [0, 1]
