@@ -62,6 +62,12 @@ class Load(Section):
         False, description="let Triton hold only the variant under test; what else it holds costs the one under test"
     )
     processes: Count = Field(1, description="load processes on this machine, each on a core of its own at best")
+    max_rps: Positive | None = Field(
+        None, description="never more requests per second; `--max-rps` says it for one run"
+    )
+    abort_error_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="end a stage when so many of its last 200 requests failed; 0.2 for hosts beyond this machine"
+    )
 
 
 class Closeness(Section):

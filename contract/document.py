@@ -11,7 +11,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from contract import batching, compare, config, endpoints, events, machine, manifest, records, tensors, verdict
+from contract import (
+    batching,
+    certificate,
+    compare,
+    config,
+    endpoints,
+    events,
+    machine,
+    manifest,
+    records,
+    samples,
+    tensors,
+    verdict,
+)
 from contract.files import write_text
 from contract.statistics import PERCENTILES
 
@@ -83,6 +96,18 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
         [records.Observation, records.StageObservation, records.ServerCounters],
     ),
     (
+        "certificates/&lt;key&gt;.json",
+        "Written by `python -m loadtest certify`, and by loadtest for a kind of request that has none yet; every later "
+        "run of which the same setting is true uses it. Plan, records and logs of its measurement are in a folder of "
+        "the same name. [measurement.md](measurement.md) says what it is good for.",
+        [certificate.Certificate, certificate.Setting, certificate.Added],
+    ),
+    (
+        "results/&lt;id&gt;/certificate.json",
+        "Written by loadtest: copies of the certificates that hold for the run.",
+        [certificate.Certificates],
+    ),
+    (
         "reports/&lt;id&gt;/report.json",
         "Written by report. The contract that others build on; `report.html` and `report.md` show the same figures.",
         [
@@ -95,6 +120,13 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
             verdict.Percentile,
             verdict.Attribution,
             verdict.Point,
+            verdict.ServerSide,
+            verdict.Used,
+            verdict.Slope,
+            verdict.GpuUse,
+            verdict.ServerPoint,
+            verdict.Endurance,
+            verdict.Slice,
             verdict.SloResult,
             verdict.MaxRate,
             verdict.Winner,
@@ -138,6 +170,15 @@ machine: latency counts from `intended_ns`, service time from `sent_ns`.
 |---|---|---|
 {columns}
 
+## results/&lt;id&gt;/server-samples-&lt;part&gt;.parquet
+
+Written by loadtest while running, twice a second one row per subject; a part per minute. A subject that cannot be read
+has rows that say why. Columns that do not apply to a subject are null. Times are the clock of the records.
+
+| column | type | meaning |
+|---|---|---|
+{samples}
+
 ## results/&lt;id&gt;/answers-&lt;variant&gt;-&lt;worker&gt;.bin
 
 Sampled raw answers, one frame after the other: u32 header length, u32 body length (little-endian), a JSON header
@@ -169,13 +210,17 @@ _MEANINGS = (
 
 def formats_page() -> str:
     """The whole page."""
-    columns = "\n".join(f"| `{name}` | {kind} | {words} |" for name, (kind, words) in records.COLUMNS.items())
+    columns, sampled = (_columns(of.COLUMNS) for of in (records, samples))
     parts = [HEAD]
     for heading, words, models in FILES:
         parts.append(f"## {heading}\n\n{words}\n")
         parts += [_table(model) for model in models]
-    parts.append(BINARY.format(columns=columns))
+    parts.append(BINARY.format(columns=columns, samples=sampled))
     return "\n".join(parts)
+
+
+def _columns(columns: dict[str, tuple[Any, str]]) -> str:
+    return "\n".join(f"| `{name}` | {kind} | {words} |" for name, (kind, words) in columns.items())
 
 
 def _table(model: type[BaseModel]) -> str:

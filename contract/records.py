@@ -93,6 +93,10 @@ class Plan(Entry):
     rounds: int = Field(1, description="how often all variants took their turn")
     processes: int = Field(1, description="load processes")
     isolate: bool = Field(False, description="Triton held only the variant under test")
+    max_rps: float | None = Field(None, description="ceiling that no stage may exceed")
+    abort_error_rate: float | None = Field(
+        None, description="share of the last 200 requests whose failure ends a stage"
+    )
     client: Client = Field(Client(), description="how the endpoints were called, secrets by their names only")
     servers: list[ServerRecord] = Field(description="what was running")
     resident: list[str] = Field(description="every model that shares the machine")
@@ -127,6 +131,7 @@ class StageObservation(Entry):
     rate: float | None = Field(None, description="open: mean arrivals per second that were asked for")
     workers: int = Field(1, description="load processes that took part")
     lost: list[str] = Field([], description="load processes that were lost meanwhile: the stage is not valid")
+    aborted: bool = Field(False, description="too many requests failed, so nothing more was sent")
     window_start_ns: int = Field(description="first intended send that counts")
     window_end_ns: int = Field(description="no request is intended from here on")
     client_cpu: float = Field(description="share of one core that the busiest load process used in the window")

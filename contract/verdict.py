@@ -40,7 +40,7 @@ class Attribution(Entry):
     client: float | None = Field(description="from intended to actual send")
     wire: float | None = Field(description="the remainder: network, front end, parsing")
     queue: float | None = Field(description="waiting for a batch")
-    compute: float | None = Field(description="inputs, model, outputs")
+    compute: float | None = Field(description="inputs, model, outputs; TF Serving: the run of the session")
 
 
 class Check(Entry):
@@ -60,12 +60,93 @@ class Point(Entry):
     p50_ms: float | None = Field(description="median latency of the answers")
 
 
+class Used(Entry):
+    """How much of something was used in a window."""
+
+    mean: float = Field(description="over the window")
+    most: float = Field(description="in half a second")
+
+
+class Slope(Entry):
+    """How a figure changed with time, by least squares, with its 99 % interval; MiB per hour."""
+
+    mib_per_hour: float = Field(description="estimate")
+    low: float = Field(description="lower end of the interval")
+    high: float = Field(description="upper end of the interval")
+
+
+class GpuUse(Entry):
+    """One GPU in a stage's windows."""
+
+    name: str = Field(description="`gpu 0`, or `triton gpu <uuid>` where only the server could see it")
+    utilization: Used | None = Field(description="share of the time that it was busy")
+    memory_mib: float | None = Field(description="most in use, MiB")
+    power_w: Used | None = Field(description="watts")
+    temperature_c: float | None = Field(description="highest, degrees Celsius")
+    clock_mhz: float | None = Field(description="lowest clock of its multiprocessors, MHz: heat and power lower it")
+
+
+class ServerPoint(Entry):
+    """One moment of the server's course."""
+
+    t_s: float = Field(description="seconds of the windows so far")
+    cpu: float | None = Field(description="cores that the server used")
+    load_cpu: float | None = Field(description="cores that the load generator used")
+    memory_mib: float | None = Field(description="resident memory of the server, MiB")
+
+
+class ServerSide(Entry):
+    """What a server used while a stage was measured, with the load generator and the machine beside it."""
+
+    server: str = Field(description="`triton` | `tfserving`")
+    cpu: Used | None = Field(description="cores that the server used")
+    load_cpu: Used | None = Field(description="cores that the load generator used, all its processes")
+    machine_cpu: Used | None = Field(description="share of all cores that was busy where the load comes from")
+    busiest_core: float | None = Field(description="share of the time that the busiest core was busy")
+    steal: float | None = Field(description="share of all cores that a hypervisor kept from the machine")
+    reported_cpu: Used | None = Field(
+        description="share of all cores of the server's machine that was busy, by Triton's metrics page"
+    )
+    memory_begin_mib: float | None = Field(description="resident, MiB; pages that processes share count in each")
+    memory_end_mib: float | None = Field(description="resident, MiB; pages that processes share count in each")
+    memory_slope: Slope | None = Field(description="null where none may be claimed; `absent` says why")
+    private_mib: float | None = Field(description="resident at the end, without files and shared memory, MiB")
+    threads: int | None = Field(description="most")
+    connections: int | None = Field(description="most established TCP connections")
+    pending: Used | None = Field(description="requests that waited for a batch, by Triton's metrics page")
+    restarts: int = Field(description="how often the server was started again in the windows")
+    gpus: list[GpuUse] = Field(description="empty where none could be read; `absent` says why")
+    absent: dict[str, str] = Field(description="figure -> why it is not there")
+    course: list[ServerPoint] = Field(description="over time, at most 60 points")
+
+
+class Slice(Entry):
+    """One of the consecutive parts of a long stage."""
+
+    t_s: float = Field(description="its middle, seconds since the window's start")
+    requests: int = Field(description="intended in it")
+    failed: int = Field(description="of these, without a good answer")
+    p99_ms: float | None = Field(description="from the intended send; null below 500 good answers")
+
+
+class Endurance(Entry):
+    """Whether a server holds over a long stage: memory, tail latency, errors."""
+
+    memory_slope: Slope | None = Field(description="of the server over the whole stage, significant or not")
+    p99_change: float | None = Field(description="last p99 against the first, relative")
+    slices: list[Slice] = Field(description="equal parts of the stage in order")
+    absent: dict[str, str] = Field(description="figure -> why it is not there")
+
+
 class StageResult(Entry):
     """One stage of one variant."""
 
     name: str = Field(description="as in the plan")
     mode: Literal["closed", "open"] = Field(description="closed loop or open loop")
-    target: float = Field(description="closed: users; open: requests per second")
+    target: float = Field(description="closed: users; open: requests per second, the mean where they change")
+    judged: bool = Field(
+        True, description="whether the objectives are judged on it: open loop, a steady rate as planned"
+    )
     offered_rps: float | None = Field(description="open: intended sends per second of the window")
     duration_s: float = Field(description="measured window")
     valid: bool = Field(description="every check passed")
@@ -85,6 +166,13 @@ class StageResult(Entry):
     answers_checked: int = Field(description="sampled answers compared with the golden batch")
     wrong_answers: int = Field(description="of these, out of tolerance")
     course: list[Point] = Field(description="over time")
+    server_side: ServerSide | None = Field(None, description="null where the servers were not sampled")
+    endurance: Endurance | None = Field(None, description="null for stages below a minute")
+
+    @property
+    def of_slo(self) -> bool:
+        """Whether the objectives are judged on this stage."""
+        return self.mode == "open" and self.judged
 
 
 class MaxRate(Entry):

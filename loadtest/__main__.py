@@ -15,6 +15,7 @@ from contract.progress import Bar
 from contract.table import choose
 from loadtest.driving import MASTER_PORT, drive, total_seconds
 from loadtest.preparing import prepare
+from loadtest.sampling import Sampler
 
 COMMANDS = {"certify": "loadtest.certifying:main", "worker": "loadtest.joining:main"}
 
@@ -35,13 +36,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=0, help="load processes that join from other machines")
     parser.add_argument("--bind", default="127.0.0.1", help="where the master waits for them")
     parser.add_argument("--port", type=int, default=MASTER_PORT, help="its port")
+    parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be loaded")
+    parser.add_argument("--max-rps", type=float, help="never more requests per second than this")
     options = parser.parse_args(arguments)
     config, workspace = read_config(options.config), workspace_of(options)
+    if options.max_rps is not None:
+        if options.max_rps <= 0:
+            raise UsageError(f"--max-rps is {options.max_rps:g}; it is a rate above 0")
+        config = config.model_copy(update={"load": config.load.model_copy(update={"max_rps": options.max_rps})})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = _choose(endpoints, options.variant)
-    plan, results = prepare(config, workspace, endpoints, chosen, options.plan)
+    plan, results = prepare(config, workspace, endpoints, chosen, options.plan, options.allow_host)
     try:
-        with on_cores(config.affinity.load, "affinity.load"), Bar("load", total_seconds(plan)) as bar:
+        with (
+            on_cores(config.affinity.load, "affinity.load"),
+            Sampler(plan.servers, results, workspace.servers),
+            Bar("load", total_seconds(plan)) as bar,
+        ):
             drive(plan, results, workspace.live, bar, workers=options.workers, bind=(options.bind, options.port))
     finally:
         for event in read_events(workspace.events, since=plan.started):

@@ -49,7 +49,8 @@ def _spike(shape: Spike, t: Floats, _: float) -> Floats:
 
 def _sine(shape: Sine, t: Floats, _: float) -> Floats:
     turn = 2 * np.pi / shape.period_s
-    return shape.rate * t + shape.amplitude / turn * (1 - np.cos(turn * t))
+    found: Floats = shape.rate * t + shape.amplitude / turn * (1 - np.cos(turn * t))
+    return found
 
 
 EXPECTED: dict[str, Callable[[Any, Floats, float], Floats]] = {

@@ -112,7 +112,8 @@ class Conductor:
         self._attempt += 1
         self._write_down(step, order, counted, missing_users)
         done = list(self._heard.values())
-        if done and not trusted(stage, done) and self._attempt < self._plan.attempts:
+        spoiled = bool(done) and not trusted(stage, done) and not any(item.aborted for item in done)
+        if spoiled and self._attempt < self._plan.attempts:
             self._again = step
 
     def finish(self) -> None:
@@ -142,7 +143,8 @@ class Conductor:
         if share is None:
             return order
         # Nothing was answered in the closed stages: one request per second shows that it still is so.
-        return replace(order, rate=max(1.0, share * self._best.get(step.variant, 0.0)))
+        rate = max(1.0, share * self._best.get(step.variant, 0.0))
+        return replace(order, rate=min(rate, self._plan.max_rps or rate))
 
     def _wait(self, order: Order, alive: Callable[[], list[str]]) -> None:
         """Until every load process has reported, is gone, or has had its time."""
@@ -168,6 +170,7 @@ class Conductor:
                 rate=order.rate,
                 workers=len(order.workers),
                 lost=lost,
+                aborted=any(item.aborted for item in done),
                 window_start_ns=order.start_ns,
                 window_end_ns=order.end_ns,
                 client_cpu=max((item.cpu for item in done), default=0.0),

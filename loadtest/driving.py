@@ -75,9 +75,9 @@ def _distribution(plan: Plan, workers: int, bind: tuple[str, int]) -> list[str]:
         wait = ["--expect-workers", str(workers), "--expect-workers-max-wait", str(WAIT_FOR_OTHERS_S)]
         return ["--master", *wait, "--master-bind-host", host, "--master-bind-port", str(port)]
     if plan.processes > 1:
-        port = str(_free_port())
-        at = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
-        to = ["--master-host", "127.0.0.1", "--master-port", port, "--expect-workers-max-wait", str(WAIT_S)]
+        free = str(_free_port())
+        at = ["--master-bind-host", "127.0.0.1", "--master-bind-port", free]
+        to = ["--master-host", "127.0.0.1", "--master-port", free, "--expect-workers-max-wait", str(WAIT_S)]
         return ["--processes", str(plan.processes), *at, *to]
     return []
 

@@ -55,6 +55,7 @@ class Done:
     due: int
     late: int
     good: list[int]  # good answers per third of the window
+    aborted: bool = False  # too many requests failed
 
     def message(self) -> dict[str, Any]:
         """As Locust's serialisation takes it."""

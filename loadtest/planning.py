@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from contract.client import Client
 from contract.config import Load, Slo
@@ -13,6 +14,7 @@ from contract.errors import UsageError
 from contract.machine import Machine
 from contract.records import Plan, Seeds, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
+from loadtest.admission import beyond_loopback
 from loadtest.arrivals import mean_rate, read_trace
 
 REPEAT = "__again"
@@ -116,6 +118,22 @@ def _name(shape: Shape) -> str:
     return "-".join([shape.shape, *(f"{value:g}" for value in values)])
 
 
+def peak_rate(stage: Stage) -> float:
+    """The most requests per second that a stage plans; 0 where only the run will tell."""
+    shape = stage.shape
+    if shape is None or shape.shape not in PEAKS:
+        return stage.rate or 0.0
+    return PEAKS[shape.shape](shape)
+
+
+PEAKS: dict[str, Callable[[Any], float]] = {
+    "ramp": lambda shape: max(shape.rate, shape.to),
+    "step": lambda shape: max(shape.rates),
+    "spike": lambda shape: max(shape.rate, shape.peak),
+    "sine": lambda shape: shape.rate + shape.amplitude,
+}
+
+
 def payload_folder(payloads: Payloads) -> str:
     """A name that says what is sent; empty for the golden batch's single requests."""
     parts = []
@@ -154,7 +172,7 @@ def make_plan(
         id=run_id,
         started=started,
         machine=machine,
-        same_machine=all(is_loopback(endpoint.address) for endpoint in chosen),
+        same_machine=not any(beyond_loopback(endpoint.address) for endpoint in chosen),
         versions=versions,
         target=endpoints.target,
         seeds=Seeds(schedule=load.seed, payload=load.seed + 1_000_000, sampling=load.seed + 2_000_000),
@@ -165,6 +183,8 @@ def make_plan(
         processes=load.processes,
         isolate=load.isolate,
         client=client or Client(),
+        max_rps=load.max_rps,
+        abort_error_rate=load.abort_error_rate,
         servers=endpoints.servers,
         resident=endpoints.resident,
         one_at_a_time=endpoints.one_at_a_time,
@@ -174,15 +194,6 @@ def make_plan(
 
 
 ONCE = ("soak", "overload")  # so long, or so hard on the server, that neither is done twice
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is on this machine's loopback."""
-    host = address.rsplit(":", 1)[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def seconds(variant: VariantPlan) -> float:

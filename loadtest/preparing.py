@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,14 +19,21 @@ from contract.machine import this_machine, versions
 from contract.records import Plan, Stage, golden_name
 from contract.shapes import Trace
 from contract.workspace import Workspace
+from loadtest.admission import beyond_loopback, refuse_foreign, refuse_rates
 from loadtest.payload_sets import make_set
-from loadtest.planning import Choice, make_plan
+from loadtest.planning import Choice, make_plan, peak_rate
 
+MOST_ERRORS_AWAY = 0.2  # of the last requests to a host beyond this machine
 PACKAGES = ["locust", "gevent", "geventhttpclient", "grpcio", "tritonclient", "pyarrow", "numpy"]
 
 
 def prepare(
-    config: ModelsFile, workspace: Workspace, endpoints: Endpoints, chosen: list[Endpoint], load_plan: str = ""
+    config: ModelsFile,
+    workspace: Workspace,
+    endpoints: Endpoints,
+    chosen: list[Endpoint],
+    load_plan: str = "",
+    allowed_hosts: Sequence[str] = (),
 ) -> tuple[Plan, Path]:
     """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet."""
     choice = Choice(load_plan, config.plan(load_plan)) if load_plan else Choice()
@@ -46,6 +54,7 @@ def prepare(
         for needed in (workspace.root / endpoint.golden, workspace.live / endpoint.payloads / "index.json"):
             if not needed.is_file():
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
+    plan = admitted(plan, allowed_hosts)
     results = workspace.results / plan.id
     plan = _with_traces(plan, results)
     made = _make_payloads(plan, workspace, results)
@@ -70,6 +79,25 @@ def prepare_here(live: Path) -> Path:
     config = read_config(workspace.root / "models.toml")
     _, results = prepare(config, workspace, endpoints, list(endpoints.endpoints))
     return results
+
+
+def admitted(plan: Plan, allowed_hosts: Sequence[str]) -> Plan:
+    """The plan, if it may be carried out. Raises UsageError for hosts and rates that nobody allowed.
+
+    Whoever loads a host beyond this machine sets a ceiling, and stops when it fails.
+    """
+    addresses = [item.endpoint.address for item in plan.variants]
+    refuse_foreign(addresses, allowed_hosts)
+    away = [address for address in addresses if beyond_loopback(address)]
+    if away and plan.max_rps is None:
+        raise UsageError(
+            f"{away[0]} is beyond this machine: say with --max-rps how many requests per second it may get"
+        )
+    rates = {f"{item.id} {stage.name}": peak_rate(stage) for item in plan.variants for stage in item.stages}
+    refuse_rates(rates, plan.max_rps)
+    if away and plan.abort_error_rate is None:
+        return plan.model_copy(update={"abort_error_rate": MOST_ERRORS_AWAY})
+    return plan
 
 
 def _with_traces(plan: Plan, results: Path) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from loadtest.admission import Abort
 from loadtest.orders import Done, Order
 from loadtest.payloads import Request
 
@@ -20,7 +21,8 @@ class Window:
     dispatched: bool = False  # open loop: one dispatcher has taken the schedule
     drained: bool = False  # open loop: the schedule is through
     abandoned: bool = False  # what is still in flight was given up and recorded; late answers do not count
-    cut: bool = False  # nothing more is sent: the run was interrupted or the stage aborted
+    abort: Abort | None = None  # when to stop for failures
+    cut: bool = False  # nothing more is sent: too many requests failed
     in_flight: dict[int, tuple[Request, int, int]] = field(default_factory=dict)  # request, intended, sent
     cpu: float = 0.0
     due: int = 0  # requests that were due in the window
@@ -33,6 +35,8 @@ class Window:
 
     def count(self, intended_ns: int, sent_ns: int, done_ns: int, good: bool) -> None:
         """Note one request that is over."""
+        if self.abort is not None and self.abort.seen(not good):
+            self.cut = True
         start, end = self.start_ns, self.end_ns
         if start <= intended_ns < end:
             self.due += 1
@@ -42,4 +46,4 @@ class Window:
 
     def report(self, worker: str) -> Done:
         """What the master hears of it."""
-        return Done(self.order.number, worker, round(self.cpu, 4), self.due, self.late, self.good)
+        return Done(self.order.number, worker, round(self.cpu, 4), self.due, self.late, self.good, self.cut)

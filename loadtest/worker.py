@@ -18,6 +18,7 @@ from gevent.lock import BoundedSemaphore
 from contract.records import Plan, Stage, VariantPlan
 from contract.shapes import Closed, Opened, Steady, Trace
 from contract.trust import late_limit_ms
+from loadtest.admission import Abort
 from loadtest.arrivals import arrivals, choices, read_trace
 from loadtest.clients import Connection, Reply, connect
 from loadtest.orders import Done, Order
@@ -63,7 +64,9 @@ class Worker:
         variant, _ = self.of(order)
         self._recorder(order.variant).shift_ns = shift
         begin, start, end = (moment - shift for moment in (order.begin_ns, order.start_ns, order.end_ns))
-        self.window = Window(order, begin, start, end, late_limit_ms(variant.endpoint.slo.p99_ms) * 1e6)
+        late_ns = late_limit_ms(variant.endpoint.slo.p99_ms) * 1e6
+        most = self._plan.abort_error_rate
+        self.window = Window(order, begin, start, end, late_ns, abort=Abort(most) if most else None)
 
     def carry_out(self, order: Order) -> Done | None:
         """Begin, wait until the window is over and what was due in it has come back, write everything down."""
@@ -95,12 +98,15 @@ class Worker:
         requests = self._requests_of(window.order)
         picks = self._picks(window.order, requests, user)
         connection = self._connect(variant, requests.target, connections=1)
+        pause_ns = int(stage.in_flight / self._plan.max_rps * 1e9) if self._plan.max_rps else 0
         try:
             while not window.over(now := time.monotonic_ns()):
                 reply, sent, done = self._send(window, next(picks), now, connection)
                 self._tell(stage.name, (done - sent) / 1e6, len(reply.body), reply.error)
                 if reply.status == -1:
                     gevent.sleep(PAUSE_S)  # a dead server must not turn the loop into a spin
+                if pause_ns:
+                    sleep_until(now + pause_ns)  # all users together keep below the ceiling
         finally:
             connection.close()
 

@@ -9,15 +9,20 @@ from typing import Literal
 
 import pyarrow as pa
 
+from contract.certificate import Certificates
 from contract.endpoints import Endpoint
 from contract.events import Event, read_events
 from contract.files import read_model
-from contract.records import Observation, Plan, StageObservation, VariantPlan, read_records
+from contract.records import Observation, Plan, VariantPlan, read_records
+from contract.samples import read_samples
 from contract.statistics import Floats
 from contract.verdict import Noise, Recommendation, Report, StageResult, Variant, VariantParity
 from report import objectives, ranking
 from report.answers import Judged, judge
-from report.summary import summarize
+from report.certificate import read_certificates
+from report.series import Samples
+from report.summary import good_latencies, summarize
+from report.windows import final
 
 MOST_NAMES = 3  # of models in a sentence
 
@@ -31,10 +36,19 @@ class Measured:
     open_latencies: Floats | None
 
 
+@dataclass(frozen=True)
+class Context:
+    """What was measured beside the requests of a run."""
+
+    certificates: Certificates
+    samples: pa.Table
+
+
 def assemble(results: Path) -> Report:
     """Read one run and judge it."""
     plan = read_model(results / "plan.json", Plan, "make loadtest")
-    measured = {item.id: _measure(results, item) for item in plan.variants}
+    context = Context(read_certificates(results), read_samples(results))
+    measured = {item.id: _measure(results, item, context) for item in plan.variants}
     variants = [_variant(item, measured[item.id]) for item in plan.variants if item.repeat_of is None]
     noise = _noise(plan, measured)
     winners = ranking.winners(variants, noise)
@@ -101,30 +115,26 @@ def recommend(report: Report) -> Recommendation:
     return Recommendation(schema_version=1, report=report.id, models=best)
 
 
-def _measure(results: Path, item: VariantPlan) -> Measured:
+def _measure(results: Path, item: VariantPlan, context: Context) -> Measured:
     path = results / f"server-stats-{item.id}.json"
     if not path.is_file():
         return Measured([], False, None)
     observation = read_model(path, Observation, "make loadtest")
     records = read_records(results, item.id)
     judged = judge(results, item.id, item.endpoint)
-    final = {seen.stage: seen for seen in observation.stages}  # of several attempts at a stage, the last
-    stages = [
-        summarize(item.stages[seen.stage], seen, records, judged.get(seen.stage, Judged()), item.endpoint.slo)
-        for seen in final.values()
-    ]
-    opened = next((seen for seen in final.values() if item.stages[seen.stage].mode == "open"), None)
-    latencies = _latencies(records, opened) if opened else None
+    stages: list[StageResult] = []
+    latencies: Floats | None = None
+    for number, stage in enumerate(item.stages):
+        rounds = final(observation.stages, number)
+        if not rounds:
+            continue
+        samples = Samples(context.samples, item.endpoint.engine) if len(context.samples) else None
+        certificate = context.certificates.of(item.endpoint.id)
+        found = judged.get(number, Judged())
+        stages.append(summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate))
+        if latencies is None and stage.judged and stage.mode == "open":
+            latencies = good_latencies(records, number, rounds)
     return Measured(stages, observation.complete, latencies)
-
-
-def _latencies(records: pa.Table, seen: StageObservation) -> Floats:
-    table = records.sort_by("intended_ns")
-    intended, done = table.column("intended_ns").to_numpy(), table.column("done_ns").to_numpy()
-    good = table.column("error").cast(pa.string()).to_numpy() == ""
-    inside = (intended >= seen.window_start_ns) & (intended < seen.window_end_ns) & good
-    latencies: Floats = (done[inside] - intended[inside]) / 1e6
-    return latencies
 
 
 def _variant(item: VariantPlan, measured: Measured) -> Variant:
@@ -173,7 +183,7 @@ def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
     if wrong:
         checked = sum(stage.answers_checked for stage in measured.stages)
         reasons.append(f"{wrong} of {checked} sampled answers under load were wrong")
-    if not any(stage.valid and stage.mode == "open" for stage in measured.stages):
+    if not any(stage.valid and stage.of_slo for stage in measured.stages):
         reasons.append("it has no valid open-loop stage")
     return reasons
 
@@ -183,7 +193,7 @@ def _noise(plan: Plan, measured: dict[str, Measured]) -> Noise:
     if repeat is None or repeat.repeat_of is None:
         return ranking.no_noise("nothing was measured twice: no real endpoint was in the run")
     first, again = measured[repeat.repeat_of], measured[repeat.id]
-    stages = [next((s for s in item.stages if s.mode == "open"), None) for item in (first, again)]
+    stages = [next((s for s in item.stages if s.of_slo), None) for item in (first, again)]
     if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:
         return ranking.no_noise("the run was interrupted before a variant was measured twice")
     if not (stages[0].valid and stages[1].valid):

@@ -8,55 +8,24 @@ ones may not, a dashed line is an embedded engine, a cross is an INVALID stage.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+from collections.abc import Callable
 
 from contract.statistics import PERCENTILES
-from contract.verdict import Percentile, Report, StageResult, Variant
+from contract.verdict import Percentile, Report, ServerPoint, StageResult, Variant
 from report import words
+from report.figures import Chart, Figure, Panel, Point, Row, axes, line_of, log_axis, objective_mark, plain, tail
 from report.style import styles
 
-Figure = dict[str, Any]
-Value = str | float | int | None
-Row = tuple[Value, ...]
 Measured = tuple[Variant, StageResult]
+Course = list[tuple[float, float | None]]
 
 PARTS = ("client", "wire", "queue", "compute")
 P99 = "p99 ms", "p99 claimable ms", "samples missing", "service p99 ms"
+FROM_ZERO: Figure = {"rangemode": "tozero"}
+# A change of a few MiB is no news; the axis shows at least these.
+CHANGE: Figure = {"autorangeoptions": {"include": [-10, 10]}}
+MOST_MARKERS = 20  # of a line; more would hide it
 TAIL = "percentile", "latency ms", "claimable ms", "samples missing", "service ms"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One marker: where, which, and what is read when it is pointed at."""
-
-    x: float
-    y: float | None
-    symbol: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One drawing of a chart, by the stage that it shows ("" where a chart has no choice of stage)."""
-
-    title: str
-    figures: dict[str, Figure]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart of one model, with the same figures as a table."""
-
-    id: str
-    title: str
-    note: str
-    panels: tuple[Panel, ...]
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
 
 
 class Charts:
@@ -74,7 +43,9 @@ class Charts:
 
     def all(self) -> list[Chart]:
         """Every chart, or none when nothing was measured."""
-        return [self.tradeoff(), self.tail(), self.attribution(), self.course()] if self.measured else []
+        if not self.measured:
+            return []
+        return [self.tradeoff(), self.tail(), self.attribution(), self.course(), *self.server()]
 
     def tradeoff(self) -> Chart:
         """p99 latency against throughput."""
@@ -85,12 +56,12 @@ class Charts:
             for is_open in (False, True):
                 points = [self._tradeoff_point(item, s) for s in stages if (s.mode == "open") == is_open]
                 if points:
-                    trace = _trace(item, self._line(item), points)
+                    trace = line_of(item, self._line(item), points)
                     look = {"mode": "markers"} if is_open else {}
                     traces.append(trace | look | {"marker": trace["marker"] | {"size": 15 if is_open else 9}})
         limit = self.objective.get("p99_ms")
-        axis = _log_axis([*(stage.latency_ms.p99.value for _, stage in shown), limit])
-        layout = _axes("Throughput, req/s", "p99 latency, ms", axis)
+        axis = log_axis([*(stage.latency_ms.p99.value for _, stage in shown), limit])
+        layout = axes("Throughput, req/s", "p99 latency, ms", axis)
         if limit:
             text = f"— SLO: {words.objective(self.objective).split(', ')[0]}"
             layout["shapes"] = [{"type": "line", "y0": limit, "y1": limit, "line": {"color": "var(--limit)"}}]
@@ -119,20 +90,20 @@ class Charts:
         limit = self.objective.get("p99_ms")
         keys = PERCENTILES
         both = [kind for _, stage in self.judged for kind in (stage.latency_ms, stage.service_ms)]
-        axis = _log_axis([*(getattr(kind, key).value for kind in both for key in keys), limit])
+        axis = log_axis([*(getattr(kind, key).value for kind in both for key in keys), limit])
         names = [words.percentile_name(key) for key in keys]
         ticks = {
-            "tickvals": [_tail(p) for p in keys.values()],
+            "tickvals": [tail(p) for p in keys.values()],
             "ticktext": [f"<br>{name}" if name == "p95" else name for name in names],  # p90 is close by
             "tickangle": 0,
             "range": [0.1, 4.2],
         }
-        layout = _axes("Percentile", "ms", axis) | {"hovermode": "x unified"}
+        layout = axes("Percentile", "ms", axis) | {"hovermode": "x unified"}
         layout["xaxis"] |= ticks
         latency = [self._tail_trace(item, stage, "latency_ms") for item, stage in self.judged]
         service = [self._tail_trace(item, stage, "service_ms") for item, stage in self.judged]
         if limit:
-            latency.append(_objective_mark(limit))
+            latency.append(objective_mark(limit))
         return Chart(
             f"{self.slug}-tail",
             "Open-loop latency percentiles",
@@ -147,14 +118,14 @@ class Charts:
         )
 
     def _tail_trace(self, item: Variant, stage: StageResult, kind: str) -> Figure:
-        style, name = self.styles[item.id], _plain(self.names[item.id])
+        style, name = self.styles[item.id], plain(self.names[item.id])
         found = [(p, getattr(getattr(stage, kind), key)) for key, p in PERCENTILES.items()]
         points = [
-            Point(_tail(p), v.value, style.marker(stage, v), f"{name}: {_figure(v, stage)}")
+            Point(tail(p), v.value, style.marker(stage, v), f"{name}: {_figure(v, stage)}")
             for p, v in found
             if v.value is not None
         ]
-        return _trace(item, self._line(item, stage), points)
+        return line_of(item, self._line(item, stage), points)
 
     def attribution(self) -> Chart:
         """Where the mean milliseconds went, one bar per variant."""
@@ -182,11 +153,11 @@ class Charts:
             traces.append(trace)
         ticks = [self._tick(item, stage) for item, stage in found]
         axis = {"tickvals": places, "ticktext": ticks, "autorange": "reversed", "showgrid": False}
-        layout = _axes("ms", "", axis | {"automargin": True})
+        layout = axes("ms", "", axis | {"automargin": True})
         return {"data": traces, "layout": layout | {"barmode": "stack", "height": 96 + 52 * len(found)}}
 
     def _tick(self, item: Variant, stage: StageResult) -> str:
-        name = _plain(self.names[item.id]).replace(" on ", " on<br>", 1)
+        name = plain(self.names[item.id]).replace(" on ", " on<br>", 1)
         lines = [name] if stage.valid else [name, "INVALID"]
         lines += ["not counted by the server"] if stage.attribution_ms.queue is None else []
         return "<br>".join(lines)
@@ -194,8 +165,10 @@ class Charts:
     def course(self) -> Chart:
         """Throughput and median over the seconds of a stage."""
         names = self._stage_names()
-        rates = {name: self._lines(name, "throughput_rps", "req/s") for name in names}
-        medians = {name: self._lines(name, "p50_ms", "ms") for name in names}
+        rates = {
+            name: self._lines(name, lambda s: [(p.t_s, p.throughput_rps) for p in s.course], "req/s") for name in names
+        }
+        medians = {name: self._lines(name, lambda s: [(p.t_s, p.p50_ms) for p in s.course], "ms") for name in names}
         return Chart(
             f"{self.slug}-course",
             "Over time",
@@ -205,18 +178,48 @@ class Charts:
             self._rows(self.measured, lambda s: [(p.t_s, p.throughput_rps, p.p50_ms) for p in s.course]),
         )
 
-    def _lines(self, stage_name: str, field: str, unit: str) -> Figure:
+    def server(self) -> list[Chart]:
+        """What the server and the load generator used over the seconds of a stage; none where nothing was sampled."""
+        sampled = [(item, stage) for item, stage in self.measured if stage.server_side and stage.server_side.course]
+        if not sampled:
+            return []
+        stages = {stage.name for _, stage in sampled}
+        names = [name for name in self._stage_names() if name in stages]
+        panels = [
+            Panel(title, {name: self._lines(name, course, unit, axis) for name in names})
+            for title, course, unit, axis in (
+                ("Server CPU", lambda s: [(p.t_s, p.cpu) for p in _server_course(s)], "cores", FROM_ZERO),
+                ("Load generator CPU", lambda s: [(p.t_s, p.load_cpu) for p in _server_course(s)], "cores", FROM_ZERO),
+                ("Server memory, change since the beginning", _memory_change, "MiB", CHANGE),
+            )
+        ]
+        columns = ("variant", "stage", "s", "server cores", "load cores", "server memory MiB", "state")
+        return [
+            Chart(
+                f"{self.slug}-server",
+                "What the server used",
+                "Sampled twice a second. A server at its limit is flat at as many cores as it may have; memory that "
+                "climbs through a whole stage is a leak or a cache.",
+                tuple(panels),
+                columns,
+                self._rows(sampled, lambda s: [(p.t_s, p.cpu, p.load_cpu, p.memory_mib) for p in _server_course(s)]),
+            )
+        ]
+
+    def _lines(
+        self, stage_name: str, course: Callable[[StageResult], Course], unit: str, yaxis: Figure = FROM_ZERO
+    ) -> Figure:
         traces, end = [], 1.0
         for item, stage in self.measured:
-            if stage.name == stage_name and stage.course:
+            values = course(stage) if stage.name == stage_name else []
+            if values:
                 symbol, note = self.styles[item.id].marker(stage), "" if stage.valid else " (INVALID)"
-                name = _plain(self.names[item.id])
-                values = [(point.t_s, getattr(point, field)) for point in stage.course]
+                name = plain(self.names[item.id])
                 points = [Point(t, v, symbol, f"{name}: {words.number(v)} {unit}{note}") for t, v in values]
-                trace = _trace(item, self._line(item, stage), points)
-                traces.append(trace | {"marker": trace["marker"] | {"size": 6}})
-                end = max(end, stage.course[-1].t_s)
-        layout = _axes("Seconds", unit, {"rangemode": "tozero"})
+                trace = line_of(item, self._line(item, stage), points)
+                traces.append(trace | {"marker": trace["marker"] | {"size": 6, "maxdisplayed": MOST_MARKERS}})
+                end = max(end, values[-1][0])
+        layout = axes("Seconds", unit, yaxis)
         layout["xaxis"] |= {"range": [-0.04 * end, 1.04 * end]}
         return {"data": traces, "layout": layout | {"hovermode": "x unified", "height": 280}}
 
@@ -231,53 +234,11 @@ class Charts:
 
     def _head(self, item: Variant, stage: StageResult) -> str:
         states = ", ".join(filter(None, [stage.name, _state(item, stage)]))
-        return f"<b>{_plain(self.names[item.id])}</b><br>{_plain(states)}"
+        return f"<b>{plain(self.names[item.id])}</b><br>{plain(states)}"
 
     def _stage_names(self) -> list[str]:
         """Every stage, the one that the objective is judged at first."""
         return list(dict.fromkeys(stage.name for _, stage in [*self.judged, *self.measured]))
-
-
-def _trace(item: Variant, line: Figure, points: list[Point]) -> Figure:
-    color = line["color"]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": _plain(words.label(item)),
-        "meta": item.id,  # by this the page finds the traces of a variant when its key is pressed
-        "x": [point.x for point in points],
-        "y": [point.y for point in points],
-        "line": line,
-        "marker": {"symbol": [point.symbol for point in points], "color": color, "line": {"color": color}},
-        "hovertext": [point.text for point in points],
-    }
-
-
-def _objective_mark(limit: float) -> Figure:
-    """A short bar at p99."""
-    marker = {"symbol": "line-ew-open", "size": 26, "color": "var(--limit)", "line": {"width": 2.5}}
-    text = f"SLO: p99 ≤ {words.plain(limit)} ms"
-    place = {"x": [_tail(0.99)], "y": [limit], "hovertext": [text]}
-    return {"type": "scatter", "mode": "markers", "name": "SLO", "marker": marker} | place
-
-
-def _axes(x: str, y: str, yaxis: Figure) -> Figure:
-    xaxis = {"title": {"text": x}, "rangemode": "tozero"}
-    return {"xaxis": xaxis, "yaxis": {"title": {"text": y}} | yaxis}
-
-
-def _log_axis(values: Iterable[float | None]) -> Figure:
-    """A logarithmic axis that holds all the values, with ticks at 1, 2, 5 of each decade."""
-    positive = [v for v in values if v is not None and math.isfinite(v) and v > 0] or [1.0]
-    low, high = min(positive) / 1.3, max(positive) * 1.4
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [t for decade in decades for step in (1, 2, 5) if low <= (t := step * 10.0**decade) <= high]
-    scale = {"type": "log", "range": [math.log10(low), math.log10(high)]}
-    return scale | {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-def _tail(p: float) -> float:
-    return -math.log10(1 - p)
 
 
 def _claimed(stage: StageResult, key: str) -> Row:
@@ -287,13 +248,18 @@ def _claimed(stage: StageResult, key: str) -> Row:
 
 def _figure(percentile: Percentile, stage: StageResult) -> str:
     note = words.claim(percentile) if stage.valid else "INVALID"
-    return _plain(f"{words.number(percentile.value)} ms ({note})")
+    return plain(f"{words.number(percentile.value)} ms ({note})")
 
 
 def _state(item: Variant, stage: StageResult) -> str:
     return ", ".join(["embedded"] * (item.engine_kind == "embedded") + ["INVALID"] * (not stage.valid))
 
 
-def _plain(text: str) -> str:
-    """Text for plotly, which reads some HTML."""
-    return escape(text, quote=False)
+def _server_course(stage: StageResult) -> list[ServerPoint]:
+    return stage.server_side.course if stage.server_side else []
+
+
+def _memory_change(stage: StageResult) -> Course:
+    """The server's memory less what it was at first: variants of any size, and a leak among them, fit one chart."""
+    known = [(point.t_s, point.memory_mib) for point in _server_course(stage) if point.memory_mib is not None]
+    return [(t_s, mib - known[0][1]) for t_s, mib in known]

@@ -20,9 +20,10 @@ from plotly.offline import get_plotlyjs
 from pydantic_core import to_json
 
 from contract.verdict import Report
-from report import comparison, words
-from report.charts import Chart, Charts, Value
+from report import comparison, server_words, words
+from report.charts import Charts
 from report.fairness import sheets
+from report.figures import Chart, Value
 from report.style import Style, styles
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,6 +66,7 @@ def _context(report: Report) -> dict[str, Any]:
         "report": report,
         "after_verdict": words.verdict(report).removeprefix(report.verdict).lstrip(" :,.;-"),
         "words": words,
+        "server_words": server_words,
         "comparison": comparison,
         "names": names,
         "models": words.models(report),

@@ -10,10 +10,13 @@ NO_COST = "no price table is configured, and this machine was not declared to be
 
 def judge(stages: list[StageResult], slo: Slo) -> SloResult:
     """Judge p99, error rate and answers; ``passed`` is None when no open-loop stage is valid."""
-    opened = [stage for stage in stages if stage.mode == "open"]
+    opened = [stage for stage in stages if stage.of_slo]
     usable = [stage for stage in opened if stage.valid]
     if not usable:
-        why = "; ".join(reason for stage in opened for reason in stage.reasons) or "no open-loop stage was finished"
+        why = (
+            "; ".join(reason for stage in opened for reason in stage.reasons)
+            or "no open-loop stage with a steady rate was finished"
+        )
         return _result(None, MaxRate(value=None, low=None, high=None), [f"not judged: {why}"])
     reasons: list[str] = []
     kept: list[float] = []

@@ -15,7 +15,7 @@ BATCHES = 20
 
 def open_stage(variant: Variant) -> StageResult | None:
     """The valid open-loop stage that variants are ranked by: the same rate for all variants of a model."""
-    return next((stage for stage in variant.stages if stage.mode == "open" and stage.valid), None)
+    return next((stage for stage in variant.stages if stage.of_slo and stage.valid), None)
 
 
 def rank_p99(variant: Variant) -> float:

@@ -3,99 +3,141 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from contract.certificate import Certificate
 from contract.config import Slo
 from contract.records import ServerCounters, Stage, StageObservation
 from contract.statistics import PERCENTILES, Floats, quantile
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
 from report.answers import Judged
-from report.validity import MOST_CLIENT_CPU, StageFacts, check
+from report.endurance import endurance
+from report.series import Samples
+from report.server_side import server_side
+from report.trend import SHORTEST_S
+from report.validity import StageFacts, check, client_bound, client_bound_note
+from report.windows import Windows, counted
 
 COURSE_POINTS = 10
 MILLISECOND = 1e6
 
 
-def summarize(stage: Stage, observed: StageObservation, records: pa.Table, judged: Judged, slo: Slo) -> StageResult:
-    """Judge the requests that were intended within the stage's window."""
-    window = _window(records, observed)
-    intended, sent, done = (window.column(name).to_numpy() for name in ("intended_ns", "sent_ns", "done_ns"))
-    errors = Counter(error for error in window.column("error").to_pylist() if error)
-    good = np.array([not error for error in window.column("error").to_pylist()], dtype=bool)
-    seconds = (observed.window_end_ns - observed.window_start_ns) / 1e9
-    done_s = (done - observed.window_start_ns) / 1e9
+def summarize(
+    stage: Stage,
+    rounds: Sequence[StageObservation],
+    records: pa.Table,
+    judged: Judged,
+    slo: Slo,
+    samples: Samples | None = None,
+    certificate: Certificate | None = None,
+) -> StageResult:
+    """Judge the requests that were intended within the stage's windows, with what the servers used in them.
+
+    ``rounds`` holds the observation that counts of each round; ``records`` are those of the variant, all its stages.
+    """
+    windows = Windows([(seen.window_start_ns, seen.window_end_ns) for seen in rounds])
+    table = records.filter(pc.equal(records.column("stage"), rounds[0].stage))
+    due = _due(table, windows)
+    intended, sent, done = (due.column(name).to_numpy() for name in ("intended_ns", "sent_ns", "done_ns"))
+    errors = Counter(error for error in due.column("error").to_pylist() if error)
+    good = _good(due)
     latency, service = (done - intended) / MILLISECOND, (done - sent) / MILLISECOND
     late = (sent - intended) / MILLISECOND
+    answered = _answered(table, windows)
+    throughput = len(answered) / windows.seconds
+    client_cpu = max(seen.client_cpu for seen in rounds)
+    ceiling = certificate.ceiling_rps if certificate else None
     facts = StageFacts(
         mode=stage.mode,
-        duration_s=seconds,
-        requests=len(window),
+        duration_s=windows.seconds,
+        requests=len(due),
         failed=sum(errors.values()),
         sent_late_ms=late,
-        good_done_s=done_s[good],
-        client_cpu=observed.client_cpu,
+        good_done_s=windows.answered(intended, done)[good],
+        client_cpu=client_cpu,
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
         wrong_reason=judged.first_reason,
+        ceiling_rps=ceiling,
+        ceiling_of=certificate.ceiling_of if certificate else "client",
+        lost=[name for seen in rounds for name in seen.lost],
+        aborted=any(seen.aborted for seen in rounds),
     )
     checks = check(facts, slo)
-    answered = _answered(records, observed)
-    client_bound = observed.client_cpu > MOST_CLIENT_CPU
+    bound = stage.mode == "closed" and client_bound(throughput, client_cpu, ceiling)
+    side = server_side(samples, windows.spans) if samples else None
+    server = None if side and side.restarts else counted(rounds)  # counters begin anew with the server
+    notes = [client_bound_note(throughput, client_cpu, ceiling)] if bound else []
+    long = len(rounds) == 1 and windows.seconds >= SHORTEST_S
     return StageResult(
         name=stage.name,
         mode=stage.mode,
-        target=float(stage.rate or stage.concurrency or 0),
-        offered_rps=round(len(window) / seconds, 2) if stage.mode == "open" else None,
-        duration_s=round(seconds, 3),
+        target=_target(stage, rounds),
+        judged=stage.judged and stage.mode == "open",
+        offered_rps=round(len(due) / windows.seconds, 2) if stage.mode == "open" else None,
+        duration_s=round(windows.seconds, 3),
         valid=all(item.passed for item in checks),
         reasons=[f"{item.name}: {item.detail}" for item in checks if not item.passed],
         checks=checks,
-        notes=_notes(client_bound, observed),
-        client_bound=client_bound,
-        requests=len(window),
+        notes=[*notes, *_notes(rounds, judged)],
+        client_bound=bound,
+        requests=len(due),
         errors=dict(errors),
-        throughput_rps=round(len(answered) / seconds, 2),
+        throughput_rps=round(throughput, 2),
         latency_ms=percentiles(latency[good]),
         service_ms=percentiles(service[good]),
         sent_late_ms=percentiles(late),
-        attribution_ms=attribute(latency[good], late[good], observed.server),
-        mean_batch=_mean_batch(observed.server),
-        client_cpu=observed.client_cpu,
+        attribution_ms=attribute(latency[good], late[good], server),
+        mean_batch=_mean_batch(server),
+        client_cpu=client_cpu,
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
-        course=course(answered[:, 0], answered[:, 1], seconds),
+        course=course(answered[:, 0], answered[:, 1], windows.seconds),
+        server_side=side,
+        endurance=endurance(windows.spans[0], windows.position(intended), latency, good, samples) if long else None,
     )
 
 
-def _window(records: pa.Table, observed: StageObservation) -> pa.Table:
-    """The stage's requests that were intended within the window, in the order of their intention."""
-    intended = records.column("intended_ns")
-    keep = pc.and_(
-        pc.equal(records.column("stage"), observed.stage),
-        pc.and_(
-            pc.greater_equal(intended, observed.window_start_ns),
-            pc.less(intended, observed.window_end_ns),
-        ),
-    )
-    return records.filter(keep).sort_by("intended_ns")
-
-
-def _answered(records: pa.Table, observed: StageObservation) -> Floats:
-    """[n, 2]: when (seconds since the window's start) and after how many milliseconds the window's good answers came.
-
-    Throughput counts what comes out in the window, whenever it was sent; latency counts what was due in it.
-    """
-    stage = records.filter(pc.equal(records.column("stage"), observed.stage))
-    intended, done = (stage.column(name).to_numpy() for name in ("intended_ns", "done_ns"))
-    good = stage.column("error").cast(pa.string()).to_numpy(zero_copy_only=False) == ""
-    inside = good & (done >= observed.window_start_ns) & (done < observed.window_end_ns)
-    when = (done[inside] - observed.window_start_ns) / 1e9
-    found: Floats = np.column_stack([when, (done[inside] - intended[inside]) / MILLISECOND])
+def good_latencies(records: pa.Table, stage: int, rounds: Sequence[StageObservation]) -> Floats:
+    """Milliseconds from the intended send, in the order of time, of a stage's good answers."""
+    windows = Windows([(seen.window_start_ns, seen.window_end_ns) for seen in rounds])
+    due = _due(records.filter(pc.equal(records.column("stage"), stage)), windows)
+    found: Floats = (due.column("done_ns").to_numpy() - due.column("intended_ns").to_numpy())[_good(due)] / MILLISECOND
     return found
+
+
+def _due(table: pa.Table, windows: Windows) -> pa.Table:
+    """The requests that were intended within the windows, in the order of their intention."""
+    return table.filter(pa.array(windows.inside(table.column("intended_ns").to_numpy()))).sort_by("intended_ns")
+
+
+def _good(table: pa.Table) -> NDArray[np.bool_]:
+    """Which requests had a good answer."""
+    found: NDArray[np.bool_] = table.column("error").cast(pa.string()).to_numpy(zero_copy_only=False) == ""
+    return found
+
+
+def _answered(table: pa.Table, windows: Windows) -> Floats:
+    """[n, 2]: when (seconds of the windows) and after how many milliseconds good answers came within the windows.
+
+    Throughput counts what comes out in a window, whenever it was sent; latency counts what was due in it.
+    """
+    intended, done = (table.column(name).to_numpy() for name in ("intended_ns", "done_ns"))
+    inside = _good(table) & windows.inside(done)
+    found: Floats = np.column_stack([windows.position(done[inside]), (done[inside] - intended[inside]) / MILLISECOND])
+    return found
+
+
+def _target(stage: Stage, rounds: Sequence[StageObservation]) -> float:
+    """Users, or requests per second as they were asked for."""
+    asked = [seen.rate for seen in rounds if seen.rate is not None]
+    return float(stage.concurrency or stage.rate or (round(sum(asked) / len(asked), 2) if asked else 0))
 
 
 def percentiles(samples: Floats) -> Percentiles:
@@ -117,7 +159,7 @@ def attribute(latency: Floats, late: Floats, server: ServerCounters | None) -> A
     if server is None or server.success == 0:
         return Attribution(client=_rounded(client), wire=None, queue=None, compute=None)
     queue = server.queue_ns / server.success / MILLISECOND
-    spent = server.compute_input_ns + server.compute_infer_ns + server.compute_output_ns
+    spent = (server.compute_input_ns or 0) + server.compute_infer_ns + (server.compute_output_ns or 0)
     compute = spent / server.success / MILLISECOND
     wire = max(0.0, float(latency.mean()) - client - queue - compute)
     return Attribution(client=_rounded(client), wire=_rounded(wire), queue=_rounded(queue), compute=_rounded(compute))
@@ -138,16 +180,23 @@ def course(done_s: Floats, latency: Floats, seconds: float) -> list[Point]:
 
 
 def _mean_batch(server: ServerCounters | None) -> float | None:
-    return round(server.inferences / server.executions, 3) if server and server.executions else None
+    return (
+        round(server.inferences / server.executions, 3) if server and server.inferences and server.executions else None
+    )
 
 
-def _notes(client_bound: bool, observed: StageObservation) -> list[str]:
+def _notes(rounds: Sequence[StageObservation], judged: Judged) -> list[str]:
     notes = []
-    if client_bound:
-        cpu = f"{observed.client_cpu:.0%}"
-        notes.append(f"client-bound: the load process used {cpu} of a core, so the throughput is a lower bound")
-    if observed.attempt > 1:
-        notes.append(f"attempt {observed.attempt}: before it the machine was not steady, or sends were late")
+    again = [seen for seen in rounds if seen.attempt > 1]
+    if again:
+        where = f" in round {' and '.join(str(seen.round) for seen in again)}" if len(rounds) > 1 else ""
+        most = max(seen.attempt for seen in again)
+        notes.append(f"attempt {most}{where}: before it the machine was not steady, or sends were late")
+    if judged.by_form:
+        notes.append(
+            f"{judged.by_form} of the {judged.checked} sampled answers were judged by shape, type and finiteness only: "
+            "there is no trained model's answer to requests that were changed or brought"
+        )
     return notes
 
 

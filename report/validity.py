@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from contract.certificate import MOST_OF_CEILING, CeilingOf
 from contract.config import Slo
 from contract.records import Mode
 from contract.statistics import Floats, least_samples
@@ -15,11 +17,18 @@ from contract.verdict import Check
 MOST_ERRORS = 0.05
 MOST_CLIENT_CPU = 0.8
 LEAST_ACHIEVED = 0.95
+WHOSE: dict[CeilingOf, str] = {
+    "client": "",
+    "null server": " (the ceiling is the null server's: the client's is higher)",
+}
 
 
 @dataclass(frozen=True)
 class StageFacts:
-    """What the constraints look at. Times in milliseconds; ``good_done_s`` are seconds since the window's start."""
+    """What the constraints look at. Times in milliseconds; ``good_done_s`` are seconds since the window's start.
+
+    ``ceiling_rps`` is what the load generator can do at most (requests per second), None where it was not certified.
+    """
 
     mode: Mode
     duration_s: float
@@ -31,11 +40,17 @@ class StageFacts:
     answers_checked: int
     wrong_answers: int
     wrong_reason: str | None
+    ceiling_rps: float | None = None
+    ceiling_of: CeilingOf = "client"
+    lost: Sequence[str] = ()  # load processes, or users of a closed loop, that were not there
+    aborted: bool = False
 
 
 def check(facts: StageFacts, slo: Slo) -> list[Check]:
     """All constraints of a stage, in the order in which a person would ask."""
     checks = [_samples(facts), _errors(facts), _answers(facts)]
+    if facts.lost or facts.aborted:
+        checks.append(_whole(facts))
     if facts.mode == "open":
         checks += [_on_time(facts, slo), _kept_up(facts), _client(facts)]
     else:
@@ -79,6 +94,15 @@ def _answers(facts: StageFacts) -> Check:
     )
 
 
+def _whole(facts: StageFacts) -> Check:
+    """Only asked where it is not: nothing was lost in almost every run."""
+    if facts.lost:
+        detail = f"{', '.join(facts.lost)} of the load generator were lost, so less was sent than planned"
+        return Check(name="whole", passed=False, detail=detail, recommendation="see locust.log, and measure again")
+    detail = "so many of the last requests failed that nothing more was sent"
+    return Check(name="whole", passed=False, detail=detail, recommendation="look into the server's log first")
+
+
 def _on_time(facts: StageFacts, slo: Slo) -> Check:
     limit = late_limit_ms(slo.p99_ms)
     share = float(np.mean(facts.sent_late_ms > limit)) if len(facts.sent_late_ms) else 1.0
@@ -106,11 +130,24 @@ def _kept_up(facts: StageFacts) -> Check:
 
 
 def _client(facts: StageFacts) -> Check:
-    passed = facts.client_cpu <= MOST_CLIENT_CPU
+    """The certificate's ceiling decides; without one the processor time of the load process has to do."""
+    if facts.ceiling_rps is None:
+        passed = facts.client_cpu <= MOST_CLIENT_CPU
+        detail = (
+            f"the load process used {facts.client_cpu:.0%} of a core, at most {MOST_CLIENT_CPU:.0%} allowed; "
+            "not certified: run 'python -m loadtest certify'"
+        )
+    else:
+        rate = facts.requests / facts.duration_s
+        passed = rate <= MOST_OF_CEILING * facts.ceiling_rps
+        detail = (
+            f"{rate:,.0f} requests/s are {rate / facts.ceiling_rps:.0%} of {_ceiling(facts.ceiling_rps)}, "
+            f"at most {MOST_OF_CEILING:.0%} allowed{WHOSE[facts.ceiling_of]}"
+        )
     return Check(
         name="client has time",
         passed=passed,
-        detail=f"the load process used {facts.client_cpu:.0%} of a core, at most {MOST_CLIENT_CPU:.0%} allowed",
+        detail=detail,
         recommendation=None if passed else "the client was the bottleneck: lower the rate, or spread it over workers",
     )
 
@@ -128,3 +165,27 @@ def _steady(facts: StageFacts) -> Check:
         if passed
         else "something else was using the machine, or the warm-up was too short: measure again",
     )
+
+
+def client_bound(throughput_rps: float, client_cpu: float, ceiling_rps: float | None) -> bool:
+    """Whether a throughput (requests per second) says more about the client than about the server.
+
+    Then it is a lower bound and not ranked; the latencies of a closed loop stay true *at that concurrency*. Without a
+    ceiling the share of a core that the busiest load process used has to decide.
+    """
+    if ceiling_rps is None:
+        return client_cpu > MOST_CLIENT_CPU
+    return throughput_rps > MOST_OF_CEILING * ceiling_rps
+
+
+def client_bound_note(throughput_rps: float, client_cpu: float, ceiling_rps: float | None) -> str:
+    """What is said beside a throughput that is client-bound."""
+    if ceiling_rps is None:
+        why = f"the load process used {client_cpu:.0%} of a core"
+    else:
+        why = f"it is {throughput_rps / ceiling_rps:.0%} of {_ceiling(ceiling_rps)}"
+    return f"client-bound: {why}, so the throughput is a lower bound and is not ranked"
+
+
+def _ceiling(ceiling_rps: float) -> str:
+    return f"the load generator's certified ceiling of {ceiling_rps:,.0f}/s"

@@ -216,6 +216,6 @@ def closed_stages(variant: Variant) -> list[StageResult]:
 
 def open_stage(report: Report, variant: Variant) -> StageResult | None:
     """The open-loop stage that the SLO is judged at: of the objective's rate, else of the highest rate."""
-    stages = [stage for stage in variant.stages if stage.mode == "open"]
+    stages = [stage for stage in variant.stages if stage.of_slo]
     rate = report.objectives.get(variant.model, {}).get("rate")
     return next((stage for stage in stages if stage.target == rate), max(stages, key=lambda s: s.target, default=None))

@@ -356,7 +356,7 @@ def test_an_answer_that_cannot_be_decoded_is_a_wrong_answer(run: Run, answered: 
 def test_an_answer_to_a_request_that_is_not_golden_is_a_wrong_answer(run: Run) -> None:
     item = run.add(real(), sampled=False)
     write_bytes(run.folder / f"answers-{item.id}-0.bin", answer_frame(1, "r9999", *answer()))
-    assert "r9999 is not a golden request" in "; ".join(run.report().variants[0].stages[1].reasons)
+    assert "r9999 is not a request of this run" in "; ".join(run.report().variants[0].stages[1].reasons)
 
 
 def test_nothing_measured_is_invalid() -> None:

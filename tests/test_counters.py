@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from contract.records import ServerCounters
-from loadtest.counters import difference, parse, read
+from loadtest.counters import difference, of_tfserving, of_triton, read
+from loadtest.prometheus import Sample, samples, total
+from serving.tfserving.metrics import Metrics
 from tests.builders import endpoint, free_port
 
 NAMES = list(ServerCounters.model_fields)
@@ -39,12 +41,12 @@ def counters(*values: int) -> ServerCounters:
 
 
 def test_the_counters_are_taken_from_their_places() -> None:
-    assert parse(stats()) == counters(10, 20, 30, 40, 50, 60, 70)
+    assert of_triton(stats()) == counters(10, 20, 30, 40, 50, 60, 70)
 
 
 def test_numbers_may_be_text_as_json_writes_64_bit_integers() -> None:
     text = stats() | {"inference_count": "12345678901234", "execution_count": "3"}
-    assert (parse(text).inferences, parse(text).executions) == (12345678901234, 3)
+    assert (of_triton(text).inferences, of_triton(text).executions) == (12345678901234, 3)
 
 
 def test_the_difference_is_what_was_counted_in_between() -> None:
@@ -70,17 +72,19 @@ def test_a_side_that_is_missing_gives_no_difference(side: str) -> None:
 
 
 Serve = Callable[[int, bytes], int]
+STATISTICS = "/v2/models/words__onnx/versions/1/stats"
+METRICS = "/monitoring/prometheus/metrics"
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A server with one answer to every GET."""
+    """A server with one answer to every GET of counters."""
     servers: list[HTTPServer] = []
 
     def serve(status: int, body: bytes) -> int:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                assert self.path == "/v2/models/words__onnx/versions/1/stats"
+                assert self.path in (STATISTICS, METRICS)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -131,5 +135,93 @@ def test_a_server_whose_http_port_is_unknown_has_no_counters() -> None:
     assert read(endpoint(), {}) is None
 
 
-def test_tf_serving_has_no_counters_and_is_not_asked() -> None:
-    assert read(endpoint(engine="tfserving", protocol="rest"), {}) is None
+def test_a_server_whose_rest_port_is_unknown_has_no_counters() -> None:
+    assert read(endpoint(engine="tfserving", protocol="grpc"), {"grpc": free_port()}) is None
+
+
+def served(metrics: Metrics, requests: int, *, run_us: float, waited_us: float = 0.0, rows: int = 1) -> None:
+    """Requests to `words__onnx` as the embedded server counts them, joined into one batch where they waited."""
+    for _ in range(requests):
+        if waited_us:
+            metrics.enqueued(rows)
+            metrics.waited("pool", waited_us)
+        metrics.run("words__onnx", "Predict", run_us)  # around the session: the wait for a batch is in it
+        metrics.request("words__onnx", "Predict", "GRPC", "OK", run_us + 500)
+    if waited_us:
+        metrics.batch(requests * rows, 3)
+
+
+def test_tf_servings_page_has_queue_and_compute_in_microseconds() -> None:
+    metrics = Metrics()
+    served(metrics, 4, run_us=1000.0, waited_us=300.0, rows=2)
+    assert of_tfserving(metrics.page(), "words__onnx") == ServerCounters(
+        inferences=8,
+        executions=1,
+        success=4,
+        queue_ns=1_200_000,
+        compute_input_ns=None,
+        compute_infer_ns=2_800_000,
+        compute_output_ns=None,
+    )
+
+
+def test_a_tf_serving_that_does_not_batch_has_no_queue_and_counts_no_rows() -> None:
+    metrics = Metrics()
+    served(metrics, 3, run_us=1000.0)
+    found = of_tfserving(metrics.page(), "words__onnx")
+    assert (found.success, found.queue_ns, found.compute_infer_ns) == (3, 0, 3_000_000)
+    assert (found.inferences, found.executions) == (0, 0)
+
+
+def test_another_models_requests_and_failures_are_not_counted() -> None:
+    metrics = Metrics()
+    served(metrics, 2, run_us=1000.0)
+    metrics.request("other", "Predict", "REST", "OK", 70.0)
+    metrics.run("other", "Predict", 60.0)
+    metrics.request("words__onnx", "Predict", "REST", "INVALID_ARGUMENT", 90.0)
+    found = of_tfserving(metrics.page(), "words__onnx")
+    assert (found.success, found.compute_infer_ns) == (2, 2_000_000)
+
+
+def test_both_protocols_of_tf_serving_count_together() -> None:
+    metrics = Metrics()
+    served(metrics, 2, run_us=1000.0)
+    metrics.request("words__onnx", "Predict", "REST", "OK", 70.0)
+    assert of_tfserving(metrics.page(), "words__onnx").success == 3
+
+
+def test_tf_serving_is_read_over_rest_and_its_window_is_a_difference(serve: Serve) -> None:
+    metrics, item = Metrics(), endpoint(engine="tfserving", protocol="grpc", address="127.0.0.1:1")
+    served(metrics, 5, run_us=1000.0, waited_us=300.0)
+    before = read(item, {"rest": serve(200, metrics.page().encode())})
+    served(metrics, 2, run_us=2000.0, waited_us=500.0)
+    counted = difference(before, read(item, {"rest": serve(200, metrics.page().encode())}))
+    assert counted is not None
+    assert (counted.success, counted.queue_ns, counted.compute_infer_ns) == (2, 1_000_000, 3_000_000)
+    assert counted.compute_input_ns is None
+
+
+def test_a_tf_serving_that_was_restarted_in_between_has_no_difference(serve: Serve) -> None:
+    old, new, item = Metrics(), Metrics(), endpoint(engine="tfserving", protocol="rest", address="127.0.0.1:1")
+    served(old, 9, run_us=1000.0)
+    served(new, 2, run_us=1000.0)
+    pages = (serve(200, metrics.page().encode()) for metrics in (old, new))
+    assert difference(*(read(item, {"rest": port}) for port in pages)) is None
+
+
+def test_a_tf_serving_without_its_metrics_page_has_no_counters(serve: Serve) -> None:
+    item = endpoint(engine="tfserving", protocol="rest", address="127.0.0.1:1")
+    assert read(item, {"rest": serve(404, b"Not found")}) is None
+
+
+def test_a_page_is_read_sample_by_sample_and_what_is_none_is_left_out() -> None:
+    page = '# TYPE a counter\na{x="1",y="q\\"}{"} 2.5 1700000000\n:b:c_sum{} 7\nd NaN\nnot a sample\ne one\n'
+    first, second, third = samples(page)
+    assert first == Sample("a", {"x": "1", "y": 'q\\"}{'}, 2.5)
+    assert second == Sample(":b:c_sum", {}, 7.0)
+    assert third.name == "d" and third.value != third.value
+
+
+def test_series_are_summed_by_the_labels_that_are_asked_for() -> None:
+    page = 'a{m="x",p="1"} 2\na{m="x",p="2"} 3\na{m="y",p="1"} 50\naa{m="x"} 700\n'
+    assert (total(page, "a", m="x"), total(page, "a"), total(page, "a", m="z")) == (5, 55, 0)

@@ -59,7 +59,7 @@ def test_a_closed_loop_is_never_judged() -> None:
     found = judge([stage("closed-1", 5.0), stage("closed-16", 5.0)], SLO)
     assert found.passed is None
     assert found.max_rps.value is None
-    assert found.reasons == ["not judged: no open-loop stage was finished"]
+    assert found.reasons == ["not judged: no open-loop stage with a steady rate was finished"]
 
 
 def test_an_invalid_stage_is_never_judged_and_says_why() -> None:

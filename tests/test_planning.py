@@ -12,7 +12,7 @@ from contract.endpoints import Endpoint
 from contract.errors import UsageError
 from contract.records import Plan
 from contract.shapes import BUILT_IN, LoadPlan, Payloads
-from loadtest.planning import Choice, is_loopback, make_plan, payload_folder, seconds, stages
+from loadtest.planning import Choice, make_plan, payload_folder, seconds, stages
 from tests.builders import MACHINE, endpoint, endpoints, server
 
 
@@ -157,23 +157,6 @@ def test_the_plan_carries_what_a_reader_needs_to_judge_it_alone() -> None:
     assert (plan.resident, plan.target) == (["a", "b"], "25.10")
     assert plan.unserved == {"words torchscript": "failed: why"}
     assert plan.versions == {"locust": "2.47.0"}
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("127.0.0.1:8000", True),
-        ("127.0.0.53:1", True),
-        ("localhost:8000", True),
-        ("[::1]:8000", True),
-        ("10.0.0.1:8000", False),
-        ("triton.svc:8000", False),
-        ("[2001:db8::1]:8000", False),
-        ("127.example.org:8000", False),
-    ],
-)
-def test_loopback_is_told_from_other_machines(address: str, expected: bool) -> None:
-    assert is_loopback(address) is expected
 
 
 @pytest.mark.parametrize(

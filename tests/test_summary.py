@@ -10,8 +10,10 @@ import pytest
 
 from contract.config import Slo
 from contract.records import ServerCounters, Stage, StageObservation
+from contract.samples import SCHEMA
 from contract.verdict import StageResult
 from report.answers import Judged
+from report.series import Samples
 from report.summary import attribute, course, percentiles, summarize
 from tests.builders import MILLISECOND, SECOND, closed_stage, open_stage, records
 
@@ -38,11 +40,33 @@ def observed(seconds: float, stage: int = 0, **changes: Any) -> StageObservation
 
 
 def result(
-    rows: list[Row], stage: Stage | None = None, seconds: float = 1.0, errors: dict[int, str] | None = None, **more: Any
+    rows: list[Row],
+    stage: Stage | None = None,
+    seconds: float = 1.0,
+    errors: dict[int, str] | None = None,
+    samples: Samples | None = None,
+    **more: Any,
 ) -> StageResult:
     """The figures of requests given in milliseconds since the window's start."""
     table = records(rows, errors=errors, start_ns=START_NS)
-    return summarize(stage or open_stage(), observed(seconds, **more), table, judged(), Slo())
+    return summarize(stage or open_stage(), [observed(seconds, **more)], table, judged(), Slo(), samples=samples)
+
+
+def server_samples(seconds: float, pids: tuple[int, ...] = (7,)) -> Samples:
+    """A server of one core, sampled from a second before the window to a second after; a pid per equal part."""
+    times = np.arange(-1.0, seconds + 1.0, 0.5).tolist()
+    rows = [
+        {
+            "at_ns": START_NS + round(t * SECOND),
+            "subject": "triton",
+            "absent": "",
+            "pid": pids[min(int(len(pids) * max(t, 0.0) / seconds), len(pids) - 1)],
+            "cpu_s": 10.0 + t,
+            "memory_bytes": 100 * 2**20,
+        }
+        for t in times
+    ]
+    return Samples(pa.Table.from_pylist(rows, schema=SCHEMA), "triton")
 
 
 def spaced(count: int, latency_ms: float = 5.0, seconds: float = 1.0) -> list[Row]:
@@ -81,7 +105,7 @@ def test_other_stages_do_not_mix_in() -> None:
     table = pa.concat_tables(
         [records(spaced(10, 5.0), start_ns=START_NS), records(spaced(30, 50.0), stage=1, start_ns=START_NS)]
     )
-    found = summarize(open_stage(), observed(1.0, stage=1), table, judged(), Slo())
+    found = summarize(open_stage(), [observed(1.0, stage=1)], table, judged(), Slo())
     assert (found.requests, found.latency_ms.p50.value) == (30, 50.0)
 
 
@@ -152,7 +176,7 @@ def test_a_busy_client_is_said_beside_the_throughput(cpu: float, bound: bool) ->
 
 def test_wrong_answers_make_the_stage_invalid() -> None:
     table = records(spaced(500), start_ns=START_NS)
-    found = summarize(open_stage(), observed(1.0), table, judged(8, 1, "r0003: NaN in 1 elements"), Slo())
+    found = summarize(open_stage(), [observed(1.0)], table, judged(8, 1, "r0003: NaN in 1 elements"), Slo())
     assert not found.valid
     assert (found.answers_checked, found.wrong_answers) == (8, 1)
     assert any("r0003: NaN" in reason for reason in found.reasons)
@@ -160,7 +184,7 @@ def test_wrong_answers_make_the_stage_invalid() -> None:
 
 def test_unlooked_at_answers_make_the_stage_invalid() -> None:
     table = records(spaced(500), start_ns=START_NS)
-    assert not summarize(open_stage(), observed(1.0), table, judged(0), Slo()).valid
+    assert not summarize(open_stage(), [observed(1.0)], table, judged(0), Slo()).valid
 
 
 COUNTERS = ServerCounters(
@@ -195,6 +219,48 @@ def test_the_mean_batch_is_rows_per_execution() -> None:
     assert result(spaced(100), server=COUNTERS).mean_batch == 4.0
     assert result(spaced(100)).mean_batch is None
     assert result(spaced(100), server=COUNTERS.model_copy(update={"executions": 0})).mean_batch is None
+
+
+TFSERVING = ServerCounters(
+    inferences=0,
+    executions=0,
+    success=100,
+    queue_ns=100 * MILLISECOND,
+    compute_input_ns=None,
+    compute_infer_ns=300 * MILLISECOND,
+    compute_output_ns=None,
+)
+
+
+def test_tf_serving_has_queue_and_compute_too_and_no_batch_where_it_does_not_join() -> None:
+    found = attribute(np.full(100, 10.0), np.full(100, 2.0), TFSERVING)
+    assert (found.client, found.queue, found.compute, found.wire) == (2.0, 1.0, 3.0, 4.0)
+    assert result(spaced(100), server=TFSERVING.model_copy(update={"executions": 50})).mean_batch is None
+
+
+def test_what_the_server_used_stands_beside_the_figures_of_the_load() -> None:
+    found = result(spaced(600, seconds=3.0), seconds=3.0, samples=server_samples(3.0)).server_side
+    assert found is not None and found.cpu is not None
+    assert (found.cpu.mean, found.memory_begin_mib) == (1.0, 100.0)
+    assert found.absent["gpu"] == "nothing was sampled within the window"
+
+
+def test_without_samples_nothing_is_said_of_the_server() -> None:
+    assert result(spaced(100)).server_side is None
+
+
+def test_counters_of_a_server_that_was_restarted_in_the_window_are_not_used() -> None:
+    found = result(spaced(600, seconds=3.0), seconds=3.0, server=COUNTERS, samples=server_samples(3.0, pids=(7, 9)))
+    assert found.server_side is not None and found.server_side.restarts == 1
+    assert (found.attribution_ms.queue, found.mean_batch) == (None, None)
+
+
+def test_a_stage_of_a_minute_is_judged_over_its_length_and_a_shorter_one_is_not() -> None:
+    found = result(spaced(6000, seconds=60.0), seconds=60.0, samples=server_samples(60.0)).endurance
+    assert found is not None and found.memory_slope is not None
+    assert [item.requests for item in found.slices] == [600] * 10
+    assert found.p99_change == 0.0
+    assert result(spaced(6000, seconds=59.0), seconds=59.0).endurance is None
 
 
 def test_the_course_covers_the_window_in_equal_steps() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from contract.config import Slo
-from report.validity import StageFacts, check
+from contract.verdict import Check
+from report.validity import StageFacts, check, client_bound, client_bound_note
 
 
 def facts(mode: str = "open", **changes: Any) -> StageFacts:
@@ -65,6 +66,7 @@ def test_each_mode_has_its_constraints(mode: str, names: list[str]) -> None:
         ("open", {"sent_late_ms": np.where(np.arange(2000) < 101, 3.0, 0.0)}, "sent on time"),
         ("open", {"good_done_s": np.where(np.arange(2000) < 101, 10.3, 5.0)}, "kept up"),
         ("open", {"client_cpu": 0.81}, "client has time"),
+        ("open", {"ceiling_rps": 285.0}, "client has time"),  # 200 requests/s are 70.2 % of it
         ("closed", {"good_done_s": np.linspace(0.0, 7.0, 2000)}, "steady"),
     ],
 )
@@ -82,6 +84,9 @@ def test_each_constraint_fails_by_its_own_name_and_alone(mode: str, changes: dic
         ("open", {"good_done_s": np.where(np.arange(2000) < 100, 10.3, 5.0)}),
         ("open", {"good_done_s": np.full(2000, 10.25)}),  # an answer may be a moment away when the window ends
         ("open", {"client_cpu": 0.8}),
+        ("open", {"ceiling_rps": 286.0}),
+        ("open", {"ceiling_rps": 1000.0, "client_cpu": 0.95}),  # what was measured counts for more than what is guessed
+        ("closed", {"ceiling_rps": 10.0}),  # a note, not a constraint
         ("closed", {"client_cpu": 1.0}),  # a note, not a constraint: a closed loop waits for its client
     ],
 )
@@ -131,3 +136,53 @@ def test_the_wrong_answer_itself_is_named() -> None:
 )
 def test_the_detail_gives_the_figure_and_the_limit(changes: dict[str, Any], figure: str) -> None:
     assert any(figure in item.detail for item in check(facts(**changes), Slo()))
+
+
+def client_check(**changes: Any) -> Check:
+    (found,) = [item for item in check(facts(**changes), Slo()) if item.name == "client has time"]
+    return found
+
+
+def test_without_a_certificate_the_check_says_how_to_get_one() -> None:
+    assert client_check().detail == (
+        "the load process used 30% of a core, at most 80% allowed; not certified: run 'python -m loadtest certify'"
+    )
+
+
+def test_with_a_certificate_the_check_gives_rate_share_and_ceiling() -> None:
+    found = client_check(ceiling_rps=250.0)
+    assert found.detail == (
+        "200 requests/s are 80% of the load generator's certified ceiling of 250/s, at most 70% allowed"
+    )
+    assert found.recommendation is not None and found.recommendation.startswith("the client was the bottleneck")
+
+
+def test_a_ceiling_that_is_not_the_clients_own_says_so() -> None:
+    found = client_check(ceiling_rps=250.0, ceiling_of="null server")
+    assert not found.passed
+    assert found.detail.endswith("(the ceiling is the null server's: the client's is higher)")
+
+
+@pytest.mark.parametrize(
+    ("throughput", "cpu", "ceiling", "bound"),
+    [
+        (100.0, 0.8, None, False),
+        (100.0, 0.81, None, True),
+        (700.0, 1.0, 1000.0, False),
+        (701.0, 0.1, 1000.0, True),
+    ],
+)
+def test_a_throughput_is_client_bound_by_the_ceiling_or_without_one_by_the_processor(
+    throughput: float, cpu: float, ceiling: float | None, bound: bool
+) -> None:
+    assert client_bound(throughput, cpu, ceiling) is bound
+
+
+def test_the_note_of_a_client_bound_throughput_says_why_and_what_follows() -> None:
+    assert client_bound_note(900.0, 0.9, 1000.0) == (
+        "client-bound: it is 90% of the load generator's certified ceiling of 1,000/s, "
+        "so the throughput is a lower bound and is not ranked"
+    )
+    assert client_bound_note(900.0, 0.93, None) == (
+        "client-bound: the load process used 93% of a core, so the throughput is a lower bound and is not ranked"
+    )

@@ -17,10 +17,14 @@ def context(client: Client, protocol: str) -> ssl.SSLContext | None:
     """
     if not client.tls:
         return None
-    try:
-        made = ssl.create_default_context(cafile=client.ca)
-    except OSError as error:  # ssl.SSLError too
-        raise UsageError(f"client.ca {client.ca} {_wrong(error)}; it must hold certificates as PEM") from None
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificate and name; gevent's, not the blocking one
+    if client.ca is None:
+        made.load_default_certs()
+    else:
+        try:
+            made.load_verify_locations(client.ca)
+        except OSError as error:  # ssl.SSLError too
+            raise UsageError(f"client.ca {client.ca} {_wrong(error)}; it must hold certificates as PEM") from None
     made.set_alpn_protocols([protocol])
     if client.certificate and client.key:
         read(client.certificate, "client.certificate")

@@ -2,7 +2,7 @@
 
 A blocking call of gevent's own sockets tries, fails, starts a watcher and a timer, waits, stops both and tries again.
 Here the watcher of a connection lives as long as it does, and what arrives is parsed in the hub, so that a request
-costs two switches and the kernel one send, one wait and one recv: a quarter of before (bench/README.md).
+costs two switches and the kernel one send, one wait and one recv: half of the time (bench/README.md).
 """
 
 from __future__ import annotations

@@ -1,0 +1,188 @@
+"""The table of load generators: how each is run for one window, how its figure is read, what is wanted of ours over it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.generators.load import load_command
+from bench.generators.question import Question
+from bench.peers.running import ROOT
+from contract.errors import ServerError, UsageError
+
+HERE = Path(__file__).parent
+PATIENCE_S = 90.0  # beyond the window, for a generator to start and to end
+PERF_ANALYZER = (
+    "pip download --no-deps tritonclient==2.44.0 nvidia-cuda-runtime-cu12, unzip both into one folder, "
+    "apt-get install libb64-0d, then --perf-analyzer FOLDER"
+)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What a contender needs: the question and its file, a workspace with what is up, the length of a window."""
+
+    question: Question
+    file: Path
+    workspace: Path
+    window_s: float
+    perf_analyzer: Path | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Requests per second; and per second of the generator's own CPU where it was measured from within."""
+
+    rps: float
+    rps_per_core: float | None = None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """``run`` measures one window; ``absent`` says why it cannot, and how that is mended."""
+
+    run: Callable[[Rig], Figure]
+    absent: Callable[[Rig], str] = lambda rig: ""
+
+
+def output_of(command: list[str], rig: Rig, environment: dict[str, str] | None = None) -> str:
+    """Run a generator to its end. Raises ServerError with its last words."""
+    variables = {**os.environ, "QUESTION": str(rig.file), "PYTHONPATH": str(ROOT), **(environment or {})}
+    limit = rig.window_s + PATIENCE_S
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ServerError(f"{command[0]} did not end within {limit:.0f} s") from None
+    if ended.returncode != 0:
+        raise ServerError(
+            f"{Path(command[0]).name} ended with {ended.returncode}: {(ended.stderr or ended.stdout)[-500:]}"
+        )
+    return ended.stdout
+
+
+def module(name: str, *words: str) -> Contender:
+    """A program of ours that ends with one JSON document."""
+
+    def run(rig: Rig) -> Figure:
+        command = [sys.executable, "-m", f"bench.generators.{name}", str(rig.file), *words, str(rig.window_s)]
+        found = json.loads(output_of(command, rig).splitlines()[-1])
+        return Figure(found["rps"], found["rps_per_core"])
+
+    return Contender(run)
+
+
+def locust(file: str) -> Contender:
+    """Locust, headless; its figure is all requests between the first and the last second that it counted."""
+
+    def run(rig: Rig) -> Figure:
+        users = str(rig.question.users)
+        words = ["--headless", "--users", users, "--spawn-rate", "100", "--run-time", f"{rig.window_s:.0f}s"]
+        command = [sys.executable, "-m", "locust", "-f", str(HERE / file), *words, "--json", "--skip-log"]
+        (found,) = json.loads(output_of(command, rig))
+        if found["num_failures"]:
+            raise ServerError(f"{file}: {found['num_failures']} of {found['num_requests']} requests failed")
+        return Figure(found["num_requests"] / (found["last_request_timestamp"] - found["start_time"]))
+
+    return Contender(run)
+
+
+def wrk(call: str) -> Contender:
+    """wrk with one thread and the same body."""
+
+    def run(rig: Rig) -> Figure:
+        asked = rig.question.calls[call]
+        body, script = rig.file.with_name(f"{call}.body"), rig.file.with_name(f"{call}.lua")
+        body.write_bytes(asked.data)
+        headers = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in asked.headers.items()]
+        read = [f"local file = io.open({json.dumps(str(body))}, 'rb')", "wrk.body = file:read('*a')", "file:close()"]
+        script.write_text("\n".join(["wrk.method = 'POST'", *read, *headers]))
+        words = ["-t1", f"-c{rig.question.users}", f"-d{rig.window_s:.0f}s", "-s", str(script)]
+        said = output_of(["wrk", *words, f"http://{asked.address}{asked.target}"], rig)
+        if "Non-2xx" in said or "Socket errors" in said:
+            raise ServerError(f"wrk had failures: {said[-300:]}")
+        return Figure(_number(r"Requests/sec:\s+([\d.]+)", said))
+
+    return Contender(run, lambda rig: "" if shutil.which("wrk") else "apt-get install wrk")
+
+
+def perf_analyzer(protocol: str, *words: str) -> Contender:
+    """perf_analyzer over three windows that together are as long as the others'."""
+
+    def run(rig: Rig) -> Figure:
+        assert rig.perf_analyzer is not None
+        program = next(rig.perf_analyzer.rglob("perf_analyzer"))
+        libraries = {str(file.parent) for file in rig.perf_analyzer.rglob("libcudart.so.*")}
+        program.chmod(0o755)
+        data = rig.file.with_name("perf_analyzer.json")
+        question = rig.question
+        rows = {name: {"content": values[0], "shape": [len(values[0])]} for name, values in question.tensors.items()}
+        data.write_text(json.dumps({"data": [rows]}))
+        shapes = [word for name, values in question.tensors.items() for word in ("--shape", f"{name}:{len(values[0])}")]
+        command = [str(program), "-m", question.model, "-x", str(question.version), "-i", protocol, *shapes, *words]
+        command += ["-u", question.calls[protocol].address, "--input-data", str(data)]
+        command += ["--concurrency-range", f"{question.users}:{question.users}"]
+        command += ["--measurement-interval", f"{rig.window_s * 1000 / 3:.0f}", "-s", "999", "-r", "3"]
+        said = output_of(command, rig, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))})
+        return Figure(_number(r"throughput: ([\d.]+) infer/sec", said))
+
+    def absent(rig: Rig) -> str:
+        there = rig.perf_analyzer is not None and any(rig.perf_analyzer.rglob("perf_analyzer"))
+        return "" if there else PERF_ANALYZER
+
+    return Contender(run, absent)
+
+
+def load(protocol: str) -> Contender:
+    """The real load command, its own records read back."""
+    return Contender(lambda rig: Figure(load_command(rig.workspace, protocol, lambda words: output_of(words, rig))))
+
+
+def _number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    if found is None:
+        raise UsageError(f"its output has no figure: {text[-300:]}")
+    return float(found[1])
+
+
+CONTENDERS = {
+    "http": module("ours", "http"),
+    "grpc": module("ours", "grpc"),
+    "http-null": module("ours", "http-null"),
+    "load-http": load("http"),
+    "load-grpc": load("grpc"),
+    "locust-ours": locust("locust_ours.py"),
+    "perf_analyzer-http": perf_analyzer("http"),
+    "perf_analyzer-grpc": perf_analyzer("grpc"),
+    "perf_analyzer-grpc-async": perf_analyzer("grpc", "-a"),
+    "wrk": wrk("http"),
+    "wrk-null": wrk("http-null"),
+    "locust-tritonclient": locust("locust_tritonclient.py"),
+    "locust-fasthttp": locust("locust_fasthttp.py"),
+    "grpcio": module("grpcio"),
+}
+# ours, theirs, at least so many times their requests per second; None where nothing is wanted
+WANTED: list[tuple[str, str, float | None]] = [
+    ("http", "perf_analyzer-http", 1.0),
+    ("http", "locust-tritonclient", 1.1),
+    ("http", "locust-fasthttp", None),
+    ("http", "wrk", 0.7),
+    ("http-null", "wrk-null", None),
+    ("grpc", "perf_analyzer-grpc", 0.7),
+    ("grpc", "perf_analyzer-grpc-async", None),
+    ("grpc", "grpcio", 1.5),
+    ("load-http", "perf_analyzer-http", 1.0),
+    ("load-http", "locust-tritonclient", 1.1),
+    ("load-http", "wrk", 0.7),
+    ("load-grpc", "perf_analyzer-grpc", 0.7),
+    ("locust-ours", "http", None),
+]
+WANTED_PER_CORE = {"http-null": 12_000.0}

@@ -1,0 +1,76 @@
+"""What may be put under load, and when to stop: other people's servers are not ours to hurt. Pure decisions."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from contract.errors import UsageError
+
+FEWEST_SEEN = 50  # requests before an error rate means anything
+
+
+def host_of(address: str) -> str:
+    """The host of ``host:port``, without the brackets of an IPv6 address."""
+    return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+
+def beyond_loopback(address: str) -> bool:
+    """Whether requests to an address leave this machine. A name counts as leaving it, but for ``localhost``."""
+    host = host_of(address)
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") != "localhost"
+
+
+def refuse_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str]) -> None:
+    """Raises UsageError for the first address beyond loopback whose host nobody allowed."""
+    allowed = {host.lower() for host in allowed_hosts}
+    for address in addresses:
+        host = host_of(address)
+        if beyond_loopback(address) and host.lower() not in allowed:
+            raise UsageError(
+                f"{address} is beyond this machine, and load is an attack where nobody expects it; "
+                f"if you may put it under load, say so with --allow-host {host}"
+            )
+
+
+def refuse_rates(rates: Mapping[str, float], max_rps: float | None) -> None:
+    """Raises UsageError for the first stage (name -> most requests per second that it plans) above the ceiling."""
+    if max_rps is None:
+        return
+    for stage, rate in rates.items():
+        if rate > max_rps:
+            raise UsageError(
+                f"the stage '{stage}' plans {rate:g} requests per second, the ceiling is {max_rps:g}; "
+                "lower the rate of its model's slo or of its shape, or raise --max-rps"
+            )
+
+
+class Abort:
+    """Tells when a stage must stop: more than ``most`` of its last ``window`` requests failed.
+
+    The first ``window`` requests are waited for, so that one early failure stops nothing. Costs well under a
+    microsecond per request, because it is asked for each.
+    """
+
+    def __init__(self, most: float, window: int = 200) -> None:
+        if not 0 <= most <= 1:
+            raise UsageError(f"abort_error_rate is {most:g}; it is a share, from 0 to 1")
+        if window < FEWEST_SEEN:
+            raise UsageError(f"an error rate over {window} requests means nothing; take at least {FEWEST_SEEN}")
+        self._last: deque[bool] = deque([False] * window, maxlen=window)
+        self._most = most * window
+        self._failed = 0
+        self._unseen = window
+
+    def seen(self, error: bool) -> bool:
+        """Note how one request ended; whether the stage must stop."""
+        self._failed += error - self._last[0]
+        self._last.append(error)
+        if self._unseen > 1:
+            self._unseen -= 1
+            return False
+        return self._failed > self._most

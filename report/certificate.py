@@ -1,0 +1,48 @@
+"""The certificates of a run, and the few sentences that the report says about them. Nothing is claimed without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contract.certificate import MOST_OF_CEILING, Certificate, Certificates
+from contract.files import read_model
+from report.words import PROTOCOLS, number
+
+NAME = "certificate.json"
+NOT_CERTIFIED = (
+    "The load generator was not certified: nobody measured what it can do at most, nor what it adds to a latency. "
+    "Run 'python -m loadtest certify'."
+)
+
+
+def read_certificates(results: Path) -> Certificates:
+    """The certificates that hold for a run; none where the run has no such file. Raises UsageError for a broken one."""
+    path = results / NAME
+    if not path.is_file():
+        return Certificates(schema_version=1, certificates={}, endpoints={})
+    return read_model(path, Certificates, "make loadtest")
+
+
+def sentences(certificates: Certificates) -> list[str]:
+    """One sentence per certificate, in the order of protocol and sizes; or the one that says that there is none."""
+    known = certificates.certificates.values()
+    ordered = sorted(known, key=lambda item: (item.setting.protocol, item.request_bytes, item.answer_bytes))
+    return [sentence(item) for item in ordered] or [NOT_CERTIFIED]
+
+
+def sentence(certificate: Certificate) -> str:
+    """What the load generator can do with one kind of request, and what it adds."""
+    setting, added = certificate.setting, certificate.added
+    processes = "one load process" if setting.processes == 1 else f"{setting.processes} load processes"
+    if certificate.ceiling_of == "client":
+        limit = f"is {number(certificate.ceiling_rps)} requests/s"
+    else:
+        limit = f"is above {number(certificate.ceiling_rps)} requests/s, where the null server was the limit"
+    return (
+        f"{PROTOCOLS[setting.protocol]}, requests of {certificate.request_bytes:,} and answers of "
+        f"{certificate.answer_bytes:,} bytes: the ceiling of {processes} at concurrency {setting.concurrency} {limit}; "
+        f"rates up to {number(MOST_OF_CEILING * certificate.ceiling_rps)} are trusted. To a known delay of "
+        f"{number(added.server_p50_ms)} ms it adds {number(added.p50_ms)} ms at the median and "
+        f"{number(added.p99_ms)} ms at p99, of which {number(added.sent_late_p50_ms)} and "
+        f"{number(added.sent_late_p99_ms)} ms are late sends ({added.requests:,} requests at {added.rate:g}/s)."
+    )
