@@ -7,14 +7,12 @@ them. The page is for looking: what is judged comes from the records.
 
 from __future__ import annotations
 
-import time
 from array import array
 from html import escape
 from typing import Any
 
 import gevent
 import numpy as np
-from locust.stats import RequestStats, StatsEntry, bucket_response_time
 
 from contract.records import Stage, VariantPlan
 
@@ -28,9 +26,9 @@ STYLE = (
 
 
 class Page:
-    """Collects what the users tell; ``stats`` are Locust's."""
+    """Collects what the users tell; ``stats`` are Locust's (locust.stats.RequestStats)."""
 
-    def __init__(self, stats: RequestStats) -> None:
+    def __init__(self, stats: Any) -> None:
         self._stats = stats
         self._waiting: list[tuple[str, float, int, str]] = []
         self._stage: tuple[VariantPlan, Stage] | None = None
@@ -108,19 +106,11 @@ class Page:
         return _document(f"{variant.id}, {stage.name}", f"{_table(rows)}<p><strong>{escape(line)}</strong></p>")
 
 
-def summed(stats: RequestStats, name: str, items: list[tuple[str, float, int, str]]) -> StatsEntry:
+def summed(stats: Any, name: str, items: list[tuple[str, float, int, str]]) -> Any:
     """Many requests of one name as one of Locust's entries."""
-    entry = StatsEntry(stats, name, METHOD)
-    now = time.time()
-    times = [ms for _, ms, _, _ in items]
-    entry.num_requests = len(items)
-    entry.num_reqs_per_sec[int(now)] = len(items)
-    entry.last_request_timestamp = now
-    entry.total_response_time = sum(times)
-    entry.min_response_time, entry.max_response_time = min(times), max(times)
-    entry.total_content_length = sum(size for _, _, size, _ in items)
-    for ms in times:
-        entry.response_times[bucket_response_time(ms)] += 1
+    entry = type(stats.total)(stats, name, METHOD)
+    for _, ms, size, _ in items:
+        entry.log(ms, size)
     return entry
 
 

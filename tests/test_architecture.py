@@ -47,7 +47,7 @@ HEAVY = {
     },
     "onnxruntime": {"export/from_onnx.py", "export/onnx_precision.py", "export/runtime_onnx.py"},
     "tf2onnx": {"export/from_tensorflow.py", "export/tensorflow_functions.py"},
-    "locust": {"loadtest/locustfile.py", "loadtest/page.py", "loadtest/users.py"},
+    "locust": {"loadtest/locustfile.py", "loadtest/users.py"},
     "gevent": {
         "loadtest/clients/",
         "loadtest/conductor.py",
