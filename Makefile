@@ -5,6 +5,7 @@ PYTHON ?= python3
 EXTRA  ?= cpu
 GROUP  ?= default
 CONFIG ?= models.toml
+BIND   ?= 127.0.0.1
 
 VENV  := .venv
 RUN   := $(VENV)/bin/python
@@ -14,7 +15,8 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env lock zoo tensorboard export serve loadtest report verdict roll status stop check format test test-all test-gpu clean bench
+.PHONY: help env lock zoo tensorboard export serve loadtest soak overload certify report verdict roll status stop
+.PHONY: check format test test-all test-gpu clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -42,9 +44,20 @@ export: zoo ## export every model, prove each format, write the manifests
 serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint
 	@$(RUN) -m serving up $(STAGE)
 
-loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report
-	@$(RUN) -m loadtest $(STAGE)
+loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address)
+	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND))
 	@$(RUN) -m report
+
+soak: $(STAMP) | $(call asked,export serve) ## half an hour for every endpoint: memory, p99 and errors over time
+	@$(RUN) -m loadtest $(STAGE) --plan soak
+	@$(RUN) -m report
+
+overload: $(STAMP) | $(call asked,export serve) ## find what every endpoint can do, go to 150 % of it, and back
+	@$(RUN) -m loadtest $(STAGE) --plan overload
+	@$(RUN) -m report
+
+certify: $(STAMP) | $(call asked,export serve) ## measure the load generator itself
+	@$(RUN) -m loadtest certify $(STAGE)
 
 report: $(STAMP) | $(call asked,loadtest) ## judge the newest results again and write the report
 	@$(RUN) -m report

@@ -175,6 +175,18 @@ class StageResult(Entry):
         return self.mode == "open" and self.judged
 
 
+class Overload(Entry):
+    """What became of a variant under more than it can do."""
+
+    stage: str = Field(description="the stage above the maximum")
+    maximum_rps: float = Field(description="the most that was answered per second in a closed stage of the plan")
+    offered_rps: float = Field(description="requests per second that were asked for")
+    goodput_rps: float = Field(description="good answers per second")
+    refused: int = Field(description="requests without a good answer")
+    recovery_s: float | None = Field(description="seconds until it was itself again; null when it was not in time")
+    sentence: str = Field(description="all of it in words")
+
+
 class MaxRate(Entry):
     """The highest rate that was seen to keep the objectives."""
 
@@ -228,6 +240,7 @@ class Variant(Entry):
     rank_class: str = Field(description="`<device>, real` or `<device>, stand-ins`: winners are sought among equals")
     not_ranked_because: list[str] = Field(description="empty when rankable")
     stages: list[StageResult]
+    overload: Overload | None = Field(None, description="where the load plan went beyond the maximum")
     slo: SloResult
 
 
@@ -272,6 +285,7 @@ class Report(Entry):
     variants: list[Variant]
     winners: list[Winner]
     noise: Noise
+    generator: list[str] = Field([], description="what was certified about the load generator, in words")
 
 
 class Recommendation(Entry):

@@ -16,12 +16,13 @@ from contract.files import read_model
 from contract.records import Observation, Plan, VariantPlan, read_records
 from contract.samples import read_samples
 from contract.statistics import Floats
-from contract.verdict import Noise, Recommendation, Report, StageResult, Variant, VariantParity
+from contract.verdict import Noise, Overload, Recommendation, Report, StageResult, Variant, VariantParity
 from report import objectives, ranking
 from report.answers import Judged, judge
-from report.certificate import read_certificates
+from report.certificate import read_certificates, sentences
+from report.overload import overload, part_of_maximum, recovered_after, triple
 from report.series import Samples
-from report.summary import good_latencies, summarize
+from report.summary import course_of_requests, good_latencies, summarize
 from report.windows import final
 
 MOST_NAMES = 3  # of models in a sentence
@@ -34,6 +35,7 @@ class Measured:
     stages: list[StageResult]
     complete: bool
     open_latencies: Floats | None
+    overload: Overload | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def assemble(results: Path) -> Report:
     noise = _noise(plan, measured)
     winners = ranking.winners(variants, noise)
     verdict, sentence = decide(variants, {name.split()[0] for name in plan.unserved})
+    if verdict == "INVALID" and not any(stage.judged for item in plan.variants for stage in item.stages):
+        sentence = f"INVALID: the load plan '{plan.load_plan}' has no open-loop stage with a steady rate to judge."
     return Report(
         schema_version=1,
         id=plan.id,
@@ -77,6 +81,7 @@ def assemble(results: Path) -> Report:
         variants=variants,
         winners=winners,
         noise=noise,
+        generator=sentences(context.certificates),
     )
 
 
@@ -134,7 +139,21 @@ def _measure(results: Path, item: VariantPlan, context: Context) -> Measured:
         stages.append(summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate))
         if latencies is None and stage.judged and stage.mode == "open":
             latencies = good_latencies(records, number, rounds)
-    return Measured(stages, observation.complete, latencies)
+    return Measured(stages, observation.complete, latencies, _overload(item, stages, records, observation))
+
+
+def _overload(
+    item: VariantPlan, stages: list[StageResult], records: pa.Table, observation: Observation
+) -> Overload | None:
+    """What a plan that goes beyond the maximum showed, once all three of its stages were measured."""
+    places = triple([stage.shape for stage in item.stages])
+    by_name = {stage.name: stage for stage in stages}
+    if places is None or any(item.stages[place].name not in by_name for place in places):
+        return None
+    before, above, after = (by_name[item.stages[place].name] for place in places)
+    intended_s, latency_ms, good = course_of_requests(records, places[2], final(observation.stages, places[2]))
+    recovery = recovered_after(intended_s, latency_ms, good, before.latency_ms.p50.value or 0.0)
+    return overload(before, above, after, part_of_maximum(item.stages[places[1]].shape) or 1.0, recovery)
 
 
 def _variant(item: VariantPlan, measured: Measured) -> Variant:
@@ -166,6 +185,7 @@ def _variant(item: VariantPlan, measured: Measured) -> Variant:
         rank_class=f"{endpoint.device}, {'stand-ins' if endpoint.stand_in_for else 'real'}",
         not_ranked_because=reasons,
         stages=measured.stages,
+        overload=measured.overload,
         slo=slo,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contract.certificate import MOST_OF_CEILING, Certificate, Certificates
+from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate, Certificates
 from contract.files import read_model
 from report.words import PROTOCOLS, number
 
@@ -13,6 +13,11 @@ NOT_CERTIFIED = (
     "The load generator was not certified: nobody measured what it can do at most, nor what it adds to a latency. "
     "Run 'python -m loadtest certify'."
 )
+LIMITS: dict[CeilingOf, str] = {
+    "client": "is {rate} requests/s",
+    "null server": "is above {rate} requests/s, where the null server was the limit",
+    "machine": "was {rate} requests/s beside other work on the machine",
+}
 
 
 def read_certificates(results: Path) -> Certificates:
@@ -34,10 +39,7 @@ def sentence(certificate: Certificate) -> str:
     """What the load generator can do with one kind of request, and what it adds."""
     setting, added = certificate.setting, certificate.added
     processes = "one load process" if setting.processes == 1 else f"{setting.processes} load processes"
-    if certificate.ceiling_of == "client":
-        limit = f"is {number(certificate.ceiling_rps)} requests/s"
-    else:
-        limit = f"is above {number(certificate.ceiling_rps)} requests/s, where the null server was the limit"
+    limit = LIMITS[certificate.ceiling_of].format(rate=number(certificate.ceiling_rps))
     return (
         f"{PROTOCOLS[setting.protocol]}, requests of {certificate.request_bytes:,} and answers of "
         f"{certificate.answer_bytes:,} bytes: the ceiling of {processes} at concurrency {setting.concurrency} {limit}; "

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 from pydantic_core import to_json
 
 from contract.verdict import Report
-from report import comparison, server_words, words
+from report import comparison, server_words, strain, words
 from report.charts import Charts
 from report.fairness import sheets
 from report.figures import Chart, Value
@@ -67,6 +67,7 @@ def _context(report: Report) -> dict[str, Any]:
         "after_verdict": words.verdict(report).removeprefix(report.verdict).lstrip(" :,.;-"),
         "words": words,
         "server_words": server_words,
+        "strain": strain.sentences(report),
         "comparison": comparison,
         "names": names,
         "models": words.models(report),

@@ -6,7 +6,7 @@ Every text of the report is escaped, so that none can shape the comment.
 from __future__ import annotations
 
 from contract.verdict import Report, Variant
-from report import comparison, words
+from report import comparison, strain, words
 
 COLUMNS = ("slo", "throughput", "p50", "p95", "p99", "errors", "wrong", "parity", "load")
 SPECIAL = {character: f"\\{character}" for character in "\\`*_[]|~"} | {
@@ -25,9 +25,11 @@ def render_markdown(report: Report) -> str:
         _winners(report),
         _comparison(report),
         _not_ranked(report),
+        _listed("Over time, and beyond the maximum", strain.sentences(report)),
         _listed("What could mislead", report.warnings),
         _listed("Unserved formats", [f"{name}: {status}" for name, status in report.unserved.items()]),
         ["### Noise", "", escape(words.noise(report))],
+        _listed("The load generator", report.generator),
         _reproduce(report),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"

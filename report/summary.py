@@ -106,10 +106,18 @@ def summarize(
 
 def good_latencies(records: pa.Table, stage: int, rounds: Sequence[StageObservation]) -> Floats:
     """Milliseconds from the intended send, in the order of time, of a stage's good answers."""
+    _, latency, good = course_of_requests(records, stage, rounds)
+    return latency[good]
+
+
+def course_of_requests(
+    records: pa.Table, stage: int, rounds: Sequence[StageObservation]
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Of the requests that were due, in order: seconds of the windows, milliseconds from intended to done, good."""
     windows = Windows([(seen.window_start_ns, seen.window_end_ns) for seen in rounds])
     due = _due(records.filter(pc.equal(records.column("stage"), stage)), windows)
-    found: Floats = (due.column("done_ns").to_numpy() - due.column("intended_ns").to_numpy())[_good(due)] / MILLISECOND
-    return found
+    intended, done = (due.column(name).to_numpy() for name in ("intended_ns", "done_ns"))
+    return windows.position(intended), (done - intended) / MILLISECOND, _good(due)
 
 
 def _due(table: pa.Table, windows: Windows) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from contract.verdict import Report, Variant
-from report import comparison, words
+from report import comparison, strain, words
 
 WIDTH = 110
 NAME_WIDTH = 44
@@ -27,6 +27,7 @@ def render_summary(report: Report) -> str:
         _table(report),
         _marks(report),
         _winners(report),
+        [line for text in strain.sentences(report) for line in _wrapped(text, "  ")],
         _warnings(report),
         _wrapped(words.verdict(report)),
     ]

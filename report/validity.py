@@ -20,6 +20,7 @@ LEAST_ACHIEVED = 0.95
 WHOSE: dict[CeilingOf, str] = {
     "client": "",
     "null server": " (the ceiling is the null server's: the client's is higher)",
+    "machine": " (the ceiling is what other work on the machine left: certify again when it is quiet)",
 }
 
 

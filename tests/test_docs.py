@@ -26,7 +26,7 @@ def test_every_make_target_that_readme_names_exists() -> None:
 
 
 def test_every_target_is_phony_and_explained() -> None:
-    phony = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.M).group(1).split())  # type: ignore[union-attr]
+    phony = {word for line in re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.M) for word in line.split()}
     assert phony == TARGETS
 
 
@@ -39,7 +39,15 @@ def test_continuous_integration_calls_only_what_readme_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/architecture.md", "docs/export.md", "docs/serving.md", "model_repository/README.md"]
+    "page",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/export.md",
+        "docs/serving.md",
+        "docs/loadtest.md",
+        "model_repository/README.md",
+    ],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
@@ -52,6 +60,16 @@ def test_every_folder_of_the_tree_in_readme_exists() -> None:
     named = re.findall(r"\b([a-z_0-9/]+/|[A-Za-z]+\.(?:toml|py)|Makefile)(?=\s)", tree)
     assert len(named) > 10
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_load_plan_of_the_page_about_it_is_one(tmp_path: Path) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "loadtest.md").read_text(), re.S)
+    assert len(blocks) >= 3
+    model = (ROOT / "models.toml").read_text().split("[models.sentiment_keras]")[0].split("[load]")
+    head, models = model[0], "[models.sentiment_torch]" + model[1].split("[models.sentiment_torch]")[1]
+    for block in blocks:
+        (tmp_path / "models.toml").write_text(f"{head}\n{block}\n{models}")
+        assert read_config(tmp_path / "models.toml").models
 
 
 def test_the_page_of_border_files_is_made_from_the_models() -> None:
