@@ -12,6 +12,7 @@ number, and where it is too small for a claim the result says how many more requ
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,11 +92,19 @@ def dependence(samples: Floats, p: float) -> float:
     the indicator above the p-quantile. The last alone is measured on so few exceedances that it is often far too small,
     and a bound would then be given just where it does not hold.
     """
+    ordered = np.sort(samples)
+    return max(_of_the_bulk(samples, ordered), _above(samples, ordered, p))
+
+
+def _of_the_bulk(samples: Floats, ordered: Floats) -> float:
+    """The part of the dependence that is the same for every quantile."""
+    return max(_integrated_time(samples), _above(samples, ordered, 0.5)) if len(samples) >= 4 else 1.0
+
+
+def _above(samples: Floats, ordered: Floats, p: float) -> float:
     if len(samples) < 4:
         return 1.0
-    ordered = np.sort(samples)
-    above = [(samples > order_statistic(ordered, q)).astype(np.float64) for q in (0.5, p)]
-    return max(_integrated_time(series) for series in (samples, *above))
+    return _integrated_time((samples > order_statistic(ordered, p)).astype(np.float64))
 
 
 def _integrated_time(series: Floats) -> float:
@@ -120,11 +129,21 @@ def quantile(samples: Floats, p: float, confidence: float = CONFIDENCE) -> Quant
     ``upper`` is None when too few (independent) samples are there; ``missing`` says how many more requests a bound
     needs.
     """
-    n = len(samples)
-    if n == 0:
-        return Quantile(None, None, least_samples(p, confidence=confidence))
+    return quantiles(samples, [p], confidence)[0]
+
+
+def quantiles(samples: Floats, ps: Sequence[float], confidence: float = CONFIDENCE) -> list[Quantile]:
+    """Several quantiles of the same samples, as `quantile` gives them."""
+    if len(samples) == 0:
+        return [Quantile(None, None, least_samples(p, confidence=confidence)) for p in ps]
     ordered = np.sort(samples)
-    worth = dependence(samples, p)
+    bulk = _of_the_bulk(samples, ordered)
+    return [_claimed(ordered, p, max(bulk, _above(samples, ordered, p)), confidence) for p in ps]
+
+
+def _claimed(ordered: Floats, p: float, worth: float, confidence: float) -> Quantile:
+    """The p-quantile and its bound, where ``worth`` samples are worth one independent sample."""
+    n = len(ordered)
     independent = int(n / worth)
     over = most_over(independent, p, confidence) if independent else -1
     if over < 0:

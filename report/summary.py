@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from contract.certificate import Certificate
 from contract.config import Slo
 from contract.records import ServerCounters, Stage, StageObservation
-from contract.statistics import PERCENTILES, Floats, quantile
+from contract.statistics import PERCENTILES, Floats, quantiles
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
 from report.answers import Judged
 from report.endurance import endurance
@@ -45,7 +44,8 @@ def summarize(
     table = records.filter(pc.equal(records.column("stage"), rounds[0].stage))
     due = _due(table, windows)
     intended, sent, done = (due.column(name).to_numpy() for name in ("intended_ns", "sent_ns", "done_ns"))
-    errors = Counter(error for error in due.column("error").to_pylist() if error)
+    counts = due.column("error").cast(pa.string()).value_counts().to_pylist()
+    errors = {entry["values"]: entry["counts"] for entry in counts if entry["values"]}
     good = _good(due)
     latency, service = (done - intended) / MILLISECOND, (done - sent) / MILLISECOND
     late = (sent - intended) / MILLISECOND
@@ -88,7 +88,7 @@ def summarize(
         notes=[*notes, *_notes(rounds, judged)],
         client_bound=bound,
         requests=len(due),
-        errors=dict(errors),
+        errors=errors,
         throughput_rps=round(throughput, 2),
         latency_ms=percentiles(latency[good]),
         service_ms=percentiles(service[good]),
@@ -150,7 +150,7 @@ def _target(stage: Stage, rounds: Sequence[StageObservation]) -> float:
 
 def percentiles(samples: Floats) -> Percentiles:
     """Exact percentiles of samples in time order, with what may be claimed about them."""
-    found = {name: quantile(samples, p) for name, p in PERCENTILES.items()}
+    found = dict(zip(PERCENTILES, quantiles(samples, list(PERCENTILES.values())), strict=True))
     entries = {
         name: Percentile(value=_rounded(item.value), upper=_rounded(item.upper), missing=item.missing)
         for name, item in found.items()

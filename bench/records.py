@@ -1,0 +1,68 @@
+"""What a record costs, and whether memory stays flat: python -m bench.records [--requests 10000000]
+
+One load process' recorder takes so many records as fast as it can; its resident memory is read at every tenth. Then the
+report's summary reads them all. The last line is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from contract.config import Slo
+from contract.records import Stage, StageObservation, read_records
+from loadtest.clients import Reply
+from loadtest.payloads import Request
+from loadtest.recorder import Recorder, folder_sink
+from report.answers import Judged
+from report.summary import summarize
+
+MIB = 1024 * 1024
+GAP_NS = 100_000  # ten thousand requests per second
+STAGE = Stage(name="open-10000", mode="open", concurrency=None, rate=1e4, duration_s=1, warmup_s=0, in_flight=64)
+
+
+def record(folder: Path, count: int) -> tuple[float, list[float]]:
+    """Seconds that the records took, and resident MiB at every tenth of them."""
+    process = psutil.Process()
+    recorder = Recorder("v", 0, 64, 1, folder_sink(folder))
+    requests = [Request(f"r{number:04d}", 1, b"x" * 500, {}) for number in range(64)]
+    reply = Reply(200, "", b"y" * 120, {}, 1)
+    resident = []
+    began = time.perf_counter()
+    for number in range(count):
+        at = number * GAP_NS
+        recorder.add(0, requests[number % 64], at, at + 1000, at + 2_000_000 + number % 977, reply)
+        if (number + 1) % (count // 10) == 0:
+            resident.append(round(process.memory_info().rss / MIB, 1))
+    recorder.flush()
+    return time.perf_counter() - began, resident
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a record costs, and whether memory stays flat.")
+    parser.add_argument("--requests", type=int, default=10_000_000)
+    options = parser.parse_args()
+    count: int = options.requests
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        seconds, resident = record(folder, count)
+        size = sum(file.stat().st_size for file in folder.iterdir()) / MIB
+        print(f"{count:,} records: {seconds / count * 1e6:.2f} us each, {size:,.0f} MiB; resident MiB: {resident}")
+        began = time.perf_counter()
+        end = count * GAP_NS
+        seen = StageObservation(stage=0, window_start_ns=0, window_end_ns=end, client_cpu=0.1, server=None)
+        found = summarize(STAGE, [seen], read_records(folder, "v"), Judged(), Slo())
+        took, peak = time.perf_counter() - began, psutil.Process().memory_info().rss / MIB
+    print(f"the report: {took:.1f} s, {peak:,.0f} MiB, {found.requests:,} requests judged")
+    figures = {"requests": count, "us_per_record": round(seconds / count * 1e6, 3), "resident_mib": resident}
+    print(json.dumps(figures | {"report_s": round(took, 1), "report_mib": round(peak)}))
+
+
+if __name__ == "__main__":
+    main()
