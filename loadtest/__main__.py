@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import read_config
@@ -10,11 +11,14 @@ from contract.cores import on_cores
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError, nearest
 from contract.events import append_event, read_events
-from contract.files import read_model
+from contract.files import read_model, write_json
 from contract.progress import Bar
+from contract.records import Plan
 from contract.table import choose
+from loadtest.certification.store import certificates_for
 from loadtest.driving import MASTER_PORT, drive, total_seconds
 from loadtest.preparing import prepare
+from loadtest.residency import Residency
 from loadtest.sampling import Sampler
 
 COMMANDS = {"certify": "loadtest.certifying:main", "worker": "loadtest.joining:main"}
@@ -37,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--bind", default="127.0.0.1", help="where the master waits for them")
     parser.add_argument("--port", type=int, default=MASTER_PORT, help="its port")
     parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be loaded")
+    parser.add_argument("--uncertified", action="store_true", help="do not measure the load generator itself first")
     parser.add_argument("--max-rps", type=float, help="never more requests per second than this")
     options = parser.parse_args(arguments)
     config, workspace = read_config(options.config), workspace_of(options)
@@ -47,6 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = _choose(endpoints, options.variant)
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan, options.allow_host)
+    if not options.uncertified:
+        with on_cores(config.affinity.load, "affinity.load"), closing(Residency(endpoints)) as residency:
+            found = certificates_for(
+                chosen, workspace, config, residency.make_room_for, concurrency(plan), lenient=True
+            )
+        write_json(results / "certificate.json", found)
     try:
         with (
             on_cores(config.affinity.load, "affinity.load"),
@@ -59,6 +70,11 @@ def main(arguments: Sequence[str]) -> int:
             append_event(results / "events.jsonl", event)
     print(results)
     return 0
+
+
+def concurrency(plan: Plan) -> int | None:
+    """The largest closed loop of a plan; None where it has none."""
+    return max((stage.concurrency or 0 for item in plan.variants for stage in item.stages), default=0) or None
 
 
 def _choose(endpoints: Endpoints, wanted: list[str]) -> list[Endpoint]:
