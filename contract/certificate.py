@@ -20,7 +20,7 @@ from contract.manifest import Entry
 MOST_OF_CEILING = 0.7  # above this share of what the generator can do at most, it is part of what is measured
 LEAST_CLASS = 256  # bytes: below it the protocol's own headers are larger than the body
 
-CeilingOf = Literal["client", "null server"]
+CeilingOf = Literal["client", "null server", "machine"]
 
 
 class Setting(Entry):
@@ -67,7 +67,8 @@ class Certificate(Entry):
     answer_bytes: int = Field(description="body of the answer, a real one of an endpoint")
     ceiling_rps: float = Field(description="requests per second of a closed loop whose server does nothing")
     ceiling_of: CeilingOf = Field(
-        description="who was the limit; `null server`: it was busier than the client, whose own ceiling is higher"
+        description="who was the limit; `null server`: it was busier than the client, whose own ceiling is higher; "
+        "`machine`: neither had a core to itself, the ceiling is what other work left"
     )
     client_cpu: float = Field(description="share of one core at the ceiling, of the busiest load process")
     server_cpu: float = Field(description="share of one core at the ceiling, of the null server")

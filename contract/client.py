@@ -35,7 +35,8 @@ class Client(Section):
     )
     spread: Literal["connection", "round-robin"] = Field(
         "connection",
-        description="over the addresses of a name: each connection keeps to one, or each request goes to the next",
+        description="over the addresses of a name: each user's connection keeps to one, or each request goes to the "
+        "next; an open loop has no users and reuses the connection that was free last, so there take `round-robin`",
     )
     calls_per_channel: Count = Field(4, description="gRPC: most calls in flight that share one HTTP/2 connection")
     tls: bool = Field(False, description="encrypt; the server's certificate and name are always checked")

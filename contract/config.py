@@ -15,8 +15,10 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from contract.batching import Batching, Queue, TensorRT, Triton
 from contract.client import Client
 from contract.compare import Tolerance
+from contract.elsewhere import Elsewhere
 from contract.errors import UsageError, nearest
-from contract.section import Count, Natural, Positive, Section
+from contract.load import Affinity, Load
+from contract.section import Positive, Section
 from contract.shapes import BUILT_IN, Closed, LoadPlan, Payloads, Ramp, Sine, Spike, Steady, Step, Trace
 from contract.tensors import TensorSpec
 from contract.tolerances import default_tolerance
@@ -43,53 +45,12 @@ class Slo(Section):
     error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.001, description="largest share of failed requests")
 
 
-class Load(Section):
-    """How every variant is put under load; the stages of a run that names no plan."""
-
-    concurrency: Annotated[list[Count], Field(min_length=1)] = Field([1, 4, 16], description="closed-loop levels")
-    duration_s: Positive = Field(3.0, description="measured seconds of a closed-loop stage")
-    open_duration_s: Positive = Field(8.0, description="measured seconds of the open-loop stage")
-    warmup_s: Annotated[float, Field(ge=0)] = Field(0.5, description="excluded seconds before each stage's window")
-    attempts: Count = Field(3, description="how often a stage may be measured until it was steady and sent on time")
-    in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
-    answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
-    seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
-    rounds: Count = Field(
-        1,
-        description="how often all variants take their turn, a stage's time divided among them: drift hits all alike",
-    )
-    isolate: bool = Field(
-        False, description="let Triton hold only the variant under test; what else it holds costs the one under test"
-    )
-    processes: Count = Field(1, description="load processes on this machine, each on a core of its own at best")
-    max_rps: Positive | None = Field(
-        None, description="never more requests per second; `--max-rps` says it for one run"
-    )
-    abort_error_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="end a stage when so many of its last 200 requests failed; 0.2 for hosts beyond this machine"
-    )
-
-
 class Closeness(Section):
     """How far one format's answers may be from the trained model's; what is absent keeps its default."""
 
     atol: Annotated[float, Field(ge=0)] | None = Field(None, description="absolute tolerance")
     rtol: Annotated[float, Field(ge=0)] | None = Field(None, description="relative tolerance")
     agreement: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="least share of equal classes")
-
-
-class Affinity(Section):
-    """Which cores the servers and the load generator may use; all of them when empty."""
-
-    servers: list[Natural] = Field([], description="cores of every server that we start")
-    load: list[Natural] = Field([], description="cores of the load generator")
-
-    @model_validator(mode="after")
-    def _apart(self) -> Affinity:
-        both = sorted(set(self.servers) & set(self.load))
-        if both:
-            raise ValueError(f"servers and load share core {both[0]}; give each its own")
-        return self
 
 
 def _not_all(group: str) -> str:
@@ -138,6 +99,7 @@ class Model(Section):
     batching: Batching = Field(Batching(), description="see below")
     triton: Triton = Field(Triton(), description="see below")
     slo: Slo = Field(Slo(), description="see below")
+    elsewhere: list[Elsewhere] = Field([], description="servers that are not ours and hold it too; see below")
 
     @property
     def path(self) -> Path | None:
@@ -181,6 +143,9 @@ class Model(Section):
         for form in self.serve or ():
             if form not in self.formats:
                 raise ValueError(f"serve names '{form}', formats has {', '.join(self.formats)}")
+        for other in self.elsewhere:
+            if other.format not in self.formats:
+                raise ValueError(f"elsewhere names '{other.format}', formats has {', '.join(self.formats)}")
         known = SOURCE_FILES[self.framework]
         if self.path is not None and self.framework != "tensorflow" and self.path.suffix not in known:
             raise ValueError(
@@ -304,6 +269,7 @@ SECTIONS: dict[Any, type[BaseModel]] = {
     "triton": Triton,
     "tensorrt": TensorRT,
     "slo": Slo,
+    "elsewhere": Elsewhere,
     "load": Load,
     "client": Client,
     "plans": LoadPlan,

@@ -13,13 +13,14 @@ from contract.manifest import Entry
 from contract.tensors import TensorSpec
 
 Protocol = Literal["http", "grpc", "rest"]
+EngineName = Literal["triton", "tfserving", "kserve"]
 EngineKind = Literal["real", "embedded"]
 
 
 class ServerRecord(Entry):
     """One running server."""
 
-    engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
+    engine: EngineName = Field(description="`triton` | `tfserving` | `kserve`: any other of the KServe v2 protocol")
     engine_kind: EngineKind = Field(description="`real`, or `embedded` for our TF Serving stand-in")
     engine_version: str = Field(description="as the server names it")
     place: str = Field(description="`process` | `docker` | `url`, which is not ours to stop")
@@ -56,8 +57,8 @@ class Configuration(Entry):
         description="largest batch that the server may form; null where it does not batch"
     )
     max_queue_delay_us: int | None = Field(description="how long a request may wait for others")
-    instances: int = Field(description="instances of the model")
-    threads: int = Field(description="intra-op threads of one instance")
+    instances: int | None = Field(description="instances of the model; null where nobody knows")
+    threads: int | None = Field(description="intra-op threads of one instance; null where nobody knows")
 
 
 class Endpoint(Entry):
@@ -67,15 +68,18 @@ class Endpoint(Entry):
     model: str = Field(description="name in models.toml")
     version: int = Field(description="artifact version")
     format: str = Field(description="`torchscript` | `savedmodel` | `onnx`")
-    engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
+    engine: EngineName = Field(description="`triton` | `tfserving` | `kserve`: any other of the KServe v2 protocol")
     engine_kind: EngineKind = Field(description="`real` | `embedded`")
     engine_version: str = Field(description="as the server names it")
     backend_kind: Literal["native", "python"] = Field(description="how the engine runs the model")
     stand_in_for: str | None = Field(description="what the deployment would run instead, or null")
-    device: str = Field(description="`cpu` | `gpu:<name>`")
+    device: str = Field(description="`cpu` | `gpu:<name>` | `unknown`")
     protocol: Protocol = Field(description="`http` | `grpc` | `rest`")
     address: str = Field(description="host:port")
     served_name: str = Field(description="the model's name on the server")
+    served_version: str | None = Field(
+        None, description="what requests to a server that is not ours name; empty: no version. null: `version`"
+    )
     configuration: Configuration = Field(description="see below")
     conditions: dict[str, str] = Field(
         {}, description="the fairness sheet: whatever else could differ between two engines, by name"
@@ -99,6 +103,11 @@ class Endpoint(Entry):
     rtol: float = Field(description="relative tolerance of parity")
     slo: Slo = Field(description="objectives of the model")
     accuracy: dict[str, float | int | str] = Field(description="what training stated, copied from the manifest")
+
+    @property
+    def asked_version(self) -> int | str:
+        """The version that requests name; empty where they name none."""
+        return self.version if self.served_version is None else self.served_version
 
 
 class Endpoints(Entry):
@@ -128,7 +137,7 @@ class PayloadEntry(Entry):
 
 
 class PayloadIndex(Entry):
-    """live/payloads/<served>/<protocol>/index.json."""
+    """live/payloads/<engine>/<served>/<protocol>/index.json."""
 
     schema_version: Literal[1]
     protocol: Protocol = Field(description="`http` | `grpc` | `rest`")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from contract.endpoints import EngineName
 from contract.manifest import Entry
 
 What = Literal["died", "restarted", "reloaded", "gave up", "rolled", "refused"]
@@ -22,15 +23,13 @@ class Event(Entry):
         description="`died`: a server or a process of a model; `restarted`: a server; `reloaded`: a model whose "
         "process had died; `gave up`: it stays down; `rolled`: a new version is served; `refused`: a new version is not"
     )
-    engine: Literal["triton", "tfserving"] = Field(description="`triton` | `tfserving`")
+    engine: EngineName = Field(description="`triton` | `tfserving`")
     model: str | None = Field(description="served name, where one model is concerned")
     detail: str = Field(description="a sentence: why, or which version")
     last_lines: str = Field("", description="the end of the server's log, where it died")
 
 
-def happened(
-    what: What, engine: Literal["triton", "tfserving"], model: str | None, detail: str, last_lines: str = ""
-) -> Event:
+def happened(what: What, engine: EngineName, model: str | None, detail: str, last_lines: str = "") -> Event:
     """An event of now."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return Event(at=at, what=what, engine=engine, model=model, detail=detail, last_lines=last_lines)

@@ -45,7 +45,7 @@ class Timing(Section):
 class Closed(Timing):
     """Users that wait for their answer before they send the next request."""
 
-    shape: Literal["closed"]
+    shape: Literal["closed"] = Field(description="which shape this is")
     users: Count = Field(description="users")
 
 
@@ -59,7 +59,7 @@ class Open(Timing):
 class Steady(Open):
     """One rate."""
 
-    shape: Literal["steady"]
+    shape: Literal["steady"] = Field(description="which shape this is")
     rate: Positive | None = Field(None, description="requests per second; the rate of the model's SLO when absent")
     of_maximum: Positive | None = Field(
         None, description="the rate as a multiple of the most that an earlier closed stage of the plan got answered"
@@ -75,7 +75,7 @@ class Steady(Open):
 class Ramp(Open):
     """From one rate to another, evenly over the stage."""
 
-    shape: Literal["ramp"]
+    shape: Literal["ramp"] = Field(description="which shape this is")
     rate: Rate = Field(description="at the beginning")
     to: Rate = Field(description="at the end")
 
@@ -89,14 +89,14 @@ class Ramp(Open):
 class Step(Open):
     """One rate after the other, each for the same part of the stage."""
 
-    shape: Literal["step"]
+    shape: Literal["step"] = Field(description="which shape this is")
     rates: Annotated[list[Positive], Field(min_length=2)] = Field(description="in their order")
 
 
 class Spike(Open):
     """A rate, and a higher one for a while."""
 
-    shape: Literal["spike"]
+    shape: Literal["spike"] = Field(description="which shape this is")
     rate: Positive = Field(description="before and after")
     peak: Positive = Field(description="during the spike")
     begin_s: Annotated[float, Field(ge=0)] = Field(description="when the spike begins, since the window's start")
@@ -106,7 +106,7 @@ class Spike(Open):
 class Sine(Open):
     """A day's curve: the rate swings around its mean, beginning at the mean and rising."""
 
-    shape: Literal["sine"]
+    shape: Literal["sine"] = Field(description="which shape this is")
     rate: Positive = Field(description="the mean")
     amplitude: Positive = Field(description="how far it swings")
     period_s: Positive = Field(description="of one swing")
@@ -121,7 +121,7 @@ class Sine(Open):
 class Trace(Timing):
     """Arrivals as they were once recorded."""
 
-    shape: Literal["trace"]
+    shape: Literal["trace"] = Field(description="which shape this is")
     in_flight: Count | None = Field(None, description="most requests in flight")
     arrivals: Literal["recorded"] = Field("recorded", description="the file's own times")
     file: Path = Field(description="one arrival per line: seconds, and optionally a comma and the key of its request")

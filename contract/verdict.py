@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from contract.compare import Parity
-from contract.endpoints import Configuration
+from contract.endpoints import Configuration, EngineName
 from contract.machine import Machine
 from contract.manifest import Entry
 
@@ -98,7 +98,7 @@ class ServerPoint(Entry):
 class ServerSide(Entry):
     """What a server used while a stage was measured, with the load generator and the machine beside it."""
 
-    server: str = Field(description="`triton` | `tfserving`")
+    server: str = Field(description="`triton` | `tfserving` | `kserve`")
     cpu: Used | None = Field(description="cores that the server used")
     load_cpu: Used | None = Field(description="cores that the load generator used, all its processes")
     machine_cpu: Used | None = Field(description="share of all cores that was busy where the load comes from")
@@ -221,7 +221,7 @@ class Variant(Entry):
     id: str
     model: str
     format: str
-    engine: Literal["triton", "tfserving"]
+    engine: EngineName
     engine_kind: Literal["real", "embedded"]
     engine_version: str
     backend_kind: Literal["native", "python"]

@@ -53,10 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _choose(endpoints, options.variant)
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan, options.allow_host)
     if not options.uncertified:
-        with on_cores(config.affinity.load, "affinity.load"), closing(Residency(endpoints)) as residency:
-            found = certificates_for(
-                chosen, workspace, config, residency.make_room_for, concurrency(plan), lenient=True
-            )
+        with closing(Residency(endpoints)) as residency:
+            ready, most = residency.make_room_for, concurrency(plan)
+            found = certificates_for(chosen, workspace, config, ready, most, lenient=True)
         write_json(results / "certificate.json", found)
     try:
         with (

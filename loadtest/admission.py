@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import deque
 from collections.abc import Iterable, Mapping
 
 from contract.errors import UsageError
+from contract.hosts import beyond_loopback, first_foreign, host_of
+
+__all__ = ["Abort", "beyond_loopback", "refuse_foreign", "refuse_rates"]
 
 FEWEST_SEEN = 50  # requests before an error rate means anything
 
 
-def host_of(address: str) -> str:
-    """The host of ``host:port``, without the brackets of an IPv6 address."""
-    return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-
-
-def beyond_loopback(address: str) -> bool:
-    """Whether requests to an address leave this machine. A name counts as leaving it, but for ``localhost``."""
-    host = host_of(address)
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") != "localhost"
-
-
 def refuse_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str]) -> None:
     """Raises UsageError for the first address beyond loopback whose host nobody allowed."""
-    allowed = {host.lower() for host in allowed_hosts}
-    for address in addresses:
-        host = host_of(address)
-        if beyond_loopback(address) and host.lower() not in allowed:
-            raise UsageError(
-                f"{address} is beyond this machine, and load is an attack where nobody expects it; "
-                f"if you may put it under load, say so with --allow-host {host}"
-            )
+    address = first_foreign(addresses, allowed_hosts)
+    if address is not None:
+        raise UsageError(
+            f"{address} is beyond this machine, and load is an attack where nobody expects it; "
+            f"if you may put it under load, say so with --allow-host {host_of(address)}"
+        )
 
 
 def refuse_rates(rates: Mapping[str, float], max_rps: float | None) -> None:

@@ -71,7 +71,7 @@ class Grpc:
             if kind == HEADERS:
                 self._windows[stream] = self._first_window
             if kind in (DATA, HEADERS):
-                self._taken += end - at
+                self._taken += head >> 8 if kind == DATA else 0  # only DATA is counted by flow control (6.9.1)
                 if flags & END_STREAM:
                     requests.append(stream)
             else:

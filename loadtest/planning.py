@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.client import Client
-from contract.config import Load, Slo
+from contract.config import Slo
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
+from contract.load import Load
 from contract.machine import Machine
 from contract.records import Plan, Seeds, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace

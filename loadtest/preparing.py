@@ -24,7 +24,7 @@ from loadtest.payload_sets import make_set
 from loadtest.planning import Choice, make_plan, peak_rate
 
 MOST_ERRORS_AWAY = 0.2  # of the last requests to a host beyond this machine
-PACKAGES = ["locust", "gevent", "geventhttpclient", "grpcio", "tritonclient", "pyarrow", "numpy"]
+PACKAGES = ["locust", "gevent", "hpack", "pyarrow", "numpy"]
 
 
 def prepare(

@@ -14,7 +14,7 @@ from contract.endpoints import Configuration
 from contract.verdict import MaxRate, Percentile, Report, StageResult, Variant, Winner
 
 ABSENT = "–"  # noqa: RUF001
-ENGINES = {"triton": "Triton", "tfserving": "TF Serving"}
+ENGINES = {"triton": "Triton", "tfserving": "TF Serving", "kserve": "KServe v2"}
 PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "rest": "REST"}
 
 
@@ -97,6 +97,8 @@ def labels(report: Report) -> dict[str, str]:
 
 def configuration(value: Configuration) -> str:
     """E.g. ``batch ≤ 32, queue delay ≤ 500 µs, 1 instance, 1 thread``."""
+    if value.instances is None or value.threads is None:
+        return "not known"
     parts = [f"batch ≤ {value.max_batch_size}" if value.max_batch_size else "no batching"]
     if value.max_batch_size and value.max_queue_delay_us is not None:
         parts.append(f"queue delay ≤ {value.max_queue_delay_us:,} µs")

@@ -10,10 +10,10 @@ from contract.config import ModelsFile, read_config
 from contract.endpoints import Endpoints, Servers
 from contract.errors import ServerError, UsageError
 from contract.events import read_events
-from contract.files import read_model
+from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import fleet, models, releases, repository, rolling, supervise, tensorflow_serving
+from serving import elsewhere, fleet, foreign, models, releases, repository, rolling, supervise, tensorflow_serving
 from serving.addresses import is_address
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
@@ -53,6 +53,12 @@ def main(arguments: Sequence[str]) -> int:
                 action="store_true",
                 help="let Triton hold the formats of one model at a time (always so where all would not fit)",
             )
+            command.add_argument(
+                "--allow-host",
+                action="append",
+                default=[],
+                help="a server elsewhere, beyond loopback, that may be asked",
+            )
     options = parser.parse_args(arguments)
     return COMMANDS[options.command](options)
 
@@ -70,10 +76,13 @@ def _repository(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     config, workspace = _config(options), workspace_of(options)
     served, refused = repository.plan(config, options.group, workspace)
-    if not served:
+    places, unproven = foreign.plan(config, options.group, workspace)
+    if not served and not places:
         raise UsageError(f"no export of group '{options.group}' may be served; 'make export' says why")
-    _warn(config.target, served, refused)
+    foreign.refuse_hosts(places, options.allow_host)
+    _warn(config.target, served, refused | unproven)
     choice = choice_of(options, served)
+    found = elsewhere.prove_all(config, places, workspace)  # first: where one is not there, nothing is started
     if _already_up(workspace, fleet.fingerprint(config, served, choice)):
         say("the servers already run with these models")
     else:
@@ -82,6 +91,8 @@ def _up(options: argparse.Namespace) -> int:
         if choice.one_at_a_time:
             say("Triton holds the formats of one model at a time: the load test loads and unloads them")
         fleet.up(config, served, refused, workspace, choice)
+    known = read_model(workspace.endpoints, Endpoints, "make serve")
+    write_json(workspace.endpoints, elsewhere.joined(known, found, refused | unproven))
     _print(read_model(workspace.endpoints, Endpoints, "make serve"))
     return 0
 
@@ -105,7 +116,8 @@ def _already_up(workspace: Workspace, fingerprint: str) -> bool:
     if not workspace.endpoints.is_file():
         return False
     known = read_model(workspace.endpoints, Endpoints, "make serve")
-    return known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(known.servers)
+    ours = [server for server in known.servers if server.engine != foreign.ENGINE]
+    return bool(ours) and known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(ours)
 
 
 def _roll(options: argparse.Namespace) -> int:
@@ -155,7 +167,8 @@ def _stop(options: argparse.Namespace) -> int:
 
 def _print(endpoints: Endpoints) -> None:
     for item in endpoints.endpoints:
-        kind = "embedded" if item.engine_kind == "embedded" else f"{item.backend_kind} backend"
+        ours = "embedded" if item.engine_kind == "embedded" else f"{item.backend_kind} backend"
+        kind = "elsewhere" if item.engine == foreign.ENGINE else ours
         print(
             f"ready  {item.id:45} {item.address:16} {kind:15} "
             f"max |difference| {item.parity_endpoint.max_abs or 0.0:.1e} over {item.parity_endpoint.requests} requests"

@@ -122,7 +122,8 @@ def up(
         )
         write_json(workspace.endpoints, record)
         write_json(_choice_file(workspace), choice)
-        supervise.start(workspace, choice.restarts)
+        if servers:
+            supervise.start(workspace, choice.restarts)
     return record
 
 
@@ -135,7 +136,13 @@ def too_many(served: list[Served]) -> bool:
 def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
     """SHA-256 over what is served and how."""
     facts = [
-        [item.name, item.engine, item.version, item.record.sha256, item.model.model_dump(mode="json")]
+        [
+            item.name,
+            item.engine,
+            item.version,
+            item.record.sha256,
+            item.model.model_dump(mode="json", exclude={"elsewhere"}),
+        ]
         for item in served
     ]
     how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
@@ -147,7 +154,11 @@ def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> N
     served, refused = plan(config, group, workspace)
     choice = read_model(_choice_file(workspace), Choice, "make serve")
     known = read_model(workspace.endpoints, Endpoints, "make serve")
-    bytes_served = {(endpoint.engine, endpoint.served_name, endpoint.artifact_sha256) for endpoint in known.endpoints}
+    bytes_served = {
+        (endpoint.engine, endpoint.served_name, endpoint.artifact_sha256)
+        for endpoint in known.endpoints
+        if endpoint.engine != "kserve"
+    }
     if bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
         update = {"fingerprint": fingerprint(config, served, choice), "unserved": refused}
         write_json(workspace.endpoints, known.model_copy(update=update))

@@ -14,13 +14,15 @@ from typing import Any
 import grpc
 
 from contract.batching import Batching
+from contract.client import Client
 from contract.codecs import MalformedAnswer, codec_for
 from contract.compare import Parity, compare
 from contract.endpoints import PayloadEntry, PayloadIndex
 from contract.errors import ServerError
 from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
-from serving.repository import Served
+from serving.connections import PLAIN, HttpConnection, grpc_channel, headers_of, metadata_of
+from serving.payloads import Asked
 
 Send = Callable[[bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
 TIMEOUT_S = 60.0
@@ -40,11 +42,18 @@ class Probed:
     first_request_ms: float
 
 
-def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Probed:
+def probe(
+    served: Asked,
+    index: PayloadIndex,
+    folder: Path,
+    address: str,
+    examples: list[Example],
+    client: Client = PLAIN,
+) -> Probed:
     """Send every golden request that the server's batch limit admits, one after the other, and compare the answers."""
     by_key = {example.key: example for example in examples}
     started = time.monotonic()
-    send = TRANSPORTS[index.protocol](address, index.target)
+    send = TRANSPORTS[index.protocol](address, index.target, client)
     first_ms: float | None = None
     pairs: list[tuple[str, Tensors, Tensors]] = []
     for entry in _admitted(served, index):
@@ -56,21 +65,28 @@ def probe(served: Served, index: PayloadIndex, folder: Path, address: str, examp
     return Probed(parity, round(first_ms or 0.0, 3))
 
 
-def probe_together(served: Served, index: PayloadIndex, folder: Path, address: str, examples: list[Example]) -> Parity:
+def probe_together(
+    served: Asked,
+    index: PayloadIndex,
+    folder: Path,
+    address: str,
+    examples: list[Example],
+    client: Client = PLAIN,
+) -> Parity:
     """Send the golden requests many at a time, so that the engine joins them into batches, and compare the answers."""
     by_key = {example.key: example for example in examples}
     connections = threading.local()
 
     def question(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
         if not hasattr(connections, "send"):
-            connections.send = TRANSPORTS[index.protocol](address, index.target)
+            connections.send = TRANSPORTS[index.protocol](address, index.target, client)
         return entry.key, by_key[entry.key].outputs, _patiently(connections.send, served, index, entry, folder)
 
     with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
         return compare(list(pool.map(question, _admitted(served, index))), served.record.tolerance)
 
 
-def _patiently(send: Send, served: Served, index: PayloadIndex, entry: PayloadEntry, folder: Path) -> Tensors:
+def _patiently(send: Send, served: Asked, index: PayloadIndex, entry: PayloadEntry, folder: Path) -> Tensors:
     """Ask again where the queue policy refused: what is proven here are answers, not patience."""
     refusals = 0
     while True:
@@ -83,13 +99,13 @@ def _patiently(send: Send, served: Served, index: PayloadIndex, entry: PayloadEn
             time.sleep(0.01 * refusals)
 
 
-def _admitted(served: Served, index: PayloadIndex) -> list[PayloadEntry]:
+def _admitted(served: Asked, index: PayloadIndex) -> list[PayloadEntry]:
     """The requests that the server's batch limit admits."""
     limit = batch_limit(served)
     return [entry for entry in index.payloads if limit is None or entry.rows <= limit]
 
 
-def batch_limit(served: Served) -> int | None:
+def batch_limit(served: Asked) -> int | None:
     """The most rows of one request: Triton refuses more than max_batch_size."""
     batching: Batching = served.model.batching
     return batching.max_batch_size if served.engine == "triton" else None
@@ -122,12 +138,12 @@ def _code(error: Exception) -> str:
     return str(error.code().name) if isinstance(error, grpc.RpcError) and hasattr(error, "code") else ""
 
 
-def _http(address: str, path: str) -> Send:
-    host, port = address.rsplit(":", 1)
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+def _http(address: str, path: str, client: Client = PLAIN) -> Send:
+    connection = HttpConnection(address, client, TIMEOUT_S)
+    common = headers_of(client)
 
     def send(body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
-        connection.request("POST", path, body=body, headers=headers)
+        connection.request("POST", path, body=body, headers=common | headers)
         response = connection.getresponse()
         data = response.read()
         if response.status != 200:
@@ -137,16 +153,16 @@ def _http(address: str, path: str) -> Send:
     return send
 
 
-def _grpc(address: str, method: str) -> Send:
-    # Raw bytes in and out; message sizes unlimited, as the servers' own are.
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    channel = grpc.insecure_channel(address, options=options)
-    call: Any = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
+def _grpc(address: str, method: str, client: Client = PLAIN) -> Send:
+    call: Any = grpc_channel(address, client).unary_unary(
+        method, request_serializer=None, response_deserializer=None
+    )  # raw bytes in and out
+    metadata = metadata_of(client)
 
     def send(body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
-        return call(body, timeout=TIMEOUT_S, wait_for_ready=True), {}
+        return call(body, timeout=TIMEOUT_S, wait_for_ready=True, metadata=metadata), {}
 
     return send
 
 
-TRANSPORTS: dict[str, Callable[[str, str], Send]] = {"http": _http, "rest": _http, "grpc": _grpc}
+TRANSPORTS: dict[str, Callable[..., Send]] = {"http": _http, "rest": _http, "grpc": _grpc}

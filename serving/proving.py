@@ -35,16 +35,17 @@ def prove(
         folder = workspace.live / folder_name(item, protocol)
         address = host_port(server.host, server.ports[protocol])
         probed = probe(item, index, folder, address, examples)
-        _insist(probed.parity, f"{item.name} on {item.engine} over {protocol}")
+        insist(probed.parity, f"{item.name} on {item.engine} over {protocol}")
         if engine is None:
             engine = probe_together(item, index, folder, address, examples)
-            _insist(engine, f"{item.name} on {item.engine}, where the engine joins requests,")
+            insist(engine, f"{item.name} on {item.engine}, where the engine joins requests,")
         golden = str(item.golden.relative_to(workspace.root))
         endpoints.append(_endpoint(config, item, protocol, server, probed, engine, ready_s, golden))
     return endpoints
 
 
-def _insist(parity: Parity, what: str) -> None:
+def insist(parity: Parity, what: str) -> None:
+    """Raise ParityError where the answers of ``what`` are not the trained model's."""
     if not parity.passed:
         raise ParityError(f"{what} does not agree with the trained model: {'; '.join(parity.reasons)}")
 

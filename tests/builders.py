@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from contract.batching import Batching
 from contract.compare import Parity
-from contract.config import Load, Model, ModelsFile, Slo
+from contract.config import Model, ModelsFile, Slo
 from contract.endpoints import Configuration, Endpoint, Endpoints, ServerRecord
 from contract.files import sha256_file, sha256_tree, write_bytes, write_json
 from contract.golden import Example, write_examples
+from contract.load import Load
 from contract.machine import Machine
 from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest
 from contract.records import SCHEMA, Plan, Seeds, Stage, VariantPlan

@@ -86,7 +86,7 @@ def test_arrivals_ascend_across_the_chunks_in_which_they_are_drawn_and_end_with_
 def test_the_warm_up_has_the_first_rate_and_comes_before_zero(shape: Opened) -> None:
     found = offsets(shape, 10.0, warmup=2.0)
     before = found[found < 0]
-    first = shape.rates[0] if isinstance(shape, Step) else shape.rate  # type: ignore[union-attr]
+    first: float = shape.rates[0] if isinstance(shape, Step) else shape.rate  # type: ignore[union-attr, assignment]
     assert found[0] >= -2 * SECOND
     assert len(before) == pytest.approx(2 * first, abs=4.5 * np.sqrt(2 * first))
 

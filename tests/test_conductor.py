@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from contract.config import Load
 from contract.files import read_model
+from contract.load import Load
 from contract.records import Observation, Plan
 from contract.shapes import LoadPlan
 from loadtest import conductor

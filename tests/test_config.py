@@ -8,8 +8,9 @@ import pytest
 
 from contract.batching import Batching
 from contract.compare import Tolerance
-from contract.config import Load, ModelsFile, Slo, read_config
+from contract.config import ModelsFile, Slo, read_config
 from contract.errors import UsageError
+from contract.load import Load
 
 INPUTS = 'inputs = [{ name = "x", dtype = "float32", dims = ["batch", 2] }]'
 OUTPUTS = 'outputs = [{ name = "y", dtype = "float32", dims = ["batch", 2] }]'

@@ -46,6 +46,7 @@ def test_continuous_integration_calls_only_what_readme_names() -> None:
         "docs/export.md",
         "docs/serving.md",
         "docs/loadtest.md",
+        "docs/measurement.md",
         "model_repository/README.md",
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.batching import Batching, Queue
-from contract.config import Affinity
+from contract.load import Affinity
 from report.fairness import sheets
 from report.html import render_html
 from serving.conditions import conditions

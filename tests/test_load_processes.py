@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -82,7 +83,8 @@ def test_load_processes_that_join_from_elsewhere_get_everything_from_the_master(
         assert master.returncode == 0, errors
         assert [other.wait(30) for other in others] == [0, 0]
     finally:
-        for process in (master, *others):
+        everybody: list[subprocess.Popen[Any]] = [master, *others]
+        for process in everybody:
             process.kill()
             process.wait()
     check_that_all_was_measured(known, processes=2)

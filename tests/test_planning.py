@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from contract.config import Load, Slo
+from contract.config import Slo
 from contract.endpoints import Endpoint
 from contract.errors import UsageError
+from contract.load import Load
 from contract.records import Plan
 from contract.shapes import BUILT_IN, LoadPlan, Payloads
 from loadtest.planning import Choice, make_plan, payload_folder, seconds, stages
@@ -114,7 +115,8 @@ def test_a_trace_decides_how_long_its_stage_is_and_is_replayed_once(tmp_path: Pa
     (tmp_path / "monday.csv").write_text("0\n1\n4\n")
     shape = {"shape": "trace", "file": tmp_path / "monday.csv", "speed": 2}
     (found,) = stages(Load(), endpoint(), Choice("mine", plan_file(shape)))
-    assert (found.name, found.duration_s, found.warmup_s) == ("trace-monday", pytest.approx(2.001), 0)
+    assert (found.name, found.warmup_s) == ("trace-monday", 0)
+    assert found.duration_s == pytest.approx(2.001)
     assert found.rate == pytest.approx(3 / 2.001)
     with pytest.raises(UsageError, match="a trace is replayed once; set rounds = 1"):
         stages(Load(), endpoint(), Choice("mine", plan_file(shape, rounds=2)))

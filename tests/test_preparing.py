@@ -10,11 +10,12 @@ import pytest
 
 from contract.client import Client
 from contract.codecs import codec_for
-from contract.config import Load, ModelsFile
+from contract.config import ModelsFile
 from contract.endpoints import Endpoint
 from contract.errors import UsageError
 from contract.files import read_model
 from contract.golden import read_examples, write_examples
+from contract.load import Load
 from contract.records import Plan, golden_name
 from contract.shapes import LoadPlan, Trace
 from contract.tensors import TensorSpec

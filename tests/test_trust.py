@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contract.trust import late_limit_ms, spread
-from loadtest.variant import Window, trusted
+from loadtest.conductor import trusted
+from loadtest.orders import Done
 from tests.builders import closed_stage, open_stage
 
 
@@ -24,11 +25,11 @@ def test_late_is_five_percent_of_the_objective_and_never_below_a_millisecond(obj
 
 @pytest.mark.parametrize(("late", "expected"), [(0, True), (5, True), (6, False)])
 def test_an_open_loop_is_trusted_while_few_sends_are_late(late: int, expected: bool) -> None:
-    assert trusted(open_stage(), Window(0, due=100, late=late)) is expected
+    assert trusted(open_stage(), [Done(1, "a", 0.1, 100, late, [1, 1, 1])]) is expected
 
 
 @pytest.mark.parametrize(
     ("thirds", "expected"), [([100, 100, 100], True), ([85, 100, 115], True), ([60, 100, 100], False)]
 )
 def test_a_closed_loop_is_trusted_while_its_throughput_is_steady(thirds: list[int], expected: bool) -> None:
-    assert trusted(closed_stage(), Window(0, thirds=thirds)) is expected
+    assert trusted(closed_stage(), [Done(1, "a", 0.1, 300, 0, thirds)]) is expected

@@ -1,4 +1,4 @@
-"""The table of load generators: how each is run for one window, how its figure is read, what is wanted of ours over it."""
+"""The table of load generators: how each is run for one window, how its figure is read, what is wanted of ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.generators.load import load_command
 from bench.generators.question import Question
 from bench.peers.running import ROOT
-from contract.errors import ServerError, UsageError
+from contract.errors import ServerError
 
 HERE = Path(__file__).parent
 PATIENCE_S = 90.0  # beyond the window, for a generator to start and to end
@@ -81,16 +81,19 @@ def module(name: str, *words: str) -> Contender:
 
 
 def locust(file: str) -> Contender:
-    """Locust, headless; its figure is all requests between the first and the last second that it counted."""
+    """Locust, headless; its figure is of the seconds that it was busy from beginning to end."""
 
     def run(rig: Rig) -> Figure:
         users = str(rig.question.users)
-        words = ["--headless", "--users", users, "--spawn-rate", "100", "--run-time", f"{rig.window_s:.0f}s"]
+        words = ["--headless", "--users", users, "--spawn-rate", "100", "--run-time", f"{rig.window_s + 2:.0f}s"]
         command = [sys.executable, "-m", "locust", "-f", str(HERE / file), *words, "--json", "--skip-log"]
         (found,) = json.loads(output_of(command, rig))
         if found["num_failures"]:
             raise ServerError(f"{file}: {found['num_failures']} of {found['num_requests']} requests failed")
-        return Figure(found["num_requests"] / (found["last_request_timestamp"] - found["start_time"]))
+        whole = [count for _, count in sorted(found["num_reqs_per_sec"].items())][1:-1]
+        if not whole:
+            raise ServerError(f"{file}: it was busy for less than a second")
+        return Figure(sum(whole) / len(whole))
 
     return Contender(run)
 
@@ -149,7 +152,7 @@ def load(protocol: str) -> Contender:
 def _number(pattern: str, text: str) -> float:
     found = re.search(pattern, text)
     if found is None:
-        raise UsageError(f"its output has no figure: {text[-300:]}")
+        raise ServerError(f"its output has no figure: {text[-300:]}")
     return float(found[1])
 
 

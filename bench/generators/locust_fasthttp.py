@@ -14,11 +14,11 @@ CALL = QUESTION.calls["http"]
 BODY = CALL.data
 
 
-class Fast(FastHttpUser):
+class Fast(FastHttpUser):  # type: ignore[misc]
     """One connection for each user."""
 
     host = f"http://{CALL.address}"
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
         self.client.post(CALL.target, data=BODY, headers=CALL.headers)

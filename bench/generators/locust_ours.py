@@ -15,14 +15,14 @@ QUESTION = read(Path(os.environ["QUESTION"]))
 CALL = QUESTION.calls["http"]
 
 
-class Ours(User):
+class Ours(User):  # type: ignore[misc]
     """One connection for each user."""
 
     def on_start(self) -> None:
         self.connection = connect("http", CALL.address, CALL.target, 1)
         self.prepared = self.connection.prepare(CALL.data, CALL.headers)
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
         began = time.perf_counter()
         reply = self.connection.send(self.prepared)

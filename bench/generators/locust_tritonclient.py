@@ -1,4 +1,4 @@
-"""Locust with plain tritonclient.http, as people write it: the tensors are ready, the client serialises every request."""
+"""Locust with plain tritonclient.http, as people write it: tensors are ready, the client serialises each request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.generators.question import read
 QUESTION = read(Path(os.environ["QUESTION"]))
 
 
-class Plain(User):
+class Plain(User):  # type: ignore[misc]
     """One client for each user."""
 
     def on_start(self) -> None:
@@ -26,7 +26,7 @@ class Plain(User):
             self.inputs.append(triton.InferInput(name, array.shape, "INT64"))
             self.inputs[-1].set_data_from_numpy(array)
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
         began, error = time.perf_counter(), None
         try:

@@ -4,6 +4,9 @@
     encode(served, version, inputs, outputs)     -> Payload(body, headers)
     decode(body, headers, outputs)               -> tensors of the answer, by name
 
+A version is a number on our own servers; elsewhere it is a name, empty where a model has none. What a protocol cannot
+carry is a UsageError of `encode`.
+
 A load worker needs none of this: it sends bytes that were encoded before, and keeps bytes that are decoded afterwards.
 """
 
@@ -21,6 +24,8 @@ CODECS = {
     "triton/grpc": "contract.codecs.triton_grpc:CODEC",
     "tfserving/grpc": "contract.codecs.tfserving_grpc:CODEC",
     "tfserving/rest": "contract.codecs.tfserving_rest:CODEC",
+    "kserve/http": "contract.codecs.kserve_http:CODEC",
+    "kserve/grpc": "contract.codecs.kserve_grpc:CODEC",
 }
 
 
@@ -35,9 +40,9 @@ class Payload:
 class Codec(Protocol):
     """What every protocol module offers as ``CODEC``."""
 
-    def target(self, served: str, version: int) -> str: ...
+    def target(self, served: str, version: int | str) -> str: ...
 
-    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload: ...
+    def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload: ...
 
     def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors: ...
 

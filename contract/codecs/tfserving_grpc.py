@@ -34,13 +34,13 @@ MOST_ELEMENTS = 2**28  # of an answer that repeats one value, which costs the se
 class TfServingGrpc:
     """Codec of PredictRequest and PredictResponse."""
 
-    def target(self, served: str, version: int) -> str:
+    def target(self, served: str, version: int | str) -> str:
         return "/tensorflow.serving.PredictionService/Predict"
 
-    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+    def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
         request = PredictRequest()
         request.model_spec.name = served
-        request.model_spec.version.value = version
+        request.model_spec.version.value = int(version)
         request.model_spec.signature_name = "serving_default"
         for name, array in inputs.items():
             _fill(request.inputs.add(key=name).value, array)

@@ -16,10 +16,10 @@ from contract.tensors import DTYPES, Array, Tensors, TensorSpec
 class TfServingRest:
     """Codec of the predict call. JSON carries no dtype: answers take the dtype that the signature declares."""
 
-    def target(self, served: str, version: int) -> str:
+    def target(self, served: str, version: int | str) -> str:
         return f"/v1/models/{served}/versions/{version}:predict"
 
-    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+    def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
         document: dict[str, Any] = {"signature_name": "serving_default"}
         if len(inputs) == 1:
             document["instances"] = _plain(next(iter(inputs.values())))

@@ -24,10 +24,10 @@ from contract.tensors import (
 class TritonGrpc:
     """Codec of ModelInferRequest and ModelInferResponse."""
 
-    def target(self, served: str, version: int) -> str:
+    def target(self, served: str, version: int | str) -> str:
         return "/inference.GRPCInferenceService/ModelInfer"
 
-    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+    def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
         request = service_pb2.ModelInferRequest(model_name=served, model_version=str(version))
         for name, given in inputs.items():
             array = with_row_axis(given)

@@ -28,10 +28,10 @@ LENGTH_HEADER = "Inference-Header-Content-Length"
 class TritonHttp:
     """Codec of ``POST /v2/models/<model>/versions/<version>/infer``."""
 
-    def target(self, served: str, version: int) -> str:
+    def target(self, served: str, version: int | str) -> str:
         return f"/v2/models/{served}/versions/{version}/infer"
 
-    def encode(self, served: str, version: int, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
+    def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
         inputs = {name: with_row_axis(array) for name, array in inputs.items()}
         buffers = {name: to_bytes(array) for name, array in inputs.items()}
         header = json.dumps(

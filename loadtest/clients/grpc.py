@@ -1,4 +1,4 @@
-"""gRPC: unary calls with raw bytes, over a few HTTP/2 connections that are shared."""
+"""gRPC: unary calls with raw bytes, over HTTP/2 connections that several users share."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import os
 import time
 from collections.abc import Mapping
 
-from gevent.lock import BoundedSemaphore
-
 from contract.client import Client
+from contract.errors import UsageError
+from loadtest.clients.channels import share, take_turns
 from loadtest.clients.connection import Connection
 from loadtest.clients.grpc_outcome import message, timeout_value
-from loadtest.clients.http2 import UNTOUCHED, Http2
-from loadtest.clients.http2_frames import encode_headers
+from loadtest.clients.http2_frames import SMALLEST_FRAME, encode_headers
 from loadtest.clients.pool import pool
-from loadtest.clients.remote import Remote, next_turn
-from loadtest.clients.reply import Reply, error_class, failure
+from loadtest.clients.remote import Remote
+from loadtest.clients.reply import Reply
 from loadtest.clients.request_headers import with_secrets
 from loadtest.clients.tls import context
 
@@ -23,39 +22,43 @@ EXACT_NS = 1_000_000  # a deadline is told in milliseconds
 
 
 class GrpcClient(Connection):
-    """As many HTTP/2 connections as ``calls_per_channel`` wants, each opened when it is first needed.
+    """``connections`` calls at a time, ``calls_per_channel`` of this process over one HTTP/2 connection.
 
-    Taking turns needs one for each replica. Raises UsageError for what is wrong with [client], before anything is sent.
+    Raises UsageError for what is wrong with [client], before anything is sent.
     """
 
     def __init__(self, address: str, target: str, connections: int, client: Client) -> None:
         super().__init__(client)
         remote = Remote.of(address, client, context(client, "h2"))
-        count = -(-connections // client.calls_per_channel)
-        if client.spread == "round-robin":
-            count = max(count, remote.count())
-        self._channels = [Channel(remote, next_turn()) for _ in range(count)]
-        self._free = pool(client.spread, [self._channels[n % count] for n in range(max(connections, count))])
+        take = take_turns if client.spread == "round-robin" else share
+        self._slots = take(remote, client, connections)
+        self._free = pool(client.spread, self._slots)
         given = {name.lower(): value for name, value in with_secrets(client.headers, os.environ).items()}
-        usual = {
+        headers = {
             ":method": "POST",
             ":scheme": "https" if client.tls else "http",
             ":path": target,
             ":authority": given.pop("host", address),
+            "user-agent": "loadproof",
+            **given,
             "te": "trailers",
             "content-type": "application/grpc",
-            "user-agent": "loadproof",
         }
-        self._block = encode_headers(usual | given)
+        self._block = encode_headers(headers)
         self._usual = self._with_timeout(self._timeout_ns)
+        if len(self._usual) > SMALLEST_FRAME:
+            raise UsageError(
+                f"the headers of [client] take {len(self._usual)} bytes, gRPC has {SMALLEST_FRAME} for them"
+            )
 
     def prepare(self, body: bytes, headers: Mapping[str, str]) -> bytes:
         """The message with its length in front; a call's headers are those of [client]."""
         return message(body)
 
     def close(self) -> None:
-        for channel in self._channels:
-            channel.close()
+        for channel in self._slots:
+            channel.leave()
+        self._slots = []
 
     def _ask(self, prepared: bytes, deadline_ns: int) -> Reply:
         left = deadline_ns - time.monotonic_ns()
@@ -68,41 +71,3 @@ class GrpcClient(Connection):
 
     def _with_timeout(self, left_ns: int) -> bytes:
         return self._block + encode_headers({"grpc-timeout": timeout_value(left_ns)})
-
-
-class Channel:
-    """One HTTP/2 connection after the other, each opened when the one before takes no more calls."""
-
-    def __init__(self, remote: Remote, turn: int) -> None:
-        self._remote, self._turn = remote, turn
-        self._live: Http2 | None = None
-        self._opening = BoundedSemaphore()
-
-    def ask(self, block: bytes, prepared: bytes, deadline_ns: int) -> Reply:
-        """Make a call and wait. One that the server says it has not touched is made again, once."""
-        reply, lost = self._call(block, prepared, deadline_ns)
-        if reply is UNTOUCHED:
-            reply, lost = self._call(block, prepared, deadline_ns)[0], True
-        return reply._replace(reopened=1) if lost else reply
-
-    def close(self) -> None:
-        """Leave; who waits is told."""
-        if self._live is not None:
-            self._live.close()
-            self._live = None
-
-    def _call(self, block: bytes, prepared: bytes, deadline_ns: int) -> tuple[Reply, bool]:
-        """The reply, and whether a connection that the server had left was replaced for it."""
-        lost = False
-        live = self._live
-        if live is None or not live.usable:
-            with self._opening:
-                live = self._live
-                if live is None or not live.usable:
-                    lost = live is not None
-                    self._live = None
-                    try:
-                        live = self._live = Http2(self._remote.open(self._turn))
-                    except (OSError, UnicodeError) as error:
-                        return failure(error_class(error)), False
-        return live.call(block, prepared, deadline_ns), lost

@@ -102,7 +102,7 @@ class HttpSocket:
     def _open(self) -> Wire:
         wire = self._wire = Wire(self._remote.open(self._turn), self)
         self._answer = HttpAnswer()
-        # One timer per connection, looked at when it goes off: to set one for each request costs as much as a send.
+        # One timer for the connection's life, which looks at the deadline: a request need not set one of its own.
         self._alarm = gevent.get_hub().loop.timer(ALARM_S, ALARM_S, ref=False)
         self._alarm.start(self._look)
         return wire

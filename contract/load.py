@@ -1,0 +1,50 @@
+"""[load] and [affinity] of models.toml: how every variant is put under load, and on which cores."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from contract.section import Count, Natural, Positive, Section
+
+
+class Load(Section):
+    """How every variant is put under load; the stages of a run that names no plan."""
+
+    concurrency: Annotated[list[Count], Field(min_length=1)] = Field([1, 4, 16], description="closed-loop levels")
+    duration_s: Positive = Field(3.0, description="measured seconds of a closed-loop stage")
+    open_duration_s: Positive = Field(8.0, description="measured seconds of the open-loop stage")
+    warmup_s: Annotated[float, Field(ge=0)] = Field(0.5, description="excluded seconds before each stage's window")
+    attempts: Count = Field(3, description="how often a stage may be measured until it was steady and sent on time")
+    in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
+    answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
+    seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
+    rounds: Count = Field(
+        1,
+        description="how often all variants take their turn, a stage's time divided among them: drift hits all alike",
+    )
+    isolate: bool = Field(
+        False, description="let Triton hold only the variant under test; what else it holds costs the one under test"
+    )
+    processes: Count = Field(1, description="load processes on this machine, each on a core of its own at best")
+    max_rps: Positive | None = Field(
+        None, description="never more requests per second; `--max-rps` says it for one run"
+    )
+    abort_error_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="end a stage when so many of its last 200 requests failed; 0.2 for hosts beyond this machine"
+    )
+
+
+class Affinity(Section):
+    """Which cores the servers and the load generator may use; all of them when empty."""
+
+    servers: list[Natural] = Field([], description="cores of every server that we start")
+    load: list[Natural] = Field([], description="cores of the load generator")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Affinity:
+        both = sorted(set(self.servers) & set(self.load))
+        if both:
+            raise ValueError(f"servers and load share core {both[0]}; give each its own")
+        return self

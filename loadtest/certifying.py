@@ -1,0 +1,67 @@
+"""python -m loadtest certify: what the load generator itself can do, measured for every kind of endpoint that is up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate
+from contract.cli import Parser, add_common, workspace_of
+from contract.config import read_config
+from contract.endpoints import Endpoint, Endpoints
+from contract.errors import UsageError, nearest
+from contract.files import read_model
+from loadtest.admission import refuse_foreign
+from loadtest.certification.store import certificates_for
+from loadtest.residency import Residency
+
+WHOSE: dict[CeilingOf, str] = {
+    "client": "",
+    "null server": ", the null server's: the client's own lies higher",
+    "machine": ", what other work on the machine left",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="python -m loadtest certify",
+        description="Measure the load generator against servers that do nothing: its ceiling, and what it adds.",
+    )
+    add_common(parser)
+    parser.add_argument("--variant", action="append", default=[], help="only for this endpoint (may be given again)")
+    parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be asked")
+    parser.add_argument("--again", action="store_true", help="measure anew what was measured before")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
+    options = parser.parse_args(arguments)
+    config, workspace = read_config(options.config), workspace_of(options)
+    endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
+    chosen = _chosen(endpoints, options.variant)
+    refuse_foreign([endpoint.address for endpoint in chosen], options.allow_host)
+    with closing(Residency(endpoints)) as residency:
+        found = certificates_for(chosen, workspace, config, residency.make_room_for, again=options.again)
+    if options.json:
+        print(found.model_dump_json(indent=2))
+    else:
+        print("\n".join(line(certificate) for certificate in found.certificates.values()))
+    return 0
+
+
+def line(certificate: Certificate) -> str:
+    """A certificate in one line, for a person at a terminal."""
+    setting, added = certificate.setting, certificate.added
+    whose = WHOSE[certificate.ceiling_of]
+    return (
+        f"{setting.protocol}, requests <= {setting.request_class} B, answers <= {setting.answer_class} B: "
+        f"ceiling {certificate.ceiling_rps:,.0f} requests/s at concurrency {setting.concurrency}{whose} "
+        f"(client {certificate.client_cpu:.0%}, null server {certificate.server_cpu:.0%} of a core); "
+        f"trusted up to {MOST_OF_CEILING * certificate.ceiling_rps:,.0f}; "
+        f"adds {added.p50_ms:.2f} ms at p50, {added.p99_ms:.2f} ms at p99"
+    )
+
+
+def _chosen(endpoints: Endpoints, wanted: Sequence[str]) -> list[Endpoint]:
+    known = {endpoint.id: endpoint for endpoint in endpoints.endpoints}
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"no endpoint '{name}' is up{nearest(name, list(known))}; up are: {', '.join(known)}")
+    return [endpoint for key, endpoint in known.items() if not wanted or key in wanted]

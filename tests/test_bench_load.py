@@ -1,0 +1,96 @@
+"""bench.load's own parts: its table, its ratios, how the others' figures are read, and who is absent."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench.generators.contenders import CONTENDERS, WANTED, WANTED_PER_CORE, Figure, Rig
+from bench.generators.load import plan
+from bench.generators.question import Call, Question, read
+from bench.load import per_core, ratios
+from contract.errors import ServerError
+from contract.shapes import Closed, LoadPlan
+
+QUESTION = Question("words", 1, {"http": Call("127.0.0.1:1", "/infer", {"A": "b"}, "AAE=")}, {"tokens": [[1, 2]]}, 16)
+
+
+def rig(folder: Path, perf_analyzer: Path | None = None) -> Rig:
+    return Rig(QUESTION, folder / "question.json", folder, 2.0, perf_analyzer)
+
+
+def program(folder: Path, name: str, says: str, code: int = 0) -> None:
+    """A generator that only says something."""
+    file = folder / name
+    file.write_text(f"#!{sys.executable}\nprint({says!r})\nraise SystemExit({code})\n")
+    file.chmod(0o755)
+
+
+def test_a_question_is_read_as_it_was_written(tmp_path: Path) -> None:
+    QUESTION.write(tmp_path / "question.json")
+    assert read(tmp_path / "question.json") == QUESTION
+    assert QUESTION.calls["http"].data == b"\0\1"
+
+
+def test_only_rounds_in_which_both_were_measured_are_compared() -> None:
+    figures = {
+        "http": {0: Figure(200.0), 1: Figure(300.0), 2: Figure(1.0)},
+        "wrk": {0: Figure(100.0), 1: Figure(600.0)},
+    }
+    (ratio,) = ratios(figures)
+    assert (ratio.ours, ratio.peer, ratio.spread.least, ratio.spread.most) == ("http", "wrk", 0.5, 2.0)
+    assert ratio.reached is True
+
+
+def test_what_a_core_carries_is_shown_of_those_who_tell() -> None:
+    cores = per_core({"http": {0: Figure(1.0, 10.0), 1: Figure(1.0, 30.0)}, "wrk": {0: Figure(5.0)}})
+    assert {name: value.median for name, value in cores.items()} == {"http": 20.0}
+
+
+def test_every_comparison_is_between_contenders_of_the_table() -> None:
+    assert {name for ours, theirs, _ in WANTED for name in (ours, theirs)} | set(WANTED_PER_CORE) <= set(CONTENDERS)
+
+
+def test_the_plan_of_the_load_command_is_one_closed_stage() -> None:
+    (stage,) = LoadPlan.model_validate(tomllib.loads(plan(16, 3.0))["plans"]["bench"]).stages
+    assert isinstance(stage, Closed)
+    assert (stage.users, stage.duration_s) == (16, 3.0)
+
+
+def test_the_others_figures_are_read_from_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "wrk", "  2000 requests in 2.0s\nRequests/sec:  13769.12\nTransfer/sec: 1MB")
+    program(tmp_path, "perf_analyzer", "Concurrency: 16, throughput: 7833.5 infer/sec, latency 2047 usec")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert CONTENDERS["wrk"].run(rig(tmp_path)).rps == 13769.12
+    with_grpc = Question(**{**vars(QUESTION), "calls": {"grpc": QUESTION.calls["http"]}})
+    other = Rig(with_grpc, tmp_path / "question.json", tmp_path, 2.0, tmp_path)
+    assert CONTENDERS["perf_analyzer-grpc"].run(other).rps == 7833.5
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "words"),
+    [
+        ("Requests/sec: 10\nNon-2xx or 3xx responses: 7", 0, "failures"),
+        ("Requests/sec: 10\nSocket errors: connect 3", 0, "failures"),
+        ("unable to connect", 1, "wrk ended with 1: unable to connect"),
+        ("nothing that anybody understands", 0, "has no figure"),
+    ],
+)
+def test_a_figure_that_hides_failures_is_none(
+    says: str, code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "wrk", says, code)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ServerError, match=words):
+        CONTENDERS["wrk"].run(rig(tmp_path))
+
+
+def test_who_is_absent_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert CONTENDERS["wrk"].absent(rig(tmp_path)) == "apt-get install wrk"
+    assert "tritonclient==2.44.0" in CONTENDERS["perf_analyzer-http"].absent(rig(tmp_path))
+    assert "--perf-analyzer" in CONTENDERS["perf_analyzer-http"].absent(rig(tmp_path, tmp_path))
