@@ -2,7 +2,7 @@
 
 Everybody sends the same request, 16 at a time in a closed loop, to the same local Triton with one small text model, one
 after the other, in rounds that each begin with another. Two more send it to a server that does nothing
-(`python -m loadtest.null_http`): what a client can do when nobody holds it up. Ratios are of figures from one round.
+(`python -m loadtest.null.http`): what a client can do when nobody holds it up. Ratios are of figures from one round.
 Peers that are not installed are named with how to get them. The model is taken from --workspace, where
 `python -m export` left it; without one it is trained and exported first. The last line is one JSON document.
 """
@@ -84,7 +84,7 @@ def null_server(call: Call, work: Path) -> Iterator[Call]:
         raise ServerError(f"Triton does not answer: {reply.error} {reply.body[:200]!r}")
     answer = work / "answer.bin"
     answer.write_bytes(answer_frame(0, "golden", reply.headers, reply.body))
-    command = [sys.executable, "-m", "loadtest.null_http", "--port", "0", "--answer", str(answer)]
+    command = [sys.executable, "-m", "loadtest.null.http", "--port", "0", "--answer", str(answer)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -19,9 +19,9 @@ from loadtest.certification.store import certificates_for
 from loadtest.driving import MASTER_PORT, drive, total_seconds
 from loadtest.preparing import prepare
 from loadtest.residency import Residency
-from loadtest.sampling import Sampler
+from loadtest.watching.sampling import Sampler
 
-COMMANDS = {"certify": "loadtest.certifying:main", "worker": "loadtest.joining:main"}
+COMMANDS = {"certify": "loadtest.certification.command:main", "worker": "loadtest.joining:main"}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -142,7 +142,9 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{event.at}  {event.what:9}  {event.detail}")
         if event.last_lines:
             print(event.last_lines)
-    if not servers:
+    known = read_model(workspace.endpoints, Endpoints, "make serve") if workspace.endpoints.is_file() else None
+    away = [item for item in known.endpoints if item.engine == foreign.ENGINE] if known else []
+    if not servers and not away:
         print("nothing runs; 'make serve' starts the servers")
         return 0
     for server in servers:
@@ -151,11 +153,16 @@ def _status(options: argparse.Namespace) -> int:
         )
         ports = ", ".join(f"{purpose} {port}" for purpose, port in server.ports.items())
         print(f"{server.engine} {server.engine_version} ({server.engine_kind}), {where}, {ports}, log {server.log}")
-    supervisor = read_model(workspace.servers, Servers, "make serve").supervisor
-    watched = supervisor is not None and supervise.watched(supervisor)
-    print(f"watched by pid {supervisor.pid}, log {supervisor.log}" if supervisor and watched else "nobody watches them")
-    if workspace.endpoints.is_file():
-        _print(read_model(workspace.endpoints, Endpoints, "make serve"))
+    if servers:
+        supervisor = read_model(workspace.servers, Servers, "make serve").supervisor
+        watched = supervisor is not None and supervise.watched(supervisor)
+        print(
+            f"watched by pid {supervisor.pid}, log {supervisor.log}"
+            if supervisor and watched
+            else "nobody watches them"
+        )
+    if known:
+        _print(known)
     return 0
 
 

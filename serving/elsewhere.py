@@ -23,7 +23,7 @@ from serving.payloads import write_payloads
 from serving.probe import Probed, probe, probe_together
 from serving.proving import insist
 
-TOGETHER = "many at a time, which differ in length"
+HINT = "if the server joins requests into batches, let it join only those of one shape"
 
 
 def prove_all(config: ModelsFile, places: list[Foreign], workspace: Workspace) -> list[Endpoint]:
@@ -48,8 +48,8 @@ def prove(config: ModelsFile, item: Foreign, workspace: Workspace) -> Endpoint:
     try:
         together = probe_together(item, index, folder, place.address, examples, client)
     except ServerError as error:
-        raise ServerError(f"{item} answers one request after the other rightly, but not {TOGETHER}: {error}") from None
-    insist(together, f"{item}, asked {TOGETHER},")
+        raise ServerError(f"{item} answers one request at a time, but not many: {error}; {HINT}") from None
+    insist(together, f"{item}, asked many requests at a time,")
     golden = str(item.golden.relative_to(workspace.root))
     return _endpoint(config, item, described, probed, together, golden)
 

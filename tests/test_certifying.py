@@ -18,9 +18,9 @@ from contract.load import Load
 from contract.records import StageObservation
 from loadtest.certification import figures
 from loadtest.certification.asking import ask, what_is_sent
+from loadtest.certification.command import line, main
 from loadtest.certification.null_server import NullServer
 from loadtest.certification.store import certificates_for, setting_of
-from loadtest.certifying import line, main
 from tests.builders import MACHINE, SECOND, config, endpoint, endpoints, records, workspace
 from tests.certificates import certificate, setting
 from tests.known_latency import TOML

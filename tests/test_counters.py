@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from contract.records import ServerCounters
-from loadtest.counters import difference, of_tfserving, of_triton, read
-from loadtest.prometheus import Sample, samples, total
+from loadtest.watching.counters import difference, of_tfserving, of_triton, read
+from loadtest.watching.prometheus import Sample, samples, total
 from serving.tfserving.metrics import Metrics
 from tests.builders import endpoint, free_port
 

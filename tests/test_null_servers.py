@@ -19,9 +19,9 @@ from contract.errors import UsageError
 from contract.files import write_bytes
 from contract.records import answer_frame
 from loadtest.certification.null_server import NullServer, null_server
-from loadtest.null_delay import Hold, NullOptions, parse, read_seen
-from loadtest.null_grpc import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, WINDOW_UPDATE, Grpc, frame
-from loadtest.null_http import ends_of_requests
+from loadtest.null.delay import Hold, NullOptions, parse, read_seen
+from loadtest.null.grpc import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, WINDOW_UPDATE, Grpc, frame
+from loadtest.null.http import ends_of_requests
 from tests.conftest import ROOT
 
 ANSWERED = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "7", "Content-Length": "999"}
@@ -281,7 +281,7 @@ class TestGrpc:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("module", ["loadtest.null_http", "loadtest.null_grpc"])
+@pytest.mark.parametrize("module", ["loadtest.null.http", "loadtest.null.grpc"])
 def test_sigterm_ends_it_well_and_a_port_in_use_is_a_sentence(tmp_path: Path, module: str) -> None:
     command = [sys.executable, "-m", module, "--answer", str(answer_file(tmp_path))]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:

@@ -24,13 +24,13 @@ from contract.endpoints import ServerRecord, Servers
 from contract.errors import UsageError
 from contract.files import write_json
 from contract.samples import SCHEMA, part_name, read_samples
-from loadtest import sampling, server_probes
-from loadtest.connections import established
-from loadtest.gpu import LIBRARY, Gpus
-from loadtest.probes import Instant, Probe, Row
-from loadtest.process_tree import ProcessTree, parents
-from loadtest.sampling import Sampler
-from loadtest.server_probes import MetricsPage, ServerContainer, ServerProcess, of_container, of_page
+from loadtest.watching import sampling, server_probes
+from loadtest.watching.connections import established
+from loadtest.watching.gpu import LIBRARY, Gpus
+from loadtest.watching.probes import Instant, Probe, Row
+from loadtest.watching.process_tree import ProcessTree, parents
+from loadtest.watching.sampling import Sampler
+from loadtest.watching.server_probes import MetricsPage, ServerContainer, ServerProcess, of_container, of_page
 from tests.builders import free_port, server, wait_until
 
 PERIOD_S = 0.02
@@ -433,7 +433,7 @@ def test_parts_are_written_while_it_runs_and_read_as_one(tmp_path: Path) -> None
 
 def test_what_was_sampled_before_a_kill_can_be_read(tmp_path: Path, start: Start) -> None:
     child = start(
-        "import sys; from pathlib import Path; from loadtest.sampling import Sampler\n"
+        "import sys; from pathlib import Path; from loadtest.watching.sampling import Sampler\n"
         f"with Sampler([], Path({str(tmp_path)!r}), Path('none'), {PERIOD_S}, part_s={PERIOD_S}): sys.stdin.readline()"
     )
     assert wait_until(lambda: (tmp_path / part_name(3)).exists(), 30)

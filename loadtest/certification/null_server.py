@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from contract.children import python
 from contract.cores import on_cores
 from contract.errors import ServerError
-from loadtest.null_delay import read_seen
+from loadtest.null.delay import read_seen
 
-PROGRAMS = {"http": "loadtest.null_http", "rest": "loadtest.null_http", "grpc": "loadtest.null_grpc"}
+PROGRAMS = {"http": "loadtest.null.http", "rest": "loadtest.null.http", "grpc": "loadtest.null.grpc"}
 EVERY_S = 0.05
 STOP_S = 10.0
 

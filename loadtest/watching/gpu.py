@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contract.samples import GPU
-from loadtest.probes import Instant, Probe, Row, absent
+from loadtest.watching.probes import Instant, Probe, Row, absent
 
 LIBRARY = "pynvml"
 MILLI = 1e-3

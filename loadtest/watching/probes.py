@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from contract.samples import LOAD, MACHINE, SAMPLER
-from loadtest.process_tree import ProcessTree
+from loadtest.watching.process_tree import ProcessTree
 
 Row = dict[str, Any]  # column of contract/samples.py -> value; the time is added by the Sampler
 

@@ -13,9 +13,9 @@ from contract.endpoints import ServerRecord, Servers
 from contract.errors import LoadproofError
 from contract.files import read_model
 from contract.samples import GPU, METRICS
-from loadtest.probes import Instant, Probe, Row, absent
-from loadtest.process_tree import ProcessTree, find
-from loadtest.prometheus import samples, total
+from loadtest.watching.probes import Instant, Probe, Row, absent
+from loadtest.watching.process_tree import ProcessTree, find
+from loadtest.watching.prometheus import samples, total
 
 TIMEOUT_S = 2.0
 

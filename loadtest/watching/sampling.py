@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from contract.endpoints import ServerRecord
 from contract.progress import say
 from contract.samples import PERIOD_S, SCHEMA, part_name
-from loadtest.connections import established
-from loadtest.gpu import Gpus
-from loadtest.probes import Instant, Itself, Load, Machine, Probe, Row, absent
-from loadtest.process_tree import parents
-from loadtest.server_probes import probes_of
+from loadtest.watching.connections import established
+from loadtest.watching.gpu import Gpus
+from loadtest.watching.probes import Instant, Itself, Load, Machine, Probe, Row, absent
+from loadtest.watching.process_tree import parents
+from loadtest.watching.server_probes import probes_of
 
 PART_S = 60.0
 CONNECTIONS_EVERY = 4  # instants, for the kernel's table of connections may be long

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
 from contract.errors import ServerError
-from loadtest.null_delay import Hold, NullOptions, Seen, parse
+from loadtest.null.delay import Hold, NullOptions, Seen, parse
 
 CHUNK = 1 << 18
 SO_TIMESTAMPNS = 35  # of Linux; Python does not name it

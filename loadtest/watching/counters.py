@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from contract.endpoints import Endpoint
 from contract.records import ServerCounters
-from loadtest.prometheus import total
+from loadtest.watching.prometheus import total
 
 TIMEOUT_S = 10
 TFSERVING = ":tensorflow:serving:"

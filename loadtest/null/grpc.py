@@ -1,4 +1,4 @@
-"""python -m loadtest.null_grpc: the same answer to every gRPC call, at once or after a delay. Loopback only.
+"""python -m loadtest.null.grpc: the same answer to every gRPC call, at once or after a delay. Loopback only.
 
 As much of HTTP/2 (RFC 9113) as a unary call needs. Nothing of a request is looked at but where it ends, so headers are
 not decoded; the answer's are literals without a table (RFC 7541). A server on grpcio was measured to cost 210 us of
@@ -11,8 +11,8 @@ import struct
 from collections.abc import Sequence
 
 from contract.cli import run
-from loadtest.null_delay import NullOptions
-from loadtest.null_loop import serve
+from loadtest.null.delay import NullOptions
+from loadtest.null.loop import serve
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
@@ -26,7 +26,7 @@ TRAILERS_BLOCK = b"\x00\x0bgrpc-status\x010"
 
 
 def main(arguments: Sequence[str]) -> int:
-    serve("loadtest.null_grpc", "A gRPC server that does nothing, to certify a client.", arguments, Grpc)
+    serve("loadtest.null.grpc", "A gRPC server that does nothing, to certify a client.", arguments, Grpc)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""python -m loadtest.null_http: the same answer to every HTTP/1.1 request, at once or after a delay. Loopback only."""
+"""python -m loadtest.null.http: the same answer to every HTTP/1.1 request, at once or after a delay. Loopback only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from contract.cli import run
-from loadtest.null_delay import NullOptions
-from loadtest.null_loop import serve
+from loadtest.null.delay import NullOptions
+from loadtest.null.loop import serve
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 HEAD_END = b"\r\n\r\n"
@@ -15,7 +15,7 @@ OURS = frozenset({"content-length", "transfer-encoding", "connection", "keep-ali
 
 
 def main(arguments: Sequence[str]) -> int:
-    serve("loadtest.null_http", "An HTTP server that does nothing, to certify a client.", arguments, Http)
+    serve("loadtest.null.http", "An HTTP server that does nothing, to certify a client.", arguments, Http)
 
 
 class Http:

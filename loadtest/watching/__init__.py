@@ -1,0 +1,1 @@
+"""What the servers did and used while they were under load: counters, processor, memory, GPUs."""
