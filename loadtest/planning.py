@@ -19,6 +19,7 @@ from loadtest.admission import beyond_loopback
 from loadtest.arrivals import mean_rate, read_trace
 
 REPEAT = "__again"
+TICK_S = 1.0  # Locust asks for the next stage no sooner
 LAST_S = 0.001  # a trace's window ends so soon after its last arrival
 
 
@@ -199,4 +200,4 @@ ONCE = ("soak", "overload")  # so long, or so hard on the server, that neither i
 
 def seconds(variant: VariantPlan) -> float:
     """About how long a variant takes in one round, for the progress bar."""
-    return sum(max(stage.warmup_s, 1.0) + stage.duration_s + 0.3 for stage in variant.stages)
+    return sum(max(stage.warmup_s + stage.duration_s, TICK_S) + 0.3 for stage in variant.stages)

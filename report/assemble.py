@@ -251,7 +251,9 @@ def _warnings(plan: Plan) -> list[str]:
         )
     if any(endpoint.device == "cpu" for endpoint in endpoints):
         found.append("Everything ran on a CPU; nothing here says how a GPU would do.")
-    if plan.one_at_a_time:
+    if plan.isolate:
+        found.append("Triton held the variant under test alone; what runs on other engines stayed loaded.")
+    elif plan.one_at_a_time:
         found.append(
             "Triton held the formats of one model at a time; idle neighbours among them cost the one under test."
         )

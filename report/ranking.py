@@ -92,7 +92,7 @@ def noise_between(variant: str, first: StageResult, again: StageResult, samples:
         p50_relative=_relative(first.latency_ms.p50.value, again.latency_ms.p50.value),
         low=round(difference - half, 4),
         high=round(difference + half, 4),
-        reason=f"the open-loop stage of {variant} was measured twice, at the beginning and at the end of the run",
+        reason=f"the open-loop stage of {variant} was measured twice, as the first and as the last of each round",
     )
 
 

@@ -27,6 +27,7 @@ def render_summary(report: Report) -> str:
         _table(report),
         _marks(report),
         _winners(report),
+        _wrapped(f"Noise: {words.noise(report)}", "  ") if report.winners else [],
         [line for text in strain.sentences(report) for line in _wrapped(text, "  ")],
         _warnings(report),
         _wrapped(words.verdict(report)),

@@ -78,10 +78,11 @@ def label(variant: Variant) -> str:
 
 
 def labels(report: Report) -> dict[str, str]:
-    """A label per variant id, unique within its model: device, configuration or id are added where needed."""
+    """A label per variant id, unique within its model: server, device, configuration or id are added where needed."""
     candidates = {
         item.id: (
             label(item),
+            f"{label(item)}, {item.engine_version}",
             f"{label(item)}, {item.device}",
             f"{label(item)}, {item.device}, {configuration(item.configuration)}",
             f"{label(item)} [{item.id}]",
