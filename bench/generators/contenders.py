@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,27 +121,34 @@ def perf_analyzer(protocol: str, *words: str) -> Contender:
     """perf_analyzer over three windows that together are as long as the others'."""
 
     def run(rig: Rig) -> Figure:
-        assert rig.perf_analyzer is not None
-        program = next(rig.perf_analyzer.rglob("perf_analyzer"))
-        libraries = {str(file.parent) for file in rig.perf_analyzer.rglob("libcudart.so.*")}
-        program.chmod(0o755)
-        data = rig.file.with_name("perf_analyzer.json")
-        question = rig.question
-        rows = {name: {"content": values[0], "shape": [len(values[0])]} for name, values in question.tensors.items()}
-        data.write_text(json.dumps({"data": [rows]}))
-        shapes = [word for name, values in question.tensors.items() for word in ("--shape", f"{name}:{len(values[0])}")]
-        command = [str(program), "-m", question.model, "-x", str(question.version), "-i", protocol, *shapes, *words]
-        command += ["-u", question.calls[protocol].address, "--input-data", str(data)]
-        command += ["--concurrency-range", f"{question.users}:{question.users}"]
-        command += ["--measurement-interval", f"{rig.window_s * 1000 / 3:.0f}", "-s", "999", "-r", "3"]
-        said = output_of(command, rig, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))})
-        return Figure(_number(r"throughput: ([\d.]+) infer/sec", said))
+        users = str(rig.question.users)
+        load = ["--concurrency-range", f"{users}:{users}", *words]
+        return Figure(_number(r"throughput: ([\d.]+) infer/sec", analyzed(rig, protocol, load)))
 
-    def absent(rig: Rig) -> str:
-        there = rig.perf_analyzer is not None and any(rig.perf_analyzer.rglob("perf_analyzer"))
-        return "" if there else PERF_ANALYZER
+    return Contender(run, without_perf_analyzer)
 
-    return Contender(run, absent)
+
+def analyzed(rig: Rig, protocol: str, load: Sequence[str]) -> str:
+    """What perf_analyzer says of a load, measured over three windows."""
+    assert rig.perf_analyzer is not None
+    program = next(rig.perf_analyzer.rglob("perf_analyzer"))
+    libraries = {str(file.parent) for file in rig.perf_analyzer.rglob("libcudart.so.*")}
+    program.chmod(0o755)
+    data = rig.file.with_name("perf_analyzer.json")
+    question = rig.question
+    rows = {name: {"content": values[0], "shape": [len(values[0])]} for name, values in question.tensors.items()}
+    data.write_text(json.dumps({"data": [rows]}))
+    shapes = [word for name, values in question.tensors.items() for word in ("--shape", f"{name}:{len(values[0])}")]
+    command = [str(program), "-m", question.model, "-x", str(question.version), "-i", protocol, *shapes, *load]
+    command += ["-u", question.calls[protocol].address, "--input-data", str(data)]
+    command += ["--measurement-interval", f"{rig.window_s * 1000 / 3:.0f}", "-s", "999", "-r", "3"]
+    return output_of(command, rig, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))})
+
+
+def without_perf_analyzer(rig: Rig) -> str:
+    """How to get it, where it is not."""
+    there = rig.perf_analyzer is not None and any(rig.perf_analyzer.rglob("perf_analyzer"))
+    return "" if there else PERF_ANALYZER
 
 
 def load(protocol: str) -> Contender:
