@@ -106,4 +106,4 @@ class Stages(LoadTestShape):
         with gevent.Timeout(WAIT_S, False):
             while self.runner.user_count != users:
                 gevent.sleep(PAUSE_S)
-        crew.measure(step, users - self.runner.user_count)
+        crew.measure(step, max(0, users - self.runner.user_count))

@@ -20,6 +20,7 @@ class Window:
     late_ns: float  # a send later than this is late
     dispatched: bool = False  # open loop: one dispatcher has taken the schedule
     drained: bool = False  # open loop: the schedule is through
+    pending: int = 0  # open loop: requests whose greenlet has been made and has not ended
     abandoned: bool = False  # what is still in flight was given up and recorded; late answers do not count
     abort: Abort | None = None  # when to stop for failures
     cut: bool = False  # nothing more is sent: too many requests failed

@@ -129,11 +129,12 @@ class Worker:
                     break
                 request = known[key] if key else next(picks)
                 if free.acquire(timeout=self._patience(window)):
+                    window.pending += 1
                     gevent.spawn(self._one, window, stage.name, request, intended, connection, free)
                 else:
                     self._give_up(window, request, intended)
             window.drained = True
-            while window.in_flight and not window.abandoned:
+            while window.pending and not window.abandoned:
                 gevent.sleep(PAUSE_S)
         finally:
             connection.close()
@@ -211,6 +212,7 @@ class Worker:
             self._tell(name, (done - intended) / 1e6, len(reply.body), reply.error)
         finally:
             free.release()
+            window.pending -= 1
 
     def _send(
         self, window: Window, request: Request, intended_ns: int, connection: Connection
@@ -255,7 +257,7 @@ class Worker:
         """Whether everything that was due in the window has been sent and answered."""
         _, stage = self.of(window.order)
         sent = window.drained or window.cut or stage.mode == "closed"
-        return sent and not window.in_flight
+        return sent and not window.in_flight and not window.pending
 
     def _close(self, window: Window) -> None:
         """Give up what is still in flight, and write everything down."""

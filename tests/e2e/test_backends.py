@@ -291,6 +291,16 @@ def test_what_was_cancelled_behind_a_slow_call_is_not_computed(server: Server) -
     server.ask("slow", rounds=np.array([[200]]))
     per_round = (time.monotonic() - started - TOGETHER_US / 1e6) / 200
     rounds = max(200, int(1.5 / max(per_round, 1e-5)))
+    for longer in (1, 2, 4):  # a machine that was busy while it was timed is faster now: the slow call was too short
+        computed_s = _behind_a_slow_call(server, longer * rounds)
+        if computed_s < 10 * longer * 1.5:
+            break
+    assert computed_s < 10 * longer * 1.5, "the cancelled request was computed all the same"
+    server.control.unload("slow")
+
+
+def _behind_a_slow_call(server: Server, rounds: int) -> float:
+    """Cancel a request of 50 times the rounds while another is computed; seconds until the next one is answered."""
     first = threading.Thread(target=server.ask, args=("slow",), kwargs={"rounds": np.array([[rounds]])})
     first.start()
     time.sleep(TOGETHER_US / 1e6 + 0.2)  # the first is computed now
@@ -303,10 +313,9 @@ def test_what_was_cancelled_behind_a_slow_call_is_not_computed(server: Server) -
     first.join()
     started = time.monotonic()
     server.ask("slow", rounds=np.array([[1]]))
-    assert time.monotonic() - started < 10 * 1.5, "the cancelled request was computed all the same"
     assert len(outcome) == 1
     assert "cancel" in str(outcome[0]).lower()
-    server.control.unload("slow")
+    return time.monotonic() - started
 
 
 @pytest.mark.parametrize(
