@@ -1,8 +1,9 @@
 """One flat record per request, appended to columns and written as Parquet parts while running.
 
 Memory stays flat: a part is written whole every ``PART`` records and at the end of a stage, so whatever was measured
-before a kill can be read. Of the answers a seeded reservoir per stage is kept raw. Where the files go is the sink's
-business: a folder, or the master's folder on another machine.
+before a kill can be read. Encoding a part is a native thread's work, for whoever sends on time must not wait for it
+(bench/README.md). Of the answers a seeded reservoir per stage is kept raw. Where the files go is the sink's business: a
+folder, or the master's folder on another machine.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 import io
 import os
 import random
+import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
 
+import gevent
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from contract.records import SCHEMA, answer_frame
 from loadtest.clients import Reply
 from loadtest.payloads import Request
 
-PART = 100_000
+PART = 50_000
+PART_S = 30.0  # or so long, where requests are few
 INTEGERS = (
     "stage",
     "rows",
@@ -66,17 +72,20 @@ class Recorder:
         self._random = random.Random(sampling_seed)
         self._sink = sink
         self._part = 0
+        self._writing = 0
+        self._names: dict[str, int] = {}  # key of a request -> its number in this recorder's dictionaries
+        self._classes: dict[str, int] = {}  # class of a failure -> its number
         self._kept: list[bytes] = []
         self._seen = 0
         self._start_part()
 
     def _start_part(self) -> None:
-        self._integers = {name: array("q") for name in INTEGERS}
-        self._payloads: list[str] = []
-        self._errors: list[str] = []
+        self._columns = {name: array("q") for name in INTEGERS}
+        self._payloads = array("i")
+        self._errors = array("i")
         # Bound once per part: the hot path appends, and looks nothing up.
-        columns = self._integers
-        self._append = tuple(columns[name].append for name in INTEGERS)
+        self._append = tuple(self._columns[name].append for name in INTEGERS)
+        self._begun = time.monotonic()
 
     def add(self, stage: int, request: Request, intended_ns: int, sent_ns: int, done_ns: int, reply: Reply) -> None:
         """Append one record."""
@@ -91,8 +100,8 @@ class Recorder:
         put[7](reply.retries)
         put[8](len(request.body))
         put[9](len(reply.body))
-        self._payloads.append(request.key)
-        self._errors.append(reply.error)
+        self._payloads.append(self._names.setdefault(request.key, len(self._names)))
+        self._errors.append(self._classes.setdefault(reply.error, len(self._classes)))
         if len(self._payloads) >= PART:
             self._write_part()
 
@@ -110,27 +119,50 @@ class Recorder:
         """End a stage: write what is buffered and the stage's sampled answers."""
         if self._payloads:
             self._write_part()
+        while self._writing:  # parts that other greenlets have begun
+            gevent.sleep(0.001)
         if self._kept:
             self._sink(f"answers-{self._variant}-{self._worker}.bin", b"".join(self._kept), True)
         self._kept, self._seen = [], 0
 
+    def flush_old(self) -> None:
+        """Write a part that was begun long ago, so that a slow load loses little by a kill."""
+        if self._payloads and time.monotonic() - self._begun > PART_S:
+            self._write_part()
+
     def _write_part(self) -> None:
-        count = len(self._payloads)
-        columns: dict[str, object] = {}
-        for name, values in self._integers.items():
-            column = pa.array(values, pa.int64())
-            columns[name] = self._in_masters_time(column) if self.shift_ns and name in TIMES else column
-        columns["variant"] = pa.array([self._variant] * count)
-        columns["worker"] = pa.array([self._worker] * count)
-        columns["payload"] = pa.array(self._payloads)
-        columns["error"] = pa.array(self._errors)
-        table = pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        self._sink(f"requests-{self._variant}-{self._worker}-{self._part:05d}.parquet", buffer.getvalue(), False)
+        name = f"requests-{self._variant}-{self._worker}-{self._part:05d}.parquet"
+        table = self._table()
         self._part += 1
         self._start_part()
+        self._writing += 1
+        try:
+            # Only the greenlet that filled the part waits; the others go on with the next one.
+            self._sink(name, gevent.get_hub().threadpool.apply(encode, (table,)), False)
+        finally:
+            self._writing -= 1
 
-    def _in_masters_time(self, column: pa.Array) -> pa.Array:
-        values = column.to_numpy()
-        return pa.array(values + self.shift_ns * (values != 0), pa.int64())
+    def _table(self) -> pa.Table:
+        """The part's columns without a copy: what is said of each request by its number stays a number."""
+        count = len(self._payloads)
+        none = np.zeros(count, np.int32)
+        columns: dict[str, pa.Array] = {}
+        for name, values in self._columns.items():
+            column = np.frombuffer(values, np.int64)
+            columns[name] = pa.array(self._in_masters_time(column) if self.shift_ns and name in TIMES else column)
+        columns["variant"] = pa.DictionaryArray.from_arrays(none, [self._variant])
+        columns["worker"] = pa.array(none + self._worker)
+        columns["payload"] = pa.DictionaryArray.from_arrays(np.frombuffer(self._payloads, np.int32), list(self._names))
+        columns["error"] = pa.DictionaryArray.from_arrays(np.frombuffer(self._errors, np.int32), list(self._classes))
+        return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
+
+    def _in_masters_time(self, column: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = column + self.shift_ns * (column != 0)
+        return found
+
+
+def encode(table: pa.Table) -> bytes:
+    """A table as a Parquet file; pyarrow lets go of the interpreter for most of it."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

@@ -78,6 +78,7 @@ class Worker:
         before, began = self._cpu_seconds(), time.monotonic_ns()
         while not window.over(time.monotonic_ns()):
             sleep_until(min(window.end_ns, time.monotonic_ns() + 500_000_000))
+            self._recorder(order.variant).flush_old()
         window.cpu = (self._cpu_seconds() - before) / max((time.monotonic_ns() - began) / 1e9, 1e-9)
         given_up = time.monotonic() + DRAIN_S + 1.0
         while not self._quiet(window) and time.monotonic() < given_up:

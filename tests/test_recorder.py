@@ -106,7 +106,7 @@ def test_nothing_stays_in_memory_after_a_flush(tmp_path: Path) -> None:
         add(recorder, number)
         recorder.offer(0, "r0000", {}, b"answer")
     recorder.flush()
-    buffers: list[Sized] = [*recorder._integers.values(), recorder._payloads, recorder._errors, recorder._kept]
+    buffers: list[Sized] = [*recorder._columns.values(), recorder._payloads, recorder._errors, recorder._kept]
     assert [len(buffer) for buffer in buffers] == [0] * len(buffers)
 
 
