@@ -1,7 +1,7 @@
 """The table [client] of models.toml: how the load generator talks to endpoints. It never holds a secret, only its name.
 
 A header's value that begins with ``env:`` names an environment variable. The plan and every other file hold that name;
-the value is read in the worker that connects (`loadtest/clients/request_headers.py`) and goes nowhere but on the wire.
+the value is read in the worker that connects (`contract/request_headers.py`) and goes nowhere but on the wire.
 """
 
 from __future__ import annotations

@@ -141,11 +141,11 @@ def _serialise(endpoint: Endpoint, examples: list[Example], folder: Path) -> Non
     codec = codec_for(endpoint.engine, endpoint.protocol)
     entries = []
     for example in examples:
-        payload = codec.encode(endpoint.served_name, endpoint.version, example.inputs, endpoint.outputs)
+        payload = codec.encode(endpoint.served_name, endpoint.asked_version, example.inputs, endpoint.outputs)
         file = f"{example.key}.bin"
         write_bytes(folder / file, payload.body)
         entries.append(PayloadEntry(key=example.key, file=file, headers=payload.headers, rows=example.rows))
-    target = codec.target(endpoint.served_name, endpoint.version)
+    target = codec.target(endpoint.served_name, endpoint.asked_version)
     index = PayloadIndex(schema_version=1, protocol=endpoint.protocol, target=target, payloads=entries)
     write_json(folder / "index.json", index)
 

@@ -211,7 +211,13 @@ def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
 def _noise(plan: Plan, measured: dict[str, Measured]) -> Noise:
     repeat = next((item for item in plan.variants if item.repeat_of), None)
     if repeat is None or repeat.repeat_of is None:
-        return ranking.no_noise("nothing was measured twice: no real endpoint was in the run")
+        once = any(
+            stage.judged for item in plan.variants for stage in item.stages if item.endpoint.engine_kind == "real"
+        )
+        why = (
+            f"the load plan '{plan.load_plan}' goes through its stages once" if once else "no real endpoint was judged"
+        )
+        return ranking.no_noise(f"nothing was measured twice: {why}")
     first, again = measured[repeat.repeat_of], measured[repeat.id]
     stages = [next((s for s in item.stages if s.of_slo), None) for item in (first, again)]
     if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:

@@ -33,10 +33,10 @@ def sheets(report: Report) -> list[Sheet]:
     """A sheet for every model that has conditions (older results have none)."""
     found = []
     for model in dict.fromkeys(variant.model for variant in report.variants):
-        served: dict[tuple[str, str, str], Variant] = {}
+        served: dict[tuple[str, str], Variant] = {}
         for variant in report.variants:
             if variant.model == model and variant.conditions:
-                served.setdefault((variant.engine, variant.engine_kind, variant.format), variant)
+                served.setdefault((words.engine(variant), variant.format), variant)
         if not served:
             continue
         variants = list(served.values())

@@ -67,8 +67,10 @@ def percentile_name(key: str) -> str:
 
 
 def engine(variant: Variant) -> str:
-    """The engine's name, an embedded one never without saying so."""
+    """The engine's name; an embedded one never without saying so, any server of a protocol never without its own."""
     name = ENGINES.get(variant.engine, variant.engine)
+    if variant.engine == "kserve":
+        return f"{name} ({variant.engine_version})"
     return f"{name} (embedded)" if variant.engine_kind == "embedded" else name
 
 
@@ -78,11 +80,10 @@ def label(variant: Variant) -> str:
 
 
 def labels(report: Report) -> dict[str, str]:
-    """A label per variant id, unique within its model: server, device, configuration or id are added where needed."""
+    """A label per variant id, unique within its model: device, configuration or id are added where needed."""
     candidates = {
         item.id: (
             label(item),
-            f"{label(item)}, {item.engine_version}",
             f"{label(item)}, {item.device}",
             f"{label(item)}, {item.device}, {configuration(item.configuration)}",
             f"{label(item)} [{item.id}]",

@@ -38,6 +38,7 @@ def grpc_channel(address: str, client: Client) -> Any:
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
     ]
+    options += [("grpc.default_authority", value) for name, value in headers_of(client).items() if _is_host(name)]
     if not client.tls:
         return grpc.insecure_channel(address, options=options)
     if client.server_name:
@@ -54,8 +55,13 @@ def headers_of(client: Client) -> dict[str, str]:
 
 
 def metadata_of(client: Client) -> list[tuple[str, str]]:
-    """The same as gRPC has them: in small letters; the host is the channel's business."""
-    return [(name.lower(), value) for name, value in headers_of(client).items() if name.lower() != "host"]
+    """The same as gRPC has them: in small letters; the host is its channel's authority."""
+    return [(name.lower(), value) for name, value in headers_of(client).items() if not _is_host(name)]
+
+
+def _is_host(name: str) -> bool:
+    """Whether a header names the host: ingresses that stand before many models go by it."""
+    return name.lower() == "host"
 
 
 def _context(client: Client) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from contract.client import Client
 from contract.errors import UsageError
+from contract.request_headers import with_secrets
 from loadtest.clients.channels import share, take_turns
 from loadtest.clients.connection import Connection
 from loadtest.clients.grpc_outcome import message, timeout_value
@@ -15,7 +16,6 @@ from loadtest.clients.http2_frames import SMALLEST_FRAME, encode_headers
 from loadtest.clients.pool import pool
 from loadtest.clients.remote import Remote
 from loadtest.clients.reply import Reply
-from loadtest.clients.request_headers import with_secrets
 from loadtest.clients.tls import context
 
 EXACT_NS = 1_000_000  # a deadline is told in milliseconds

@@ -10,12 +10,12 @@ import gevent
 from gevent.hub import Waiter
 
 from contract.client import Client
+from contract.request_headers import with_secrets
 from loadtest.clients.connection import Connection
 from loadtest.clients.http_answer import HttpAnswer
 from loadtest.clients.pool import pool
 from loadtest.clients.remote import Remote, next_turn
 from loadtest.clients.reply import CLOSED, CLOSED_EARLY, RESET, TIMEOUT, Reply, error_class, failure
-from loadtest.clients.request_headers import with_secrets
 from loadtest.clients.tls import context
 from loadtest.clients.wire import Wire
 
