@@ -84,8 +84,6 @@ def _stage(shape: Shape, load: Load, slo: Slo, rounds: int) -> Stage:
     if isinstance(shape, Steady) and shape.rate is None and shape.of_maximum is None:
         shape = shape.model_copy(update={"rate": slo.rate})
     if isinstance(shape, Trace):
-        if rounds > 1:
-            raise UsageError(f"{shape.file}: a trace is replayed once; set rounds = 1 for its plan")
         offsets, _ = read_trace(shape)
         duration = shape.duration_s or float(offsets[-1]) / 1e9 + LAST_S
         rate: float | None = int((offsets < duration * 1e9).sum()) / duration

@@ -111,15 +111,14 @@ def test_a_multiple_of_the_most_needs_a_stage_that_finds_the_most() -> None:
         stages(Load(), endpoint(), Choice("mine", plan))
 
 
-def test_a_trace_decides_how_long_its_stage_is_and_is_replayed_once(tmp_path: Path) -> None:
+def test_a_trace_decides_how_long_its_stage_is_and_is_replayed_whole_in_every_round(tmp_path: Path) -> None:
     (tmp_path / "monday.csv").write_text("0\n1\n4\n")
     shape = {"shape": "trace", "file": tmp_path / "monday.csv", "speed": 2}
     (found,) = stages(Load(), endpoint(), Choice("mine", plan_file(shape)))
     assert (found.name, found.warmup_s) == ("trace-monday", 0)
     assert found.duration_s == pytest.approx(2.001)
     assert found.rate == pytest.approx(3 / 2.001)
-    with pytest.raises(UsageError, match="a trace is replayed once; set rounds = 1"):
-        stages(Load(), endpoint(), Choice("mine", plan_file(shape, rounds=2)))
+    assert stages(Load(), endpoint(), Choice("mine", plan_file(shape, rounds=2))) == [found]
 
 
 def test_soak_and_overload_are_plans_of_every_models_toml_and_are_gone_through_once() -> None:
