@@ -424,6 +424,16 @@ def test_the_load_goes_on_where_samples_cannot_be_written(tmp_path: Path, capsys
     assert "the servers are no longer sampled" in capsys.readouterr().err
 
 
+def test_sampling_leaves_the_cores_to_client_and_server(tmp_path: Path) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with Sampler([], tmp_path, tmp_path / "servers.json", PERIOD_S):
+        (thread,) = [item for item in threading.enumerate() if item.name == "sampler"]
+        assert thread.native_id is not None
+        number = thread.native_id
+        assert wait_until(lambda: os.getpriority(os.PRIO_PROCESS, number) == sampling.NICENESS)
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
 def test_parts_are_written_while_it_runs_and_read_as_one(tmp_path: Path) -> None:
     with Sampler([], tmp_path, tmp_path / "servers.json", PERIOD_S, part_s=2 * PERIOD_S):
         assert wait_until(lambda: (tmp_path / part_name(2)).exists())
