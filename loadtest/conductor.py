@@ -7,6 +7,7 @@ stage says so and is not valid; nothing waits for ever.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 import gevent
 
 from contract.endpoints import Endpoint
+from contract.errors import ServerError
 from contract.files import write_json
 from contract.records import Observation, Plan, ServerCounters, Stage, StageObservation
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, spread
@@ -22,6 +24,7 @@ from loadtest.orders import Done, Order, clock
 from loadtest.watching import counters
 from loadtest.worker import DRAIN_S, PAUSE_S, sleep_until
 
+logger = logging.getLogger(__name__)
 LEAD_S = 0.05  # between an order and its begin, so that every load process has it
 GRACE_S = 10.0  # after window and drain, for the report of a load process that is busy writing
 
@@ -68,6 +71,7 @@ class Conductor:
         self._note = note
         self._steps = steps(plan)
         self._again: Step | None = None
+        self._unready: set[tuple[int, int]] = set()  # (round, variant) whose server could not be made ready
         self._attempt = 0
         self._number = 0
         self._heard: dict[str, Done] = {}
@@ -80,7 +84,7 @@ class Conductor:
         if again is not None:
             return again
         self._attempt = 0
-        return next(self._steps, None)
+        return next((step for step in self._steps if (step.round, step.variant) not in self._unready), None)
 
     def stage(self, step: Step) -> Stage:
         """The step's stage in the plan."""
@@ -99,7 +103,12 @@ class Conductor:
         variant, stage = self._plan.variants[step.variant], self.stage(step)
         endpoint = variant.endpoint
         self._note(step)
-        self._prepare(endpoint)
+        try:
+            self._prepare(endpoint)
+        except ServerError as error:  # the other variants may be well: this one is left out for this round
+            logger.error("%s was not measured in round %d: %s", variant.id, step.round, error)
+            self._unready.add((step.round, step.variant))
+            return
         order = self._order(step, stage, workers)
         self._heard = {}
         self._tell(order)

@@ -10,6 +10,7 @@ shows; the raw records are the truth. Exact percentiles while it runs: http://12
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from locust.runners import WorkerRunner
 from loadtest.crew import Crew
 from loadtest.worker import PAUSE_S
 
+logger = logging.getLogger(__name__)
 SPAWN_RATE = 100.0  # above that Locust warns
 WAIT_S = 5.0  # for Locust to have the users that a stage wants
 
@@ -89,8 +91,16 @@ class Stages(LoadTestShape):
         self._measuring: gevent.Greenlet | None = None
 
     def tick(self) -> tuple[int, float] | None:
+        """Users and spawn rate; None at the end. Locust would wait for ever for a shape that raised."""
         assert self.runner is not None
-        crew: Crew = self.runner.environment.crew
+        try:
+            return self._next_step(self.runner.environment.crew)
+        except Exception:
+            logger.exception("the run ends here")
+            self.runner.environment.process_exit_code = 1
+            return None
+
+    def _next_step(self, crew: Crew) -> tuple[int, float] | None:
         if self._measuring is not None:
             self._measuring.get()
         step = crew.next()

@@ -17,9 +17,11 @@ from contract.files import read_model, write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
 from contract.machine import this_machine, versions
 from contract.records import Plan, Stage, golden_name
+from contract.request_headers import with_secrets
 from contract.shapes import Trace
 from contract.workspace import Workspace
 from loadtest.admission import beyond_loopback, refuse_foreign, refuse_rates
+from loadtest.clients.tls import context as tls_context
 from loadtest.payload_sets import make_set
 from loadtest.planning import Choice, make_plan, peak_rate
 
@@ -55,6 +57,8 @@ def prepare(
             if not needed.is_file():
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
     plan = admitted(plan, allowed_hosts)
+    with_secrets(plan.client.headers, os.environ)  # what is missing is said before anything is sent
+    tls_context(plan.client, "http/1.1")
     results = workspace.results / plan.id
     plan = _with_traces(plan, results)
     made = _make_payloads(plan, workspace, results)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from contract.endpoints import Endpoint
+from contract.errors import ServerError
 from contract.files import read_model
 from contract.load import Load
 from contract.records import Observation, Plan
@@ -148,6 +150,24 @@ def test_users_that_could_not_be_started_are_said(tmp_path: Path) -> None:
     assert step is not None
     crew.conductor.measure(step, ["a", "b"], lambda: crew.alive, missing_users=4)
     assert observed(tmp_path, plan).stages[0].lost == ["4 users"]
+
+
+def test_a_variant_that_cannot_be_loaded_is_left_out_of_its_round_and_the_others_go_on(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 1}, {"shape": "steady"}, rounds=2, models=2)
+    refused = iter([True])
+
+    def prepare(item: Endpoint) -> None:
+        if item.model == "m0" and next(refused, False):
+            raise ServerError("failed to load")
+
+    crew = Crew(plan, tmp_path, steady)
+    crew.conductor = Conductor(plan, tmp_path, tell=crew.take, prepare=prepare)
+    crew.run()
+    assert [(order.round, order.variant, order.stage) for order in crew.orders] == [
+        (turn, variant, stage) for turn in (1, 2) for variant in (0, 1) for stage in (0, 1) if (turn, variant) != (1, 0)
+    ]
+    assert not observed(tmp_path, plan, 0).complete
+    assert observed(tmp_path, plan, 1).complete
 
 
 def test_the_times_of_an_order_follow_each_other_and_are_the_stages(tmp_path: Path) -> None:

@@ -96,3 +96,15 @@ def test_a_rate_above_the_ceiling_is_refused_before_anything_is_sent(known: Know
     assert ended.returncode == 2
     assert "plans 100 requests per second, the ceiling is 40" in ended.stderr
     assert known.ask("seen")["times"] == []
+
+
+def test_a_run_whose_models_cannot_be_loaded_ends_with_a_sentence(known: Known) -> None:
+    configure(known)
+    move(known, free_port())
+    file = known.root / "live" / "endpoints.json"
+    found = read_model(file, Endpoints, "make serve")
+    write_json(file, found.model_copy(update={"one_at_a_time": True}))
+    ended = subprocess.run(known.command(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 3
+    assert f"nothing was recorded for {VARIANT}" in ended.stderr
+    assert "did not answer" in (known.newest() / "locust.log").read_text()

@@ -124,6 +124,17 @@ def test_the_plan_holds_the_names_of_secrets_and_not_their_values(
     assert not any(b"hush-hush" in text for text in texts)
 
 
+def test_a_secret_that_is_not_in_the_environment_is_said_before_anything_is_sent(
+    place: tuple[Workspace, Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MY_TOKEN", raising=False)
+    client = Client(headers={"Authorization": "env:MY_TOKEN"})
+    made = config({"shape": "steady"}).model_copy(update={"client": client})
+    with pytest.raises(UsageError, match="MY_TOKEN"):
+        prepare(made, place[0], endpoints(place[1]), [place[1]])
+    assert not place[0].results.exists()
+
+
 def test_missing_payloads_are_said_before_anything_is_sent(place: tuple[Workspace, Endpoint]) -> None:
     (place[0].live / place[1].payloads / "index.json").unlink()
     with pytest.raises(UsageError, match="is gone; run 'make export serve' again"):
