@@ -21,8 +21,9 @@ from contract.files import write_json
 from contract.records import Observation, Plan, ServerCounters, Stage, StageObservation
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, spread
 from loadtest.orders import Done, Order, clock
+from loadtest.punctual import sleep_until
 from loadtest.watching import counters
-from loadtest.worker import DRAIN_S, PAUSE_S, sleep_until
+from loadtest.worker import DRAIN_S, PAUSE_S
 
 logger = logging.getLogger(__name__)
 LEAD_S = 0.05  # between an order and its begin, so that every load process has it

@@ -23,6 +23,7 @@ from loadtest.arrivals import arrivals, choices, read_trace
 from loadtest.clients import Connection, Reply, connect
 from loadtest.orders import Done, Order
 from loadtest.payloads import Request, Requests, read_requests
+from loadtest.punctual import sleep_until, take_slack_away
 from loadtest.recorder import Recorder, Sink
 from loadtest.window import Window
 
@@ -52,6 +53,7 @@ class Worker:
         self._sink = sink
         self._tell = tell
         self._process = psutil.Process()
+        take_slack_away()
         self._tickets = 0
         self._recorders: dict[int, Recorder] = {}
         self._requests: dict[tuple[int, str], Requests] = {}
@@ -272,10 +274,3 @@ class Worker:
     def _cpu_seconds(self) -> float:
         times = self._process.cpu_times()
         return float(times.user + times.system)
-
-
-def sleep_until(when_ns: int) -> None:
-    """Let others run until then."""
-    left = (when_ns - time.monotonic_ns()) / 1e9
-    if left > 0:
-        gevent.sleep(left)

@@ -54,6 +54,7 @@ HEAVY = {
         "loadtest/crew.py",
         "loadtest/locustfile.py",
         "loadtest/page.py",
+        "loadtest/punctual.py",
         "loadtest/recorder.py",
         "loadtest/users.py",
         "loadtest/worker.py",
