@@ -19,7 +19,7 @@ from contract.statistics import Floats, order_statistic
 from loadtest.certification.figures import Matched
 from tests.null_latency import null_latency
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
 ATTEMPTS = 3
 RATE = 200.0

@@ -20,7 +20,7 @@ from report.answers import judge
 from tests.builders import wait_until
 from tests.known_latency import VARIANT, Known, known_latency
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 DELAY_MS = 5.0
 RATE = 100.0

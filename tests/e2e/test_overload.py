@@ -16,7 +16,7 @@ from contract.workspace import Workspace
 from tests.conftest import run_module
 from tests.open_loop import OpenLoop, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
 # About ten milliseconds a call on one core, so that a client in Python can ask for more than that.
 SLOW = """
