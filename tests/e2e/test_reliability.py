@@ -308,6 +308,7 @@ def test_what_is_killed_is_noticed_told_and_back_with_right_answers(
 def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Stage) -> None:
     config = ["--config", str(stage.root / "models.toml"), "--workspace", str(stage.root)]
     command = [sys.executable, "-m", "loadtest", *config, "--variant", "torch__onnx__triton__http", "--uncertified"]
+    before = len(stage.events())
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         progress = stage.root / "results" / "latest" / ".progress.json"
@@ -318,6 +319,7 @@ def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Stage) -> No
     finally:
         running.kill()
     assert running.returncode == 0, errors
+    assert wait_for(lambda: len(stage.events()) > before + 1, 60.0)  # died, and restarted
     result = run_module("report", "--workspace", str(stage.root))
     assert result.returncode == 0, result.stderr
     report: Any = json.loads((stage.root / "reports/latest/report.json").read_text())
