@@ -1,8 +1,8 @@
 """Waking up when it is time. A timer of an event loop is 0.14 ms late at the median; what is sent then is late too.
 
-Half of it is the kernel's: it may put a wake-up off by 50 us to serve several at once (PR_SET_TIMERSLACK, prctl(2)). The
-rest is the way from the timer to the greenlet. So the slack is taken away, and a greenlet wakes up a little before its
-time and yields until it has come: 3 to 12 us late at the median, for 15 us of processor time per request.
+Half of it is the kernel's, which may put a wake-up off by 50 us to serve several at once (prctl(2), the timer slack).
+The rest is the way from the timer to the greenlet. So the slack is taken away, and a greenlet wakes up a little before
+its time and yields until it has come: 3 to 12 us late at the median, for 15 us of processor time per request.
 """
 
 from __future__ import annotations
