@@ -76,7 +76,7 @@ def test_a_stage_ends_by_itself_when_too_many_of_its_requests_fail(known: Known)
     assert opened.aborted
     records = read_records(folder, VARIANT)
     due = [row for row in records.to_pylist() if row["stage"] == 1]
-    assert 200 <= len(due) < 260  # the window that is looked at, and what was on its way
+    assert 200 <= len(due) < 400  # of 600: the window that is looked at, and what was on its way
 
 
 def test_closed_loops_keep_below_the_ceiling_too(known: Known) -> None:
@@ -86,7 +86,7 @@ def test_closed_loops_keep_below_the_ceiling_too(known: Known) -> None:
     closed = next(stage for stage in seen.stages if stage.stage == 0)
     rows = [row for row in read_records(folder, VARIANT).to_pylist() if row["stage"] == 0]
     inside = [row for row in rows if closed.window_start_ns <= row["intended_ns"] < closed.window_end_ns]
-    assert 30 <= len(inside) <= 48  # in one second; each of the eight users may be one request off
+    assert 10 <= len(inside) <= 48  # in one second; each of the eight users may be one request off, or held up
 
 
 def test_a_rate_above_the_ceiling_is_refused_before_anything_is_sent(known: Known) -> None:
