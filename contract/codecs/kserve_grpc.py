@@ -14,15 +14,13 @@ from tritonclient.grpc import service_pb2
 
 from contract.codecs import MalformedAnswer, Payload
 from contract.codecs.kserve_values import numbers, shaped
+from contract.codecs.triton_grpc import infer_request
 from contract.tensors import (
     BY_TRITON,
-    DTYPES,
     Array,
     Tensors,
     TensorSpec,
-    dtype_of,
     from_bytes,
-    to_bytes,
     without_row_axis,
 )
 
@@ -47,13 +45,7 @@ class KserveGrpc:
         return "/inference.GRPCInferenceService/ModelInfer"
 
     def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
-        request = service_pb2.ModelInferRequest(model_name=served, model_version=str(version))
-        for name, array in inputs.items():
-            request.inputs.add(name=name, datatype=DTYPES[dtype_of(array)].triton, shape=array.shape)
-            request.raw_input_contents.append(to_bytes(array))
-        for spec in outputs:
-            request.outputs.add(name=spec.name)
-        return Payload(request.SerializeToString())
+        return Payload(infer_request(served, version, inputs, outputs))
 
     def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors:
         specs = {spec.name: spec for spec in outputs}

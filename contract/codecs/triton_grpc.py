@@ -21,6 +21,17 @@ from contract.tensors import (
 )
 
 
+def infer_request(served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> bytes:
+    """A ModelInferRequest with raw tensor contents, of the shapes that the arrays have."""
+    request = service_pb2.ModelInferRequest(model_name=served, model_version=str(version))
+    for name, array in inputs.items():
+        request.inputs.add(name=name, datatype=DTYPES[dtype_of(array)].triton, shape=array.shape)
+        request.raw_input_contents.append(to_bytes(array))
+    for spec in outputs:
+        request.outputs.add(name=spec.name)
+    return bytes(request.SerializeToString())
+
+
 class TritonGrpc:
     """Codec of ModelInferRequest and ModelInferResponse."""
 
@@ -28,14 +39,8 @@ class TritonGrpc:
         return "/inference.GRPCInferenceService/ModelInfer"
 
     def encode(self, served: str, version: int | str, inputs: Tensors, outputs: list[TensorSpec]) -> Payload:
-        request = service_pb2.ModelInferRequest(model_name=served, model_version=str(version))
-        for name, given in inputs.items():
-            array = with_row_axis(given)
-            request.inputs.add(name=name, datatype=DTYPES[dtype_of(array)].triton, shape=array.shape)
-            request.raw_input_contents.append(to_bytes(array))
-        for spec in outputs:
-            request.outputs.add(name=spec.name)
-        return Payload(request.SerializeToString())
+        shaped = {name: with_row_axis(array) for name, array in inputs.items()}
+        return Payload(infer_request(served, version, shaped, outputs))
 
     def decode(self, body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec]) -> Tensors:
         try:
