@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from contract.errors import UsageError
 from contract.records import SCHEMA, answer_frame
 from loadtest.clients import Reply
 from loadtest.payloads import Request
@@ -49,6 +50,8 @@ def folder_sink(folder: Path) -> Sink:
     """Write into a folder: a whole file by one rename, or more bytes at a file's end."""
 
     def write(name: str, data: bytes, append: bool) -> None:
+        if (folder / name).resolve().parent != folder.resolve():  # the name may come from another machine
+            raise UsageError(f"'{name}' is not the name of a file in {folder}; nothing was written")
         target = folder / name
         if append:
             with target.open("ab") as file:

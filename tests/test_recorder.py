@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from contract.errors import UsageError
 from contract.records import COLUMNS, SCHEMA, read_answers, read_records
 from loadtest import recorder as module
 from loadtest.clients import Reply
@@ -70,6 +71,16 @@ def test_another_machines_times_are_written_in_the_masters(tmp_path: Path) -> No
     table = read_records(tmp_path, VARIANT)
     assert table.column("done_ns").to_pylist() == [1004, 1004]
     assert table.column("first_byte_ns").to_pylist() == [0, 1003]  # what was not seen is not moved
+
+
+@pytest.mark.parametrize("name", ["../away.bin", "/tmp/away.bin", "below/away.bin", "..", ""])
+def test_a_file_that_a_load_process_sends_stays_in_the_runs_folder(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for append in (False, True):
+        with pytest.raises(UsageError, match="is not the name of a file"):
+            folder_sink(folder)(name, b"x", append)
+    assert list(tmp_path.rglob("*")) == [folder]
 
 
 def test_parts_can_be_read_while_the_load_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
