@@ -15,7 +15,7 @@ from contract.errors import UsageError, nearest
 from contract.events import append_event, read_events
 from contract.files import read_model, write_json
 from contract.load import Load
-from contract.progress import Bar
+from contract.progress import Bar, say
 from contract.records import Plan
 from contract.table import choose
 from contract.workspace import Workspace
@@ -54,7 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = _choose(endpoints, options.variant)
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan, options.allow_host)
-    if not options.uncertified:
+    if options.workers:
+        say("not certified: the load comes from other machines, of which this one's ceiling says nothing")
+    elif not options.uncertified:
         _certify(config, workspace, endpoints, plan, results)
     try:
         with (

@@ -6,9 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from contract.errors import UsageError
-from contract.hosts import beyond_loopback, first_foreign, host_of
-
-__all__ = ["Abort", "beyond_loopback", "refuse_foreign", "refuse_rates"]
+from contract.hosts import first_foreign, host_of
 
 FEWEST_SEEN = 50  # requests before an error rate means anything
 

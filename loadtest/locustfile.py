@@ -29,6 +29,8 @@ WAIT_S = 5.0  # for Locust to have the users that a stage wants
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: Any) -> None:
+    # Locust's own are all interfaces: whoever wants others says so (--web-host, --master-bind-host).
+    parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
     parser.add_argument("--results", default="", help="folder of a run, with its plan.json")
     parser.add_argument("--live", default="live", help="folder with the serialised requests")
     parser.add_argument("--variant", default="", help="only this variant of the plan")
@@ -66,11 +68,7 @@ def _write_rest(environment: Environment, **_: Any) -> None:
 class Dispatcher(User):
     """One dispatcher with connections of its own. Locust starts as many as the stage has users."""
 
-    numbered = 0
-
     def on_start(self) -> None:
-        Dispatcher.numbered += 1
-        self.number = Dispatcher.numbered
         self.served = 0  # number of the order that this user went through
 
     @task
@@ -79,7 +77,7 @@ class Dispatcher(User):
         window = worker.window if worker else None
         if window is not None and window.order.number != self.served:
             self.served = window.order.number
-            worker.serve(self.number)
+            worker.serve()
         gevent.sleep(PAUSE_S)
 
 

@@ -15,6 +15,7 @@ import gevent
 import numpy as np
 
 from contract.records import Stage, VariantPlan
+from contract.statistics import order_statistic
 
 EVERY_S = 0.5
 METHOD = "infer"
@@ -92,7 +93,7 @@ class Page:
         rows = [("good answers", f"{len(samples):,}"), ("failed", f"{self._errors:,}")]
         if not len(samples):
             return _document(f"{variant.id}, {stage.name}", _table(rows))
-        values = {name: float(samples[max(int(np.ceil(p * len(samples))) - 1, 0)]) for name, p in SHOWN.items()}
+        values = {name: order_statistic(samples, p) for name, p in SHOWN.items()}
         rows += [(name, f"{value:.3f} ms") for name, value in values.items()]
         rows.append(("maximum", f"{samples[-1]:.3f} ms"))
         share = self._errors / (len(samples) + self._errors)

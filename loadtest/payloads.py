@@ -9,6 +9,8 @@ from pathlib import Path
 from contract.endpoints import PayloadEntry, PayloadIndex
 from contract.errors import UsageError
 from contract.files import read_model
+from contract.records import Stage, VariantPlan
+from contract.shapes import Trace
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,11 @@ def read_requests(folder: Path, every: bool = False) -> Requests:
         raise UsageError(f"{folder} holds no requests; run 'make serve' again")
     requests = [Request(entry.key, entry.rows, (folder / entry.file).read_bytes(), entry.headers) for entry in chosen]
     return Requests(index.target, requests)
+
+
+def requests_of(variant: VariantPlan, stage: Stage, results: Path, live: Path) -> Requests:
+    """What a stage sends: the golden batch's singles, all of it for a trace, or what was made for the stage."""
+    folder = Path(variant.endpoint.payloads)
+    if not stage.payloads:
+        return read_requests(live / folder, every=isinstance(stage.shape, Trace))
+    return read_requests(results / "payloads" / stage.payloads / folder.relative_to("payloads"), every=True)

@@ -11,11 +11,11 @@ from contract.client import Client
 from contract.config import Slo
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
+from contract.hosts import beyond_loopback
 from contract.load import Load
 from contract.machine import Machine
 from contract.records import Plan, Seeds, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
-from loadtest.admission import beyond_loopback
 from loadtest.arrivals import mean_rate, read_trace
 
 REPEAT = "__again"
@@ -52,6 +52,7 @@ def stages(load: Load, endpoint: Endpoint, choice: Choice = DEFAULT) -> list[Sta
             raise UsageError(
                 f"load plan '{choice.name}', stage {place}: of_maximum needs a closed stage before it, which finds it"
             )
+    _refuse_one_folder_for_two([shape.payloads for shape in shapes(load, choice)])
     seen: Counter[str] = Counter()
     named = []
     for stage in found:
@@ -144,6 +145,15 @@ def payload_folder(payloads: Payloads) -> str:
     if payloads.length:
         parts.append(f"{payloads.axis or 'length'}-{payloads.length[0]}-{payloads.length[1]}")
     return "_".join(parts)
+
+
+def _refuse_one_folder_for_two(asked: list[Payloads]) -> None:
+    """Files of one name in two folders would be taken for each other."""
+    known: dict[str, Payloads] = {}
+    for payloads in asked:
+        other = known.setdefault(payload_folder(payloads), payloads)
+        if other.file != payloads.file:
+            raise UsageError(f"payloads of {other.file} and of {payloads.file} have one name; rename one of the files")
 
 
 def make_plan(

@@ -15,14 +15,17 @@ from contract.endpoints import Endpoint, Endpoints, PayloadEntry, PayloadIndex
 from contract.errors import UsageError
 from contract.files import read_model, write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
+from contract.hosts import beyond_loopback
 from contract.machine import this_machine, versions
 from contract.records import Plan, Stage, golden_name
 from contract.request_headers import with_secrets
 from contract.shapes import Trace
 from contract.workspace import Workspace
-from loadtest.admission import beyond_loopback, refuse_foreign, refuse_rates
+from loadtest.admission import refuse_foreign, refuse_rates
+from loadtest.arrivals import read_trace
 from loadtest.clients.tls import context as tls_context
 from loadtest.payload_sets import make_set
+from loadtest.payloads import requests_of
 from loadtest.planning import Choice, make_plan, peak_rate
 
 MOST_ERRORS_AWAY = 0.2  # of the last requests to a host beyond this machine
@@ -62,6 +65,7 @@ def prepare(
     results = workspace.results / plan.id
     plan = _with_traces(plan, results)
     made = _make_payloads(plan, workspace, results)
+    _check_traces(plan, results, workspace.live)
     write_json(results / "plan.json", plan)
     for endpoint in chosen:  # so that the answers can be judged from the results alone
         target = results / golden_name(endpoint)
@@ -117,6 +121,22 @@ def _with_traces(plan: Plan, results: Path) -> Plan:
 
     variants = [item.model_copy(update={"stages": [kept(stage) for stage in item.stages]}) for item in plan.variants]
     return plan.model_copy(update={"variants": variants})
+
+
+def _check_traces(plan: Plan, results: Path, live: Path) -> None:
+    """Raises UsageError for the first request that a trace names and that is not there to be sent."""
+    for item in plan.variants:
+        for stage in item.stages:
+            if not isinstance(stage.shape, Trace):
+                continue
+            known = requests_of(item, stage, results, live).named()
+            _, keys = read_trace(stage.shape.model_copy(update={"file": results / stage.shape.file}))
+            missing = next((key for key in keys if key and key not in known), None)
+            if missing is not None:
+                raise UsageError(
+                    f"{stage.name}: the trace names the request '{missing}', which {item.endpoint.model} "
+                    f"does not have; it has {', '.join(list(known)[:3])}, …"
+                )
 
 
 def _make_payloads(plan: Plan, workspace: Workspace, results: Path) -> dict[str, list[Example]]:

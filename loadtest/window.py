@@ -14,10 +14,10 @@ class Window:
     """One order being carried out. Times are nanoseconds of this machine's monotonic clock."""
 
     order: Order
-    begin_ns: int
     start_ns: int
     end_ns: int
     late_ns: float  # a send later than this is late
+    users: int = 0  # of Locust's, that have taken part
     dispatched: bool = False  # open loop: one dispatcher has taken the schedule
     drained: bool = False  # open loop: the schedule is through
     pending: int = 0  # open loop: requests whose greenlet has been made and has not ended

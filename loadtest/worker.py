@@ -22,7 +22,7 @@ from loadtest.admission import Abort
 from loadtest.arrivals import arrivals, choices, read_trace
 from loadtest.clients import Connection, Reply, connect
 from loadtest.orders import Done, Order
-from loadtest.payloads import Request, Requests, read_requests
+from loadtest.payloads import Request, Requests, requests_of
 from loadtest.punctual import sleep_until, take_slack_away
 from loadtest.recorder import Recorder, Sink
 from loadtest.window import Window
@@ -65,10 +65,10 @@ class Worker:
         shift = order.shift_ns()
         variant, _ = self.of(order)
         self._recorder(order.variant).shift_ns = shift
-        begin, start, end = (moment - shift for moment in (order.begin_ns, order.start_ns, order.end_ns))
+        start, end = order.start_ns - shift, order.end_ns - shift
         late_ns = late_limit_ms(variant.endpoint.slo.p99_ms) * 1e6
         most = self._plan.abort_error_rate
-        self.window = Window(order, begin, start, end, late_ns, abort=Abort(most) if most else None)
+        self.window = Window(order, start, end, late_ns, abort=Abort(most) if most else None)
 
     def carry_out(self, order: Order) -> Done | None:
         """Begin, wait until the window is over and what was due in it has come back, write everything down."""
@@ -88,12 +88,13 @@ class Worker:
         self._close(window)
         return window.report(self._name)
 
-    def serve(self, user: int) -> None:
+    def serve(self) -> None:
         """What one of Locust's users does in the stage that is on."""
         window = self.window
         if window is not None:
+            window.users += 1
             _, stage = self.of(window.order)
-            (self.closed if stage.mode == "closed" else self.open)(user)
+            (self.closed if stage.mode == "closed" else self.open)(window.users)
 
     def closed(self, user: int) -> None:
         """One user of a closed loop: send, wait for the answer, send the next, until the window is over."""
@@ -128,7 +129,7 @@ class Worker:
             for offset, key in self._schedule(window.order, stage):
                 intended = window.start_ns + offset
                 sleep_until(intended)
-                if window.over(intended) or window.cut:
+                if window.over(intended):
                     break
                 request = known[key] if key else next(picks)
                 if free.acquire(timeout=self._patience(window)):
@@ -166,15 +167,8 @@ class Worker:
         variant, stage = self.of(order)
         key = order.variant, stage.payloads
         if key not in self._requests:
-            self._requests[key] = self._prepared(variant, self._read(variant, stage))
+            self._requests[key] = self._prepared(variant, requests_of(variant, stage, self._results, self._live))
         return self._requests[key]
-
-    def _read(self, variant: VariantPlan, stage: Stage) -> Requests:
-        folder = Path(variant.endpoint.payloads)
-        if not stage.payloads:
-            return read_requests(self._live / folder, every=isinstance(stage.shape, Trace))
-        made = self._results / "payloads" / stage.payloads
-        return read_requests(made / folder.relative_to("payloads"), every=True)
 
     def _prepared(self, variant: VariantPlan, requests: Requests) -> Requests:
         connection = self._connect(variant, requests.target, connections=1)
@@ -184,10 +178,12 @@ class Worker:
             connection.close()
 
     def _picks(self, order: Order, requests: Requests, user: int) -> Iterator[Request]:
-        """The requests of one user of this process, drawn by a sequence of its own."""
-        drawn = (
-            self._plan.seeds.payload + order.workers.index(self._name) + USER_SEED * user + ROUND_SEED * order.number
-        )
+        """The requests of one of this process' users (from 1), drawn by a sequence of its own.
+
+        In a round they are the same for every variant, however often something was measured before.
+        """
+        process = order.workers.index(self._name)
+        drawn = self._plan.seeds.payload + process + USER_SEED * user + ROUND_SEED * (order.round - 1)
         return (requests.requests[index] for index in choices(len(requests.requests), drawn))
 
     def _schedule(self, order: Order, stage: Stage) -> Iterator[tuple[int, str | None]]:

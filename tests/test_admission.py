@@ -7,7 +7,8 @@ import timeit
 import pytest
 
 from contract.errors import UsageError
-from loadtest.admission import Abort, beyond_loopback, refuse_foreign, refuse_rates
+from contract.hosts import beyond_loopback
+from loadtest.admission import Abort, refuse_foreign, refuse_rates
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from loadtest.arrivals import arrivals
 from loadtest.worker import schedule_seed
 from report.answers import judge
 from tests.builders import wait_until
+from tests.conftest import ROOT
 from tests.known_latency import VARIANT, Known, known_latency
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
@@ -195,3 +197,19 @@ def test_a_second_run_loses_nothing_in_a_long_stall_and_leaves_the_first_alone(k
     begin, end = again.seen["stall"]
     assert seen.window_start_ns < begin < seen.window_end_ns < end
     assert list(columns["intended_ns"] - seen.window_start_ns) == schedule(again, 1)
+
+
+def test_a_stage_sends_the_same_requests_whatever_was_measured_before_it(known: Known) -> None:
+    known.configure(concurrency=[2], closed_s=0.3, open_s=0.5, rate=RATE)
+    stage = f'{{ shape = "steady", rate = {RATE}, duration_s = 0.5, warmup_s = 0.2 }}'
+    between = '{ shape = "closed", users = 3, duration_s = 0.3 }'
+    toml = known.root / "models.toml"
+    toml.write_text(f"plans = {{ twice = {{ stages = [{stage}, {between}, {stage}] }} }}\n{toml.read_text()}")
+    ended = subprocess.run(
+        [*known.command(), "--plan", "twice"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    rows = read_records(known.newest(), VARIANT).sort_by("intended_ns").to_pylist()
+    first, again = ([row["payload"] for row in rows if row["stage"] == index] for index in (0, 2))
+    assert len(first) > 20
+    assert first == again

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contract.config import Slo
@@ -146,7 +147,7 @@ def test_locust_started_by_hand_plans_a_run_measures_it_and_shows_the_page(tmp_p
             "--autoquit",
             "0",
         ]
-        command += ["--live", str(tmp_path / "live"), "--web-host", "127.0.0.1", "--web-port", str(port)]
+        command += ["--live", str(tmp_path / "live"), "--web-port", str(port)]
         child = subprocess.Popen(
             command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
         )
@@ -162,6 +163,8 @@ def test_locust_started_by_hand_plans_a_run_measures_it_and_shows_the_page(tmp_p
                 return "open-100" in text and found is not None and 3.0 <= float(found[1]) < 10.0
 
             assert wait_until(shown, 30)
+            listening = [c.laddr.ip for c in psutil.Process(child.pid).net_connections("tcp") if c.status == "LISTEN"]
+            assert set(listening) == {"127.0.0.1"}  # though Locust's own default is every interface
         finally:
             child.send_signal(signal.SIGINT)
             child.communicate(timeout=30)

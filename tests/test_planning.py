@@ -133,6 +133,13 @@ def test_what_a_stage_sends_names_its_folder() -> None:
     assert payload_folder(Payloads()) == ""
 
 
+def test_two_files_of_one_name_are_not_taken_for_each_other() -> None:
+    shapes = [{"shape": "steady", "payloads": {"file": f"{folder}/mine.npz"}} for folder in ("a", "b")]
+    with pytest.raises(UsageError, match=r"a/mine\.npz and of b/mine\.npz have one name"):
+        stages(Load(), endpoint(), Choice("mine", plan_file(*shapes)))
+    assert stages(Load(), endpoint(), Choice("mine", plan_file(shapes[0], shapes[0])))
+
+
 def test_schedule_payload_and_sampling_have_seeds_of_their_own() -> None:
     seeds = plan_of(endpoint(), load=Load(seed=5)).seeds
     assert len({seeds.schedule, seeds.payload, seeds.sampling}) == 3

@@ -112,6 +112,17 @@ def test_a_trace_is_kept_with_the_results_and_the_plan_names_the_copy(
     assert read_model(results / "plan.json", Plan, "make loadtest") == plan
 
 
+def test_a_trace_that_names_a_request_that_is_not_there_is_refused_before_anything_is_sent(
+    place: tuple[Workspace, Endpoint], tmp_path: Path
+) -> None:
+    (tmp_path / "monday.csv").write_text("0,r0000\n0.5,r4711\n")
+    stage = {"shape": "trace", "file": str(tmp_path / "monday.csv")}
+    with pytest.raises(
+        UsageError, match="the trace names the request 'r4711', which words does not have; it has r0000"
+    ):
+        prepare(config(stage), place[0], endpoints(place[1]), [place[1]], "mine")
+
+
 def test_the_plan_holds_the_names_of_secrets_and_not_their_values(
     place: tuple[Workspace, Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
