@@ -77,7 +77,7 @@ stop: $(STAMP) | $(call asked,export serve loadtest report verdict status) ## st
 check: $(STAMP) ## format, lint, types, architecture
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
-	@$(RUN) -m mypy contract zoo export serving loadtest report tests bench bootstrap.py
+	@$(RUN) -m mypy contract zoo export serving loadtest report tune tests bench bootstrap.py
 	@$(RUN) -m pytest -q tests/test_architecture.py
 
 format: $(STAMP) ## let ruff format the code and mend what it can

@@ -15,8 +15,8 @@ from pathlib import Path
 import gevent
 import psutil
 
-from contract.config import Slo
 from contract.records import Stage, StageObservation, read_records
+from contract.slo import Slo
 from loadtest.clients import Reply
 from loadtest.payloads import Request
 from loadtest.recorder import Recorder, folder_sink

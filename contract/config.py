@@ -18,8 +18,10 @@ from contract.compare import Tolerance
 from contract.elsewhere import Elsewhere
 from contract.errors import UsageError, nearest
 from contract.load import Affinity, Load
+from contract.prices import Price
 from contract.section import Positive, Section
 from contract.shapes import BUILT_IN, Closed, LoadPlan, Payloads, Ramp, Sine, Spike, Steady, Step, Trace
+from contract.slo import Slo
 from contract.tensors import TensorSpec
 from contract.tolerances import default_tolerance
 
@@ -35,14 +37,6 @@ SOURCE_FILES: dict[str, dict[str, str]] = {
     "tensorflow": {"": "savedmodel"},
     "onnx": {".onnx": "onnx"},
 }
-
-
-class Slo(Section):
-    """The objectives of a model, judged at `rate` with Poisson arrivals, from the intended send."""
-
-    rate: Positive = Field(200.0, description="requests per second of the open-loop stage")
-    p99_ms: Positive = Field(50.0, description="99th percentile of the latency, milliseconds")
-    error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.001, description="largest share of failed requests")
 
 
 class Closeness(Section):
@@ -189,6 +183,10 @@ class ModelsFile(Section):
     plans: dict[Annotated[str, Field(pattern=NAME)], LoadPlan] = Field(
         {}, description="load plans of your own, beside `soak` and `overload`"
     )
+    prices: list[Price] = Field([], description="what machines cost; see below")
+    measured_on: str | None = Field(
+        None, description="which of `prices` this machine is, if it is one: without it nothing has a cost"
+    )
     models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(
         description="by name: letters, digits, `.`, `-`, single `_`"
     )
@@ -199,6 +197,20 @@ class ModelsFile(Section):
         if name != "all" and name not in groups:
             raise UsageError(f"no model is in group '{name}': one of {', '.join([*groups, 'all'])}")
         return {key: model for key, model in self.models.items() if name in ("all", model.group)}
+
+    @property
+    def price(self) -> Price | None:
+        """What the machine costs that is measured; None where nobody said which it is."""
+        return next((item for item in self.prices if item.instance == self.measured_on), None)
+
+    @model_validator(mode="after")
+    def _priced(self) -> ModelsFile:
+        names = [item.instance for item in self.prices]
+        if len(set(names)) != len(names):
+            raise ValueError(f"prices holds an instance twice: {', '.join(names)}")
+        if self.measured_on is not None and self.price is None:
+            raise ValueError(f"measured_on is '{self.measured_on}', prices has {', '.join(names) or 'nothing'}")
+        return self
 
     def plan(self, name: str) -> LoadPlan:
         """A load plan by its name: one of this file, or one that every file has."""
@@ -273,6 +285,7 @@ SECTIONS: dict[Any, type[BaseModel]] = {
     "load": Load,
     "client": Client,
     "plans": LoadPlan,
+    "prices": Price,
     "payloads": Payloads,
     "closed": Closed,
     "steady": Steady,

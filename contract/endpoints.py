@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from contract.compare import Parity
-from contract.config import Slo
 from contract.machine import Machine
 from contract.manifest import Entry
+from contract.slo import Slo
 from contract.tensors import TensorSpec
 
 Protocol = Literal["http", "grpc", "rest"]

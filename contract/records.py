@@ -21,9 +21,11 @@ from contract.endpoints import Endpoint, ServerRecord
 from contract.errors import UsageError
 from contract.machine import Machine
 from contract.manifest import Entry
+from contract.prices import Price
 from contract.shapes import Shape
 
 Mode = Literal["closed", "open"]
+Purpose = Literal["measure", "knee", "probe", "confirm"]
 
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "variant": (pa.dictionary(pa.int32(), pa.string()), "id of the endpoint"),
@@ -56,6 +58,10 @@ class Stage(Entry):
     warmup_s: float = Field(description="before the window, excluded")
     in_flight: int = Field(description="most requests in flight")
     judged: bool = Field(True, description="open: whether the objectives are judged on it: a steady rate, no overload")
+    purpose: Purpose = Field(
+        "measure",
+        description="`knee`, `probe`, `confirm`: steps of a search for the highest rate; only `confirm` is judged",
+    )
     payloads: str = Field("", description="what it sends, a folder below `payloads/`; empty: the golden batch")
 
 
@@ -90,6 +96,7 @@ class Plan(Entry):
     answers: int = Field(description="answers kept per stage, round and load process")
     attempts: int = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`")
+    price: Price | None = Field(None, description="of the machine that serves; null where nobody said which it is")
     rounds: int = Field(1, description="how often all variants took their turn")
     processes: int = Field(1, description="load processes")
     isolate: bool = Field(False, description="Triton held only the variant under test")

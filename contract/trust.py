@@ -11,9 +11,9 @@ MOST_LATE_SHARE = 0.05
 STEADY_WITHIN = 0.30
 
 
-def late_limit_ms(p99_ms: float) -> float:
-    """From how many milliseconds on a send counts as late: 5 % of the objective, at least one millisecond."""
-    return max(1.0, 0.05 * p99_ms)
+def late_limit_ms(objective_ms: float) -> float:
+    """From how many milliseconds on a send counts as late: 5 % of the tightest objective, at least one millisecond."""
+    return max(1.0, 0.05 * objective_ms)
 
 
 def spread(counts: Sequence[float]) -> float:

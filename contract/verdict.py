@@ -10,6 +10,8 @@ from contract.compare import Parity
 from contract.endpoints import Configuration, EngineName
 from contract.machine import Machine
 from contract.manifest import Entry
+from contract.records import Purpose
+from contract.search import Limit, Search
 
 
 class Percentile(Entry):
@@ -143,6 +145,7 @@ class StageResult(Entry):
 
     name: str = Field(description="as in the plan")
     mode: Literal["closed", "open"] = Field(description="closed loop or open loop")
+    purpose: Purpose = Field("measure", description="as in the plan: part of a search, or not")
     target: float = Field(description="closed: users; open: requests per second, the mean where they change")
     judged: bool = Field(
         True, description="whether the objectives are judged on it: open loop, a steady rate as planned"
@@ -193,6 +196,7 @@ class MaxRate(Entry):
     value: float | None = Field(description="requests per second; null when none was")
     low: float | None = Field(description="same as value: it was measured")
     high: float | None = Field(description="lowest rate that was seen to fail; null when none was tried")
+    limited_by: Limit = Field("", description="what a search met above `value`; empty where none was made")
 
 
 class SloResult(Entry):
@@ -201,6 +205,7 @@ class SloResult(Entry):
     passed: bool | None = Field(description="null when no valid open-loop stage could be judged")
     max_rps: MaxRate = Field(description="bounds on the rate under the SLO")
     cost_per_million: float | None = Field(description="null with the reason in cost_reason")
+    currency: str | None = Field(None, description="of the cost; null without one")
     cost_reason: str = Field(description="why there is no cost, or how it was computed")
     reasons: list[str] = Field(description="one sentence per objective")
 
@@ -261,6 +266,9 @@ class Noise(Entry):
     variant: str | None = Field(description="null when nothing was repeated")
     p99_relative: float | None = Field(description="|difference| of the open-loop p99, relative")
     p50_relative: float | None = Field(description="|difference| of the open-loop p50, relative")
+    max_rps_relative: float | None = Field(
+        None, description="|difference| of the highest rate under the objectives, sought twice, relative"
+    )
     low: float | None = Field(description="99 % interval of the relative difference of mean latency")
     high: float | None = Field(description="99 % interval of the relative difference of mean latency")
     reason: str = Field(description="how it was measured, or why not")
@@ -278,13 +286,15 @@ class Report(Entry):
     verdict: Literal["PASS", "FAIL", "INVALID"]
     sentence: str = Field(description="the verdict in words")
     warnings: list[str] = Field(description="what could mislead about every figure of the run")
-    objectives: dict[str, dict[str, float]] = Field(description="by model: rate, p99_ms, error_rate")
+    objectives: dict[str, dict[str, float]] = Field(description="by model, by the keys of its `slo`: rate, p99_ms, …")
     accuracy: dict[str, dict[str, float | int | str]] = Field(description="by model, as training stated it")
     unserved: dict[str, str] = Field(description="exports that are not served, with their status")
     resident: list[str] = Field(description="models that shared the machine with the one under test")
     variants: list[Variant]
     winners: list[Winner]
     noise: Noise
+    search: Search | None = Field(None, description="how the highest rates were sought; null where they were not")
+    advice: dict[str, str] = Field({}, description="by model: what to serve and why, in words")
     generator: list[str] = Field([], description="what was certified about the load generator, in words")
 
 

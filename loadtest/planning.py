@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.client import Client
-from contract.config import Slo
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
 from contract.hosts import beyond_loopback
@@ -16,6 +15,7 @@ from contract.load import Load
 from contract.machine import Machine
 from contract.records import Plan, Seeds, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
+from contract.slo import Slo
 from loadtest.arrivals import mean_rate, read_trace
 
 REPEAT = "__again"

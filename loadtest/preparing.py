@@ -59,7 +59,7 @@ def prepare(
         for needed in (workspace.root / endpoint.golden, workspace.live / endpoint.payloads / "index.json"):
             if not needed.is_file():
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
-    plan = admitted(plan, allowed_hosts)
+    plan = admitted(plan, allowed_hosts).model_copy(update={"price": config.price})
     with_secrets(plan.client.headers, os.environ)  # what is missing is said before anything is sent
     tls_context(plan.client, "http/1.1")
     results = workspace.results / plan.id

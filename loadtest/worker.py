@@ -66,7 +66,7 @@ class Worker:
         variant, _ = self.of(order)
         self._recorder(order.variant).shift_ns = shift
         start, end = order.start_ns - shift, order.end_ns - shift
-        late_ns = late_limit_ms(variant.endpoint.slo.p99_ms) * 1e6
+        late_ns = late_limit_ms(variant.endpoint.slo.tightest_ms) * 1e6
         most = self._plan.abort_error_rate
         self.window = Window(order, start, end, late_ns, abort=Abort(most) if most else None)
 

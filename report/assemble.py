@@ -67,14 +67,7 @@ def assemble(results: Path) -> Report:
         verdict=verdict,
         sentence=sentence,
         warnings=[*_warnings(plan), *_outages(read_events(results / "events.jsonl"))],
-        objectives={
-            item.endpoint.model: {
-                "rate": item.endpoint.slo.rate,
-                "p99_ms": item.endpoint.slo.p99_ms,
-                "error_rate": item.endpoint.slo.error_rate,
-            }
-            for item in plan.variants
-        },
+        objectives={item.endpoint.model: item.endpoint.slo.figures() for item in plan.variants},
         accuracy={item.endpoint.model: item.endpoint.accuracy for item in plan.variants},
         unserved=plan.unserved,
         resident=plan.resident,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contract.config import Slo
+from contract.slo import Slo
 from contract.verdict import MaxRate, SloResult, StageResult
+from report.words import percentile_name
 
 NO_COST = "no price table is configured, and this machine was not declared to be the instance that is priced"
 
 
 def judge(stages: list[StageResult], slo: Slo) -> SloResult:
-    """Judge p99, error rate and answers; ``passed`` is None when no open-loop stage is valid."""
+    """Judge latency, error rate and answers; ``passed`` is None when no open-loop stage is valid."""
     opened = [stage for stage in stages if stage.of_slo]
     usable = [stage for stage in opened if stage.valid]
     if not usable:
@@ -30,22 +31,29 @@ def judge(stages: list[StageResult], slo: Slo) -> SloResult:
 
 
 def _judge_stage(stage: StageResult, slo: Slo) -> tuple[bool, list[str]]:
-    p99 = stage.latency_ms.p99
+    judged = [_judge_latency(stage, name, limit) for name, limit in slo.latency_ms.items()]
     share = sum(stage.errors.values()) / stage.requests if stage.requests else 1.0
-    judged = p99.upper if p99.upper is not None else p99.value
-    fast = judged is not None and judged <= slo.p99_ms
     reliable = share <= slo.error_rate
-    if p99.value is None:
-        shown = "p99 is unknown"
-    elif p99.upper is None:
-        shown = f"p99 is {p99.value:.2f} ms (about {p99.missing:,} more requests needed to claim it at 99 % confidence)"
+    sentence = f"error rate is {share:.3%}; objective {slo.error_rate:.3%}: {'kept' if reliable else 'missed'}"
+    return reliable and all(kept for kept, _ in judged), [*(said for _, said in judged), sentence]
+
+
+def _judge_latency(stage: StageResult, name: str, limit_ms: float) -> tuple[bool, str]:
+    """One percentile: on what may be claimed of it, and on its value where nothing may."""
+    found, shown_name = getattr(stage.latency_ms, name), percentile_name(name)
+    judged = found.upper if found.upper is not None else found.value
+    kept = judged is not None and judged <= limit_ms
+    if found.value is None:
+        shown = f"{shown_name} is unknown"
+    elif found.upper is None:
+        shown = (
+            f"{shown_name} is {found.value:.2f} ms "
+            f"(about {found.missing:,} more requests needed to claim it at 99 % confidence)"
+        )
     else:
-        shown = f"p99 is {p99.value:.2f} ms, at most {p99.upper:.2f} ms at 99 % confidence"
-    sentences = [
-        f"{shown}; objective {slo.p99_ms:g} ms at {stage.target:g} requests/s: {'kept' if fast else 'missed'}",
-        f"error rate is {share:.3%}; objective {slo.error_rate:.3%}: {'kept' if reliable else 'missed'}",
-    ]
-    return fast and reliable, sentences
+        shown = f"{shown_name} is {found.value:.2f} ms, at most {found.upper:.2f} ms at 99 % confidence"
+    at = f"objective {limit_ms:g} ms at {stage.target:g} requests/s"
+    return kept, f"{shown}; {at}: {'kept' if kept else 'missed'}"
 
 
 def _result(passed: bool | None, rate: MaxRate, reasons: list[str]) -> SloResult:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contract.certificate import Certificate
-from contract.config import Slo
 from contract.records import ServerCounters, Stage, StageObservation
+from contract.slo import Slo
 from contract.statistics import PERCENTILES, Floats, quantiles
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
 from report.answers import Judged

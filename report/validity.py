@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from contract.certificate import MOST_OF_CEILING, CeilingOf
-from contract.config import Slo
 from contract.records import Mode
+from contract.slo import Slo
 from contract.statistics import Floats, least_samples
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, late_limit_ms, spread
 from contract.verdict import Check
@@ -105,7 +105,7 @@ def _whole(facts: StageFacts) -> Check:
 
 
 def _on_time(facts: StageFacts, slo: Slo) -> Check:
-    limit = late_limit_ms(slo.p99_ms)
+    limit = late_limit_ms(slo.tightest_ms)
     share = float(np.mean(facts.sent_late_ms > limit)) if len(facts.sent_late_ms) else 1.0
     passed = share <= MOST_LATE_SHARE
     return Check(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from contract.endpoints import Configuration
+from contract.statistics import PERCENTILES
 from contract.verdict import MaxRate, Percentile, Report, StageResult, Variant, Winner
 
 ABSENT = "–"  # noqa: RUF001
@@ -119,10 +120,10 @@ def models(report: Report) -> list[str]:
 
 def objective(values: dict[str, float]) -> str:
     """E.g. ``p99 ≤ 50 ms at 200 req/s, errors ≤ 0.1 %``."""
-    parts = []
-    if "p99_ms" in values:
-        at = f" at {plain(values['rate'])} req/s" if "rate" in values else ""
-        parts.append(f"p99 ≤ {plain(values['p99_ms'])} ms{at}")
+    limits = {name: values[f"{name}_ms"] for name in PERCENTILES if f"{name}_ms" in values}
+    parts = [f"{percentile_name(name)} ≤ {plain(limit)} ms" for name, limit in limits.items()]
+    if parts and "rate" in values:
+        parts[-1] += f" at {plain(values['rate'])} req/s"
     if "error_rate" in values:
         parts.append(f"errors ≤ {share(values['error_rate'])}")
     return ", ".join(parts) or "no objective"

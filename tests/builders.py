@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from contract.batching import Batching
 from contract.compare import Parity
-from contract.config import Model, ModelsFile, Slo
+from contract.config import Model, ModelsFile
 from contract.endpoints import Configuration, Endpoint, Endpoints, ServerRecord
 from contract.files import sha256_file, sha256_tree, write_bytes, write_json
 from contract.golden import Example, write_examples
@@ -21,6 +21,7 @@ from contract.load import Load
 from contract.machine import Machine
 from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest
 from contract.records import SCHEMA, Plan, Seeds, Stage, VariantPlan
+from contract.slo import Slo
 from contract.tensors import Tensors, TensorSpec
 from contract.workspace import Workspace
 from serving.repository import Served

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.codecs.triton_http import LENGTH_HEADER
-from contract.config import Slo
 from contract.endpoints import Endpoint
 from contract.events import append_event, happened
 from contract.files import write_bytes, write_json
 from contract.golden import write_examples
 from contract.records import Observation, Plan, Stage, StageObservation, VariantPlan, answer_frame, golden_name
+from contract.slo import Slo
 from contract.tensors import to_bytes
 from contract.verdict import Report
 from report.assemble import assemble, decide, recommend

@@ -8,9 +8,10 @@ import pytest
 
 from contract.batching import Batching
 from contract.compare import Tolerance
-from contract.config import ModelsFile, Slo, read_config
+from contract.config import ModelsFile, read_config
 from contract.errors import UsageError
 from contract.load import Load
+from contract.slo import Slo
 
 INPUTS = 'inputs = [{ name = "x", dtype = "float32", dims = ["batch", 2] }]'
 OUTPUTS = 'outputs = [{ name = "y", dtype = "float32", dims = ["batch", 2] }]'
@@ -165,7 +166,7 @@ UNKNOWN_KEYS = [
     (
         "nothing near",
         GOOD + "[models.m.slo]\nzzz = 3\n",
-        "unknown key 'models.m.slo.zzz'; known keys: rate, p99_ms, error_rate",
+        "unknown key 'models.m.slo.zzz'; known keys: rate, p50_ms, p90_ms, p95_ms, p99_ms, p999_ms, p9999_ms, error_rate",
     ),
 ]
 
@@ -447,3 +448,22 @@ def test_the_project_s_own_models_toml_is_read(request: pytest.FixtureRequest) -
 )
 def test_settings_of_a_server_that_contradict_each_other_are_refused(tmp_path: Path, extra: str, sentence: str) -> None:
     assert sentence in refusal(tmp_path, f"{GOOD}{extra}\n")
+
+
+def test_a_service_promises_what_it_names_and_fifty_milliseconds_at_p99_when_it_names_nothing() -> None:
+    assert Slo().latency_ms == {"p99": 50.0}
+    assert Slo(p95_ms=20, p999_ms=80).latency_ms == {"p95": 20, "p999": 80}
+    assert Slo(p95_ms=20, p999_ms=80).tightest_ms == 20
+    with pytest.raises(ValueError, match="p99_ms is 10 and p50_ms is 20: a higher percentile is never the lower one"):
+        Slo(p50_ms=20, p99_ms=10)
+
+
+def test_a_machine_has_a_price_only_when_somebody_says_which_it_is() -> None:
+    price = {"instance": "c7i.large", "per_hour": 0.1}
+    model = {"framework": "onnx", "source": "a.onnx", "formats": ["onnx"]}
+    file = {"schema_version": 1, "models": {"a": model}, "prices": [price]}
+    assert ModelsFile.model_validate(file).price is None
+    measured = ModelsFile.model_validate(file | {"measured_on": "c7i.large"})
+    assert measured.price is not None and measured.price.per_hour == 0.1
+    with pytest.raises(ValueError, match=r"measured_on is 'm5', prices has c7i\.large"):
+        ModelsFile.model_validate(file | {"measured_on": "m5"})

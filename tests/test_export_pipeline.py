@@ -12,11 +12,12 @@ import pytest
 
 from contract.batching import Batching
 from contract.children import Ended
-from contract.config import Model, Slo
+from contract.config import Model
 from contract.errors import LoadproofError, ParityError
 from contract.files import sha256_tree, write_bytes, write_json
 from contract.golden import write_examples
 from contract.manifest import GOLDEN, LOGS, MANIFEST, SUITE, FormatRecord, Manifest, read_newest, versions_of
+from contract.slo import Slo
 from export import __main__ as command
 from export import job as jobs
 from export import pipeline

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contract.config import Slo
 from contract.records import Stage, VariantPlan
+from contract.slo import Slo
 from loadtest.page import Page
 from tests.builders import endpoint, free_port, wait_until
 from tests.conftest import ROOT

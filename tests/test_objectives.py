@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract.config import Slo
+from contract.slo import Slo
 from contract.verdict import Percentile, StageResult
 from report.objectives import judge
 from tests.report_samples import invalid_stage, stage

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from contract.config import Slo
 from contract.endpoints import Endpoint
 from contract.errors import UsageError
 from contract.load import Load
 from contract.records import Plan
 from contract.shapes import BUILT_IN, LoadPlan, Payloads
+from contract.slo import Slo
 from loadtest.planning import Choice, make_plan, payload_folder, seconds, stages
 from tests.builders import MACHINE, endpoint, endpoints, server
 

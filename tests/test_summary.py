@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.config import Slo
 from contract.records import ServerCounters, Stage, StageObservation
 from contract.samples import SCHEMA
+from contract.slo import Slo
 from contract.verdict import StageResult
 from report.answers import Judged
 from report.series import Samples

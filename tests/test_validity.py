@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.config import Slo
+from contract.slo import Slo
 from contract.verdict import Check
 from report.validity import StageFacts, check, client_bound, client_bound_note
 

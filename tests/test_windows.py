@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.config import Slo
 from contract.records import ServerCounters, Stage, StageObservation
+from contract.slo import Slo
 from report.answers import Judged
 from report.summary import summarize
 from report.windows import Windows, counted, final

@@ -1,0 +1,1 @@
+"""Loops over the stages: the highest rate under the objectives, configurations, scaling, regressions."""
