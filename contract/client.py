@@ -27,7 +27,8 @@ class Client(Section):
     """How requests reach the endpoints: time limits, connections, TLS, headers."""
 
     timeout_s: Positive = Field(
-        30.0, description="how long an answer may take, retries included; gRPC servers are told (`grpc-timeout`)"
+        30.0,
+        description="how long an answer may take, retries included; told to gRPC servers, and to Triton over HTTP",
     )
     connect_timeout_s: Positive = Field(5.0, description="how long a connection may take: name, TCP and TLS together")
     retries: Annotated[Natural, Field(le=10)] = Field(

@@ -18,6 +18,7 @@ from gevent import socket as gevent_socket
 from contract.client import Client
 from contract.errors import UsageError
 from loadtest.clients import Connection, connect
+from loadtest.clients.deadline import with_deadline
 from tests.clients_peers import Step, answer, in_pieces, nobody, reset, scripted, until_closed
 
 HEADERS = {"Content-Type": "application/octet-stream"}
@@ -51,6 +52,15 @@ def test_the_bytes_on_the_wire_are_one_plain_request() -> None:
             b"Content-Type: application/octet-stream\r\n"
             b"Content-Length: 5\r\n\r\n\0body"
         ]
+
+
+def test_triton_is_told_how_long_an_answer_may_take_and_nobody_else_is() -> None:
+    header = b'{"inputs":[],"parameters":{"priority":1}}'
+    told, headers = with_deadline(header + b"\x00\x01", {"inference-header-content-length": str(len(header))}, 250_000)
+    size = int(headers["inference-header-content-length"])
+    assert json.loads(told[:size]) == {"inputs": [], "parameters": {"priority": 1, "timeout": 250_000}}
+    assert told[size:] == b"\x00\x01"
+    assert with_deadline(b'{"instances":[]}', HEADERS, 250_000) == (b'{"instances":[]}', HEADERS)
 
 
 def test_answers_come_one_after_the_other_over_one_connection() -> None:

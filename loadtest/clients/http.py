@@ -12,6 +12,7 @@ from gevent.hub import Waiter
 from contract.client import Client
 from contract.request_headers import with_secrets
 from loadtest.clients.connection import Connection
+from loadtest.clients.deadline import with_deadline
 from loadtest.clients.http_answer import HttpAnswer
 from loadtest.clients.pool import pool
 from loadtest.clients.remote import Remote, next_turn
@@ -41,6 +42,7 @@ class HttpClient(Connection):
 
     def prepare(self, body: bytes, headers: Mapping[str, str]) -> bytes:
         """The whole request, as it goes over the wire every time."""
+        body, headers = with_deadline(body, headers, self._timeout_ns // 1000)
         both = (self._headers | _by_name(headers) | _by_name({"Content-Length": str(len(body))})).values()
         lines = "".join(f"{name}: {value}\r\n" for name, value in both)
         return f"{self._request_line}{lines}\r\n".encode("latin-1") + body

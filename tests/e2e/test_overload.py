@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from contract.codecs import codec_for
 from contract.endpoints import Endpoint, Endpoints
 from contract.files import read_model
 from contract.golden import read_examples
 from contract.workspace import Workspace
+from loadtest.clients.deadline import with_deadline
 from tests.conftest import run_module
 from tests.open_loop import OpenLoop, wait_for
 
@@ -53,6 +57,7 @@ max_batch_size = 2
 
 [models.slow.batching.queue]
 timeout_us = 200000
+allow_timeout_override = true
 """
 USERS = 6
 
@@ -126,6 +131,30 @@ def _only_right_for(load: OpenLoop, seconds: float) -> bool:
     now = time.monotonic()
     oldest = min((outcome.due for outcome in list(load.outcomes)), default=now)
     return now - oldest > seconds and set(load.counted(since=now - seconds)) == {"right"}
+
+
+@pytest.mark.parametrize(("timeout_ms", "at_once", "expired"), [(20, 16, True), (10_000, 3, False)])
+def test_triton_is_told_over_http_how_long_an_answer_may_take(
+    place: Workspace, timeout_ms: int, at_once: int, expired: bool
+) -> None:
+    known = read_model(place.endpoints, Endpoints, "make serve").endpoints
+    endpoint = next(item for item in known if item.protocol == "http")
+    example = next(item for item in read_examples(place.root / endpoint.golden) if item.rows == 1)
+    codec = codec_for("triton", "http")
+    payload = codec.encode(endpoint.served_name, endpoint.asked_version, example.inputs, endpoint.outputs)
+    target = codec.target(endpoint.served_name, endpoint.asked_version)
+    body, headers = with_deadline(payload.body, payload.headers, timeout_ms * 1000)
+
+    def ask(_: int) -> str:
+        connection = http.client.HTTPConnection(endpoint.address, timeout=30)
+        connection.request("POST", target, body, headers)
+        text = connection.getresponse().read().decode(errors="replace")
+        connection.close()
+        return text
+
+    with ThreadPoolExecutor(at_once) as pool:  # ten milliseconds for every two of them, which wait for each other
+        answers = list(pool.map(ask, range(at_once)))
+    assert any("Request timeout expired" in text for text in answers) == expired
 
 
 def test_the_queue_policy_is_in_the_repository_that_triton_reads(place: Workspace) -> None:
