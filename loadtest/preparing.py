@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.codecs import codec_for
 from contract.config import ModelsFile, read_config
-from contract.endpoints import Endpoint, Endpoints, PayloadEntry, PayloadIndex
+from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
 from contract.files import read_model, write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
 from contract.hosts import beyond_loopback
 from contract.machine import this_machine, versions
+from contract.payloads import serialise
 from contract.records import Plan, Stage, golden_name
 from contract.request_headers import with_secrets
 from contract.shapes import Trace
@@ -154,24 +154,19 @@ def _make_payloads(plan: Plan, workspace: Workspace, results: Path) -> dict[str,
                 number = sets.index(stage.payloads)
                 made[key] = make_set(stage.shape.payloads, endpoint, golden, number, plan.seeds.payload + number)
             folder = Path(endpoint.payloads).relative_to("payloads")
-            _serialise(endpoint, made[key], results / "payloads" / stage.payloads / folder)
+            serialise(
+                endpoint.engine,
+                endpoint.protocol,
+                endpoint.served_name,
+                endpoint.asked_version,
+                endpoint.outputs,
+                made[key],
+                results / "payloads" / stage.payloads / folder,
+            )
     by_golden: dict[str, list[Example]] = {}
     for (golden_copy, _), examples in made.items():
         by_golden.setdefault(golden_copy, []).extend(examples)
     return by_golden
-
-
-def _serialise(endpoint: Endpoint, examples: list[Example], folder: Path) -> None:
-    codec = codec_for(endpoint.engine, endpoint.protocol)
-    entries = []
-    for example in examples:
-        payload = codec.encode(endpoint.served_name, endpoint.asked_version, example.inputs, endpoint.outputs)
-        file = f"{example.key}.bin"
-        write_bytes(folder / file, payload.body)
-        entries.append(PayloadEntry(key=example.key, file=file, headers=payload.headers, rows=example.rows))
-    target = codec.target(endpoint.served_name, endpoint.asked_version)
-    index = PayloadIndex(schema_version=1, protocol=endpoint.protocol, target=target, payloads=entries)
-    write_json(folder / "index.json", index)
 
 
 def _free_id(workspace: Workspace, now: datetime) -> str:
