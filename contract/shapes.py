@@ -164,4 +164,16 @@ OVERLOAD = LoadPlan(
     ],
     rounds=1,
 )
-BUILT_IN = {"soak": SOAK, "overload": OVERLOAD}
+# A grid of batch sizes and users, whose winners differ; and the open loop, without which nothing is ranked.
+MAP = LoadPlan(
+    stages=[
+        *(
+            Closed(shape="closed", users=users, duration_s=2, payloads=Payloads(rows=[rows]))
+            for rows in (1, 8, 32)
+            for users in (1, 4, 16, 64)
+        ),
+        Steady(shape="steady"),
+    ],
+    rounds=1,
+)
+BUILT_IN = {"soak": SOAK, "overload": OVERLOAD, "map": MAP}

@@ -20,7 +20,8 @@ from contract.records import Plan
 from contract.table import choose
 from contract.workspace import Workspace
 from loadtest.certification.store import certificates_for
-from loadtest.driving import MASTER_PORT, drive, total_seconds
+from loadtest.driving import drive, total_seconds
+from loadtest.launching import MASTER_PORT
 from loadtest.preparing import prepare
 from loadtest.residency import Residency
 from loadtest.watching.sampling import Sampler
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     add_common(parser)
     parser.add_argument("--variant", action="append", default=[], help="only this endpoint (may be given again)")
-    parser.add_argument("--plan", default="", help="a load plan: soak, overload, or one of models.toml")
+    parser.add_argument("--plan", default="", help="a load plan: soak, overload, map, or one of models.toml")
     parser.add_argument("--processes", type=int, help="load processes on this machine, instead of [load] processes")
     parser.add_argument("--workers", type=int, default=0, help="load processes that join from other machines")
     parser.add_argument("--bind", default="127.0.0.1", help="where the master waits for them")

@@ -6,6 +6,8 @@ load process -> master    files?   it is on another machine: it has none of them
 master -> load process    files    the serialised requests and traces
 load process -> master    ready    it can take orders
 master -> load process    order    measure this stage, now
+load process -> master    progress how a window goes that may be ended early
+master -> load process    cut      end it now
 load process -> master    part     a file of records or answers (only from another machine)
 load process -> master    done     the stage is over: counts, and its share of a core
 """
@@ -23,12 +25,14 @@ from contract.endpoints import Endpoints
 from contract.errors import UsageError
 from contract.files import read_model
 from contract.records import Plan
-from loadtest.conductor import Conductor, Step
-from loadtest.driving import PROGRESS
-from loadtest.orders import Done, Order
+from loadtest.asked import AskedFor
+from loadtest.conductor import Conductor
+from loadtest.launching import PROGRESS
+from loadtest.orders import Cut, Done, Order, Progress, packed, unpacked
 from loadtest.page import Page
 from loadtest.recorder import Sink, folder_sink
 from loadtest.residency import Residency
+from loadtest.steps import Planned, Step, Steps, subject
 from loadtest.worker import PAUSE_S, Worker
 
 ASK_AGAIN_S = 1.0
@@ -52,10 +56,12 @@ class Crew:
         environment.events.worker_report.add_listener(lambda client_id, data: self.page.hear(data))
 
     @classmethod
-    def leading(cls, environment: Any, results: Path, live: Path, variant: str) -> Crew:
-        """The master, or the only process."""
+    def leading(cls, environment: Any, results: Path, live: Path, variant: str, asked: bool) -> Crew:
+        """The master, or the only process. Its steps are those of the plan, or what is ``asked`` for meanwhile."""
         crew = cls(environment)
-        crew._lead(environment, _only(read_model(results / "plan.json", Plan, "make loadtest"), variant), results, live)
+        plan = _only(read_model(results / "plan.json", Plan, "make loadtest"), variant)
+        steps = AskedFor(plan, results, pause=lambda: gevent.sleep(PAUSE_S)) if asked else Planned(plan)
+        crew._lead(steps, results, live)
         return crew
 
     @classmethod
@@ -66,24 +72,27 @@ class Crew:
         crew._listen("plan", crew._take_plan)
         crew._listen("files", crew._take_files)
         crew._listen("order", crew._take_order)
+        crew._listen("cut", crew._take_cut)
         crew._tasks.append(gevent.spawn(crew._ask_for_plan))
         return crew
 
     def next(self) -> Step | None:
         """What comes next; None at the end."""
-        assert self._conductor is not None
-        return self._conductor.next()
+        return self._conductor_of().next()
 
     def users(self, step: Step) -> int:
         """How many users a step wants: those of the closed loop, or one dispatcher in every load process."""
-        assert self._conductor is not None
         self._wait_until_ready()
-        return self._conductor.stage(step).concurrency or max(1, len(self._workers()))
+        return self._conductor_of().stage(step).concurrency or max(1, len(self._workers()))
 
     def measure(self, step: Step, missing_users: int) -> None:
         """Carry out one step."""
-        assert self._conductor is not None
-        self._conductor.measure(step, self._workers(), self._workers, missing_users)
+        self._conductor_of().measure(step, self._workers(), self._workers, missing_users)
+
+    def interrupt(self) -> None:
+        """End the window that is on, so that its users come to an end."""
+        if self._conductor is not None:
+            self._conductor.interrupt()
 
     def finish(self) -> None:
         """The run is over, or was interrupted: write what there is, leave Triton as it was."""
@@ -95,18 +104,21 @@ class Crew:
             self._residency.close()
         gevent.killall(self._tasks)
 
-    def _lead(self, environment: Any, plan: Plan, results: Path, live: Path) -> None:
+    def _lead(self, steps: Steps, results: Path, live: Path) -> None:
+        plan = steps.plan
         self._plan, self._results, self._live = plan, results.resolve(), live.resolve()
         endpoints = read_model(live / "endpoints.json", Endpoints, "make serve") if plan.loads else None
         self._residency = Residency(endpoints, plan.isolate) if endpoints else None
         self._conductor = Conductor(
-            plan,
+            steps,
             results,
-            tell=lambda order: self._send("order", order.message()),
+            tell=lambda order: self._send("order", packed(order)),
+            cut=lambda number: self._send("cut", packed(Cut(number))),
             prepare=self._residency.make_room_for if self._residency else lambda _: None,
-            note=self._note,
+            note=lambda step: self._note(steps, step),
         )
-        self._listen("done", lambda data, _: self._conductor_of().hear(Done(**data)))
+        self._listen("done", lambda data, _: self._conductor_of().hear(unpacked(Done, data)))
+        self._listen("progress", lambda data, _: self._conductor_of().hear_progress(unpacked(Progress, data)))
         self._listen("part", lambda data, _: folder_sink(self._results)(data["name"], data["data"], data["append"]))
         self._listen("files?", lambda _, client: self._send("files", {"files": self._files()}, client))
         self._listen("ready", lambda _, client: self._ready.append(client))
@@ -114,6 +126,7 @@ class Crew:
             self._listen("plan?", lambda _, client: self._greet(client))
         else:  # one process is master and load process
             self._listen("order", self._take_order)
+            self._listen("cut", self._take_cut)
             self._employ(plan, results, live, folder_sink(results))
 
     def _ask_for_plan(self) -> None:
@@ -151,15 +164,19 @@ class Crew:
 
     def _take_order(self, data: dict[str, Any], _: str) -> None:
         if self.worker is not None:
-            gevent.spawn(self._carry_out, Order(**data))
+            gevent.spawn(self._carry_out, unpacked(Order, data))
+
+    def _take_cut(self, data: dict[str, Any], _: str) -> None:
+        if self.worker is not None:
+            self.worker.cut(unpacked(Cut, data).number)
 
     def _carry_out(self, order: Order) -> None:
         worker = self.worker
         assert worker is not None
-        self.page.enter(*worker.of(order))
-        done = worker.carry_out(order)
+        self.page.enter(order.item, order.plan)
+        done = worker.carry_out(order, tell=lambda progress: self._send("progress", packed(progress)))
         if done is not None:
-            self._send("done", done.message())
+            self._send("done", packed(done))
 
     def _employ(self, plan: Plan, results: Path, live: Path, sink: Sink) -> None:
         self.worker = Worker(plan, results, live, self._runner.client_id, self._number or 0, sink, self.page.tell)
@@ -179,9 +196,8 @@ class Crew:
                     found[f"results/{path.relative_to(self._results)}"] = path.read_bytes()
         return found
 
-    def _note(self, step: Step) -> None:
-        variant = self._plan.variants[step.variant]
-        self.page.enter(variant, variant.stages[step.stage])
+    def _note(self, steps: Steps, step: Step) -> None:
+        self.page.enter(*subject(steps.plan, step))
         line = {"round": step.round, "variant": step.variant, "stage": step.stage}
         (self._results / PROGRESS).write_text(json.dumps(line))
 

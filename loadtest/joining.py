@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contract.children import python
 from contract.cli import Parser
 from contract.errors import LoadproofError
-from loadtest.driving import LOCUSTFILE, MASTER_PORT, PRECISE_LOOP
+from loadtest.launching import LOCUSTFILE, MASTER_PORT, PRECISE_LOOP
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,14 +3,16 @@
     locust -f loadtest/locustfile.py [--results results/<id>] [--variant <id>] [--processes 2] [--headless]
 
 Without ``--results`` a run is planned on the spot from models.toml and what is up. The master (or the only process)
-goes through the plan and tells the load processes what to measure; they send, record and report. A user's task goes
-through a whole stage, so that Locust's own work between tasks is in nobody's way. Locust's statistics are what its page
-shows; the raw records are the truth. Exact percentiles while it runs: http://127.0.0.1:8089/slo
+goes through the plan, or through what a session asks for (``--asked``), and tells the load processes what to measure;
+they send, record and report. A user's task goes through a whole stage, so that Locust's own work between tasks is in
+nobody's way. Locust's statistics are what its page shows; the raw records are the truth. Exact percentiles while it
+runs: http://127.0.0.1:8089/slo
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("--results", default="", help="folder of a run, with its plan.json")
     parser.add_argument("--live", default="live", help="folder with the serialised requests")
     parser.add_argument("--variant", default="", help="only this variant of the plan")
+    parser.add_argument("--asked", action="store_true", help="measure what a session asks for in the run's folder")
     parser.add_argument("--apart", action="store_true", help="a load process that looks for no files here")
 
 
@@ -46,9 +49,20 @@ def _prepare(environment: Environment, **_: Any) -> None:
         environment.crew = Crew.joining(environment, options.apart)  # the plan comes from the master
         return
     results = Path(options.results) if options.results else _planned(live)
-    environment.crew = Crew.leading(environment, results, live, options.variant)
+    environment.crew = Crew.leading(environment, results, live, options.variant, options.asked)
+    # Locust heeds SIGTERM only once a shape is through; until then it would end the run at once, its records with it.
+    gevent.signal_handler(signal.SIGTERM, _interrupt, environment)
     if environment.web_ui is not None:
         environment.web_ui.app.add_url_rule("/slo", "slo", environment.crew.page.html)
+
+
+def _interrupt(environment: Environment) -> None:
+    """Let the stage that is on end, and the run with it: Locust quits when its shape is gone."""
+    crew: Crew = environment.crew
+    runner: Any = environment.runner
+    crew.interrupt()
+    if runner.shape_greenlet is not None:
+        runner.shape_greenlet.kill(block=False)
 
 
 def _planned(live: Path) -> Path:
@@ -82,36 +96,28 @@ class Dispatcher(User):
 
 
 class Stages(LoadTestShape):
-    """The plan's steps. `tick` asks for a step's users; the next one waits until it is measured."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._measuring: gevent.Greenlet | None = None
+    """Goes through a run's steps within a single tick: Locust asks a shape for its next tick only a second later."""
 
     def tick(self) -> tuple[int, float] | None:
-        """Users and spawn rate; None at the end. Locust would wait for ever for a shape that raised."""
+        """Measure everything; None, for then the run is over. Locust would wait for ever for a shape that raised."""
         assert self.runner is not None
+        crew: Crew = self.runner.environment.crew
         try:
-            return self._next_step(self.runner.environment.crew)
+            while (step := crew.next()) is not None:
+                crew.measure(step, missing_users=self._missing(crew.users(step)))
         except Exception:
             logger.exception("the run ends here")
             self.runner.environment.process_exit_code = 1
-            return None
+        return None
 
-    def _next_step(self, crew: Crew) -> tuple[int, float] | None:
-        if self._measuring is not None:
-            self._measuring.get()
-        step = crew.next()
-        if step is None:
-            return None
-        users = crew.users(step)
-        self._measuring = gevent.spawn(self._measure, crew, step, users)
-        return users, SPAWN_RATE
-
-    def _measure(self, crew: Crew, step: Any, users: int) -> None:
-        """Wait until Locust has exactly the step's users, those that it stops being gone, then measure."""
-        assert self.runner is not None
+    def _missing(self, users: int) -> int:
+        """Let Locust have exactly so many users, those that it stops being gone; how many there are too few."""
+        runner = self.runner
+        assert runner is not None
+        if runner.target_user_count != users:
+            runner.start(users, SPAWN_RATE)
         with gevent.Timeout(WAIT_S, False):
-            while self.runner.user_count != users:
+            while runner.user_count != users:
                 gevent.sleep(PAUSE_S)
-        crew.measure(step, max(0, users - self.runner.user_count))
+        present: int = runner.user_count
+        return max(0, users - present)

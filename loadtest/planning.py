@@ -13,22 +13,27 @@ from contract.errors import UsageError
 from contract.hosts import beyond_loopback
 from contract.load import Load
 from contract.machine import Machine
+from contract.prices import Price
 from contract.records import Plan, Seeds, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
 from contract.slo import Slo
 from loadtest.arrivals import mean_rate, read_trace
 
 REPEAT = "__again"
-TICK_S = 1.0  # Locust asks for the next stage no sooner
+BETWEEN_S = 0.3  # two stages: the drain of the first, the order for the second
 LAST_S = 0.001  # a trace's window ends so soon after its last arrival
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which load plan a run follows: its name, and what it says; the stages of ``[load]`` when it has no name."""
+    """Which load plan a run follows: its name, and what it says; the stages of ``[load]`` when it has no name.
+
+    Where the stages are ``asked`` for one at a time (`loadtest/session.py`), the plan has none.
+    """
 
     name: str = ""
     plan: LoadPlan | None = None
+    asked: bool = False
 
 
 DEFAULT = Choice()
@@ -36,6 +41,8 @@ DEFAULT = Choice()
 
 def shapes(load: Load, choice: Choice) -> list[Shape]:
     """Closed-loop stages at each concurrency, then one open-loop stage at the rate of the SLO; or what a plan says."""
+    if choice.asked:
+        return []
     if choice.plan is not None:
         return list(choice.plan.stages)
     closed: list[Shape] = [Closed(shape="closed", users=users) for users in load.concurrency]
@@ -64,6 +71,8 @@ def stages(load: Load, endpoint: Endpoint, choice: Choice = DEFAULT) -> list[Sta
 
 def rounds_of(load: Load, choice: Choice) -> int:
     """How often every variant takes its turn."""
+    if choice.asked:
+        return 1
     return (choice.plan.rounds if choice.plan else None) or load.rounds
 
 
@@ -166,6 +175,7 @@ def make_plan(
     versions: dict[str, str],
     choice: Choice = DEFAULT,
     client: Client | None = None,
+    price: Price | None = None,
 ) -> Plan:
     """Every chosen endpoint, and the first real one again at the end of each round, to know the noise (A/A)."""
     variants = [
@@ -174,7 +184,7 @@ def make_plan(
     ]
     repeated = next((item for item in variants if item.endpoint.engine_kind == "real"), None)
     judged = [stage for stage in repeated.stages if stage.judged] if repeated else []
-    if repeated and judged and choice.name not in ONCE:
+    if repeated and (judged or choice.asked) and choice.name not in ONCE:
         again = repeated.model_copy(update={"id": repeated.id + REPEAT, "stages": judged, "repeat_of": repeated.id})
         variants.append(again)
     return Plan(
@@ -187,8 +197,9 @@ def make_plan(
         target=endpoints.target,
         seeds=Seeds(schedule=load.seed, payload=load.seed + 1_000_000, sampling=load.seed + 2_000_000),
         answers=load.answers,
-        attempts=load.attempts if choice.name not in ONCE else 1,
+        attempts=load.attempts if choice.name not in ONCE and not choice.asked else 1,
         load_plan=choice.name,
+        price=price,
         rounds=rounds_of(load, choice),
         processes=load.processes,
         isolate=load.isolate,
@@ -208,4 +219,4 @@ ONCE = ("soak", "overload")  # so long, or so hard on the server, that neither i
 
 def seconds(variant: VariantPlan) -> float:
     """About how long a variant takes in one round, for the progress bar."""
-    return sum(max(stage.warmup_s + stage.duration_s, TICK_S) + 0.3 for stage in variant.stages)
+    return sum(stage.warmup_s + stage.duration_s + BETWEEN_S for stage in variant.stages)

@@ -39,9 +39,16 @@ def prepare(
     chosen: list[Endpoint],
     load_plan: str = "",
     allowed_hosts: Sequence[str] = (),
+    asked: str = "",
 ) -> tuple[Plan, Path]:
-    """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet."""
-    choice = Choice(load_plan, config.plan(load_plan)) if load_plan else Choice()
+    """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet.
+
+    ``asked`` names, instead of a ``load_plan``, a run whose stages are asked for one at a time: it begins without any.
+    """
+    if asked:
+        choice = Choice(asked, asked=True)
+    else:
+        choice = Choice(load_plan, config.plan(load_plan)) if load_plan else Choice()
     now = datetime.now(UTC)
     started = now.isoformat(timespec="seconds")
     plan = make_plan(
@@ -54,6 +61,7 @@ def prepare(
         versions(PACKAGES),
         choice,
         config.client,
+        config.price,
     )
     for endpoint in chosen:
         for needed in (workspace.root / endpoint.golden, workspace.live / endpoint.payloads / "index.json"):

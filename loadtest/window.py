@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from loadtest.admission import Abort
-from loadtest.orders import Done, Order
+from loadtest.orders import Done, Order, Progress
 from loadtest.payloads import Request
 
 
@@ -17,34 +18,81 @@ class Window:
     start_ns: int
     end_ns: int
     late_ns: float  # a send later than this is late
+    limits_ns: dict[str, float] = field(default_factory=dict)  # percentile -> its objective
     users: int = 0  # of Locust's, that have taken part
     dispatched: bool = False  # open loop: one dispatcher has taken the schedule
     drained: bool = False  # open loop: the schedule is through
     pending: int = 0  # open loop: requests whose greenlet has been made and has not ended
     abandoned: bool = False  # what is still in flight was given up and recorded; late answers do not count
     abort: Abort | None = None  # when to stop for failures
-    cut: bool = False  # nothing more is sent: too many requests failed
+    aborted: bool = False  # nothing more is sent: too many requests failed
     in_flight: dict[int, tuple[Request, int, int]] = field(default_factory=dict)  # request, intended, sent
+    held_back_ns: int | None = None  # open loop: intended send of the request that waits for the in-flight limit
     cpu: float = 0.0
     due: int = 0  # requests that were due in the window
     late: int = 0  # of these, sent late
+    failed: int = 0  # of these, not answered well
+    over: dict[str, int] = field(init=False)  # of these, by percentile: failed, or slower than the objective
+    near: dict[str, int] = field(init=False)  # the same of half the objective
     good: list[int] = field(default_factory=lambda: [0, 0, 0])  # good answers per third of the window
 
-    def over(self, now_ns: int) -> bool:
+    def __post_init__(self) -> None:
+        self.over = dict.fromkeys(self.limits_ns, 0)
+        self.near = dict.fromkeys(self.limits_ns, 0)
+
+    def ended(self, now_ns: int) -> bool:
         """Whether nothing may be intended any more."""
-        return self.cut or now_ns >= self.end_ns
+        return self.aborted or now_ns >= self.end_ns
+
+    def end(self, now_ns: int) -> None:
+        """End it before its time: what was intended until now still counts, and is waited for."""
+        self.end_ns = max(self.start_ns, min(self.end_ns, now_ns))
 
     def count(self, intended_ns: int, sent_ns: int, done_ns: int, good: bool) -> None:
         """Note one request that is over."""
         if self.abort is not None and self.abort.seen(not good):
-            self.cut = True
+            self.aborted = True
         start, end = self.start_ns, self.end_ns
         if start <= intended_ns < end:
             self.due += 1
             self.late += sent_ns - intended_ns > self.late_ns
+            self.failed += not good
+            latency_ns = done_ns - intended_ns if good else math.inf
+            for name, limit_ns in self.limits_ns.items():
+                self.over[name] += latency_ns > limit_ns
+                self.near[name] += latency_ns > limit_ns / 2
         if good and start <= done_ns < end:
             self.good[3 * (done_ns - start) // (end - start)] += 1
 
+    def progress(self, worker: str, now_ns: int) -> Progress:
+        """How it goes: what is over, and what has been unanswered for so long that it is lost for every objective."""
+        waiting = [intended for _, intended, _ in self.in_flight.values()]
+        waiting += [self.held_back_ns] if self.held_back_ns is not None else []
+        waited = [now_ns - intended for intended in waiting if self.start_ns <= intended < self.end_ns]
+        slow = {name: sum(each > limit_ns for each in waited) for name, limit_ns in self.limits_ns.items()}
+        slowish = {name: sum(each > limit_ns / 2 for each in waited) for name, limit_ns in self.limits_ns.items()}
+        return Progress(
+            number=self.order.number,
+            worker=worker,
+            due=self.due + min(slow.values(), default=0),
+            late=self.late,
+            failed=self.failed,
+            over={name: count + slow[name] for name, count in self.over.items()},
+            near={name: count + slowish[name] for name, count in self.near.items()},
+            in_flight=len(waiting),
+        )
+
     def report(self, worker: str) -> Done:
         """What the master hears of it."""
-        return Done(self.order.number, worker, round(self.cpu, 4), self.due, self.late, self.good, self.cut)
+        return Done(
+            number=self.order.number,
+            worker=worker,
+            cpu=round(self.cpu, 4),
+            due=self.due,
+            late=self.late,
+            good=self.good,
+            aborted=self.aborted,
+            failed=self.failed,
+            over=self.over,
+            end_ns=self.order.start_ns + self.end_ns - self.start_ns,  # by the master's clock
+        )

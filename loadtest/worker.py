@@ -7,21 +7,20 @@ each load process dispatches the schedule, the others have nothing to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import gevent
 import psutil
 from gevent.lock import BoundedSemaphore
 
-from contract.records import Plan, Stage, VariantPlan
-from contract.shapes import Closed, Opened, Steady, Trace
+from contract.records import Plan, Stage
 from contract.trust import late_limit_ms
 from loadtest.admission import Abort
-from loadtest.arrivals import arrivals, choices, read_trace
 from loadtest.clients import Connection, Reply, connect
-from loadtest.orders import Done, Order
+from loadtest.draws import ROUND_SEED, picks, schedule
+from loadtest.orders import Done, Order, Progress
 from loadtest.payloads import Request, Requests, requests_of
 from loadtest.punctual import sleep_until, take_slack_away
 from loadtest.recorder import Recorder, Sink
@@ -29,15 +28,11 @@ from loadtest.window import Window
 
 PAUSE_S = 0.02
 DRAIN_S = 10.0  # after a window, for what is still in flight
-ROUND_SEED, USER_SEED = 100_003, 7_919  # primes, so that no two of a run's seeds fall together
+TELL_S = 0.1  # how often a load process tells how a window goes that may be ended early
+FLUSH_S = 0.5
 
 # name, milliseconds, bytes of the answer, class of the failure or ""
 Tell = Callable[[str, float, int, str], None]
-
-
-def schedule_seed(plan: Plan, rate: float, turn: int) -> int:
-    """The same arrivals for every variant that is measured at the same rate in the same round, the repeat included."""
-    return plan.seeds.schedule + round(rate) + ROUND_SEED * (turn - 1)
 
 
 class Worker:
@@ -63,24 +58,40 @@ class Worker:
         if self._name not in order.workers:
             return
         shift = order.shift_ns()
-        variant, _ = self.of(order)
-        self._recorder(order.variant).shift_ns = shift
-        start, end = order.start_ns - shift, order.end_ns - shift
-        late_ns = late_limit_ms(variant.endpoint.slo.tightest_ms) * 1e6
-        most = self._plan.abort_error_rate
-        self.window = Window(order, start, end, late_ns, abort=Abort(most) if most else None)
+        recorder = self._recorder(order)
+        recorder.shift_ns = shift
+        slo, most = order.item.endpoint.slo, self._plan.abort_error_rate
+        self.window = Window(
+            order,
+            start_ns=order.start_ns - shift,
+            end_ns=order.end_ns - shift,
+            late_ns=late_limit_ms(slo.tightest_ms) * 1e6,
+            limits_ns={name: limit_ms * 1e6 for name, limit_ms in slo.latency_ms.items()},
+            abort=Abort(most) if most else None,
+        )
 
-    def carry_out(self, order: Order) -> Done | None:
-        """Begin, wait until the window is over and what was due in it has come back, write everything down."""
+    def cut(self, number: int) -> None:
+        """End the window of this order now, if it is still on."""
+        if self.window is not None and self.window.order.number == number:
+            self.window.end(time.monotonic_ns())
+
+    def carry_out(self, order: Order, tell: Callable[[Progress], None] = lambda _: None) -> Done | None:
+        """Begin, wait until the window is over and what was due in it has come back, write everything down.
+
+        ``tell`` hears several times a second how a window goes that may be ended early.
+        """
         self.begin(order)
         window = self.window
         if window is None or window.order is not order:
             return None
         sleep_until(window.start_ns)
         before, began = self._cpu_seconds(), time.monotonic_ns()
-        while not window.over(time.monotonic_ns()):
-            sleep_until(min(window.end_ns, time.monotonic_ns() + 500_000_000))
-            self._recorder(order.variant).flush_old()
+        pause_ns = int((TELL_S if order.early else FLUSH_S) * 1e9)
+        while not window.ended(time.monotonic_ns()):
+            sleep_until(min(window.end_ns, time.monotonic_ns() + pause_ns))
+            if order.early:
+                tell(window.progress(self._name, time.monotonic_ns()))
+            self._recorder(order).flush_old()
         window.cpu = (self._cpu_seconds() - before) / max((time.monotonic_ns() - began) / 1e9, 1e-9)
         given_up = time.monotonic() + DRAIN_S + 1.0
         while not self._quiet(window) and time.monotonic() < given_up:
@@ -93,19 +104,18 @@ class Worker:
         window = self.window
         if window is not None:
             window.users += 1
-            _, stage = self.of(window.order)
-            (self.closed if stage.mode == "closed" else self.open)(window.users)
+            (self.closed if window.order.plan.mode == "closed" else self.open)(window.users)
 
     def closed(self, user: int) -> None:
         """One user of a closed loop: send, wait for the answer, send the next, until the window is over."""
-        window, variant, stage = self._current()
+        window, stage = self._current()
         requests = self._requests_of(window.order)
-        picks = self._picks(window.order, requests, user)
-        connection = self._connect(variant, requests.target, connections=1)
+        drawn = picks(self._plan.seeds, window.order, self._name, user, requests)
+        connection = self._connect(window.order, requests.target, connections=1)
         pause_ns = int(stage.in_flight / self._plan.max_rps * 1e9) if self._plan.max_rps else 0
         try:
-            while not window.over(now := time.monotonic_ns()):
-                reply, sent, done = self._send(window, next(picks), now, connection)
+            while not window.ended(now := time.monotonic_ns()):
+                reply, sent, done = self._send(window, next(drawn), now, connection)
                 self._tell(stage.name, (done - sent) / 1e6, len(reply.body), reply.error)
                 if reply.status == -1:
                     gevent.sleep(PAUSE_S)  # a dead server must not turn the loop into a spin
@@ -116,23 +126,26 @@ class Worker:
 
     def open(self, user: int) -> None:
         """Send on schedule whether or not earlier requests are answered, up to the in-flight limit."""
-        window, variant, stage = self._current()
+        window, stage = self._current()
         if window.dispatched:
             return
         window.dispatched = True
         requests = self._requests_of(window.order)
         limit = max(1, stage.in_flight // len(window.order.workers))
-        connection = self._connect(variant, requests.target, limit)
+        connection = self._connect(window.order, requests.target, limit)
         free = BoundedSemaphore(limit)
-        picks, known = self._picks(window.order, requests, user), requests.named()
+        drawn, known = picks(self._plan.seeds, window.order, self._name, user, requests), requests.named()
         try:
-            for offset, key in self._schedule(window.order, stage):
+            for offset, key in schedule(self._plan, window.order, self._name, self._results):
                 intended = window.start_ns + offset
                 sleep_until(intended)
-                if window.over(intended):
+                if window.ended(intended):
                     break
-                request = known[key] if key else next(picks)
-                if free.acquire(timeout=self._patience(window)):
+                request = known[key] if key else next(drawn)
+                window.held_back_ns = intended
+                may_leave = free.acquire(timeout=self._patience(window))
+                window.held_back_ns = None
+                if may_leave:
                     window.pending += 1
                     gevent.spawn(self._one, window, stage.name, request, intended, connection, free)
                 else:
@@ -150,58 +163,21 @@ class Worker:
         for recorder in self._recorders.values():
             recorder.flush()
 
-    def _current(self) -> tuple[Window, VariantPlan, Stage]:
+    def _current(self) -> tuple[Window, Stage]:
         assert self.window is not None
-        return self.window, *self.of(self.window.order)
+        return self.window, self.window.order.plan
 
-    def of(self, order: Order) -> tuple[VariantPlan, Stage]:
-        """What an order is about."""
-        variant = self._plan.variants[order.variant]
-        return variant, variant.stages[order.stage]
-
-    def _connect(self, variant: VariantPlan, target: str, connections: int) -> Connection:
-        endpoint = variant.endpoint
+    def _connect(self, order: Order, target: str, connections: int) -> Connection:
+        endpoint = order.item.endpoint
         return connect(endpoint.protocol, endpoint.address, target, connections, self._plan.client)
 
     def _requests_of(self, order: Order) -> Requests:
-        variant, stage = self.of(order)
-        key = order.variant, stage.payloads
+        key = order.variant, order.plan.payloads
         if key not in self._requests:
-            self._requests[key] = self._prepared(variant, requests_of(variant, stage, self._results, self._live))
+            read = requests_of(order.item, order.plan, self._results, self._live)
+            with closing(self._connect(order, read.target, connections=1)) as connection:
+                self._requests[key] = read.prepared(connection.prepare)
         return self._requests[key]
-
-    def _prepared(self, variant: VariantPlan, requests: Requests) -> Requests:
-        connection = self._connect(variant, requests.target, connections=1)
-        try:
-            return requests.prepared(connection.prepare)
-        finally:
-            connection.close()
-
-    def _picks(self, order: Order, requests: Requests, user: int) -> Iterator[Request]:
-        """The requests of one of this process' users (from 1), drawn by a sequence of its own.
-
-        In a round they are the same for every variant, however often something was measured before.
-        """
-        process = order.workers.index(self._name)
-        drawn = self._plan.seeds.payload + process + USER_SEED * user + ROUND_SEED * (order.round - 1)
-        return (requests.requests[index] for index in choices(len(requests.requests), drawn))
-
-    def _schedule(self, order: Order, stage: Stage) -> Iterator[tuple[int, str | None]]:
-        """This process' share of the arrivals: offsets since the window's start, and the request that a trace names."""
-        turn, among = order.workers.index(self._name), len(order.workers)
-        shape = stage.shape or Steady(shape="steady", rate=stage.rate)
-        assert not isinstance(shape, Closed)
-        if isinstance(shape, Trace):
-            offsets, keys = read_trace(shape.model_copy(update={"file": self._results / shape.file}))
-            recorded = zip(offsets.tolist(), keys, strict=True)
-            return islice(recorded, turn, None, among)
-        if order.rate is not None and isinstance(shape, Steady):
-            shape = shape.model_copy(update={"rate": order.rate, "of_maximum": None})
-        return ((offset, None) for offset in islice(self._arrivals(shape, order, stage), turn, None, among))
-
-    def _arrivals(self, shape: Opened, order: Order, stage: Stage) -> Iterator[int]:
-        seed = schedule_seed(self._plan, order.rate or stage.rate or 0.0, order.round)
-        return arrivals(shape, stage.duration_s, stage.warmup_s, seed)
 
     def _one(
         self, window: Window, name: str, request: Request, intended: int, connection: Connection, free: BoundedSemaphore
@@ -236,17 +212,17 @@ class Worker:
         self, window: Window, request: Request, intended_ns: int, sent_ns: int, done_ns: int, reply: Reply
     ) -> None:
         window.count(intended_ns, sent_ns, done_ns, not reply.error)
-        recorder = self._recorder(window.order.variant)
+        recorder = self._recorder(window.order)
         recorder.add(window.order.stage, request, intended_ns, sent_ns, done_ns, reply)
         if not reply.error and window.start_ns <= intended_ns < window.end_ns:
             recorder.offer(window.order.stage, request.key, reply.headers, reply.body)
 
-    def _recorder(self, variant: int) -> Recorder:
-        if variant not in self._recorders:
-            seed = self._plan.seeds.sampling + self._number + ROUND_SEED * variant
-            name = self._plan.variants[variant].id
-            self._recorders[variant] = Recorder(name, self._number, self._plan.answers, seed, self._sink)
-        return self._recorders[variant]
+    def _recorder(self, order: Order) -> Recorder:
+        if order.variant not in self._recorders:
+            seed = self._plan.seeds.sampling + self._number + ROUND_SEED * order.variant
+            recorder = Recorder(order.item.id, self._number, self._plan.answers, seed, self._sink)
+            self._recorders[order.variant] = recorder
+        return self._recorders[order.variant]
 
     def _patience(self, window: Window) -> float:
         """Seconds until ``DRAIN_S`` after the window: then what is still waiting is given up."""
@@ -254,8 +230,7 @@ class Worker:
 
     def _quiet(self, window: Window) -> bool:
         """Whether everything that was due in the window has been sent and answered."""
-        _, stage = self.of(window.order)
-        sent = window.drained or window.cut or stage.mode == "closed"
+        sent = window.drained or window.aborted or window.order.plan.mode == "closed"
         return sent and not window.in_flight and not window.pending
 
     def _close(self, window: Window) -> None:
@@ -265,7 +240,7 @@ class Worker:
         now = time.monotonic_ns()
         for request, intended_ns, sent_ns in window.in_flight.values():
             self._record(window, request, intended_ns, sent_ns, now, Reply(-1, "no answer", b""))
-        self._recorder(window.order.variant).flush()
+        self._recorder(window.order).flush()
 
     def _cpu_seconds(self) -> float:
         times = self._process.cpu_times()

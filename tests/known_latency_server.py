@@ -2,8 +2,8 @@
 
     python -m tests.known_latency_server --answers FOLDER --delay-ms 5 --port 0
 
-``FOLDER`` holds ``<sha256 of a request's body>.bin``, the answer's body, and ``….length``, the size of its JSON header.
-It measures itself: ``GET /seen`` tells for every answered request when it had arrived and when it was answered
+``FOLDER`` holds ``<sha256 of a request's tensors>.bin``, the answer's body, and ``….length``, the size of its JSON
+header. It measures itself: ``GET /seen`` tells for every answered request when it had arrived and when it was answered
 (CLOCK_MONOTONIC, nanoseconds), and how many were in flight at most. ``GET /stall/<ms>/<in ms>`` holds all answers back
 once for that long, beginning so many milliseconds from now; no request is lost by it.
 """
@@ -33,7 +33,7 @@ class Known:
         self.in_flight = self.most_in_flight = 0
         self.stall = (0, 0)
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, tensors: bytes) -> bytes:
         """Answer one request after the delay, or after the stall that is going on then."""
         arrived = time.monotonic_ns()
         with self.lock:
@@ -44,7 +44,7 @@ class Known:
         now = time.monotonic_ns()
         if begin <= now < end:
             time.sleep((end - now) / 1e9)
-        length, data = self.answers[hashlib.sha256(body).hexdigest()]
+        length, data = self.answers[hashlib.sha256(tensors).hexdigest()]
         with self.lock:
             self.in_flight -= 1
             self.times.append((arrived, time.monotonic_ns()))
@@ -79,13 +79,16 @@ class Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while line := self.rfile.readline():
             method, path, _ = line.decode().split(" ")
-            length = 0
+            length = header_length = 0
             while header := self.rfile.readline().strip():
                 name, _, value = header.partition(b":")
                 if name.lower() == b"content-length":
                     length = int(value)
+                if name.lower() == b"inference-header-content-length":
+                    header_length = int(value)
             body = self.rfile.read(length)
-            answer = self.server.known.answer(body) if method == "POST" else self.server.known.told(path)
+            known = self.server.known
+            answer = known.answer(body[header_length:]) if method == "POST" else known.told(path)
             try:
                 self.connection.sendall(answer)
             except OSError:

@@ -1,8 +1,9 @@
-"""The master's way through a plan: order of steps, attempts, rates that are found, load processes that are lost."""
+"""The master's way through a plan or what is asked for: order of steps, attempts, rates, what is lost or cut."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import pytest
 
 from contract.endpoints import Endpoint
 from contract.errors import ServerError
-from contract.files import read_model
+from contract.files import read_model, write_json
 from contract.load import Load
 from contract.records import Observation, Plan
 from contract.shapes import LoadPlan
 from loadtest import conductor
-from loadtest.conductor import Conductor, Step, steps
-from loadtest.orders import Done, Order
+from loadtest.asked import AskedFor
+from loadtest.asking import ASKED, TOLD, Asked, Lines, Told, append
+from loadtest.conductor import Conductor
+from loadtest.orders import Done, Order, Progress, packed, unpacked
 from loadtest.planning import Choice, make_plan
+from loadtest.steps import Planned, Step, in_order
 from tests.builders import MACHINE, endpoint, endpoints
 
 SHORT: dict[str, Any] = {"duration_s": 0.05, "warmup_s": 0.0}
@@ -35,7 +39,7 @@ class Crew:
 
     def __init__(self, plan: Plan, results: Path, says: Callable[[Order, str], Done | None]) -> None:
         self.orders: list[Order] = []
-        self.conductor = Conductor(plan, results, tell=self.take)
+        self.conductor = Conductor(Planned(plan), results, tell=self.take)
         self.alive = ["a", "b"]
         self._says = says
 
@@ -44,7 +48,7 @@ class Crew:
         for name in order.workers:
             done = self._says(order, name)
             if done is not None:
-                self.conductor.hear(done)
+                self.conductor.hear(replace(done, end_ns=order.end_ns))
 
     def run(self) -> list[Step]:
         taken = []
@@ -64,7 +68,7 @@ def observed(results: Path, plan: Plan, variant: int = 0) -> Observation:
 
 def test_in_each_round_every_variant_goes_through_its_stages() -> None:
     plan = plan_of({"shape": "closed", "users": 1}, {"shape": "steady"}, rounds=2, models=2)
-    assert [(step.round, step.variant, step.stage) for step in steps(plan)] == [
+    assert [(step.round, step.variant, step.stage) for step in in_order(plan)] == [
         (turn, variant, stage) for turn in (1, 2) for variant in (0, 1) for stage in (0, 1)
     ]
 
@@ -161,7 +165,7 @@ def test_a_variant_that_cannot_be_loaded_is_left_out_of_its_round_and_the_others
             raise ServerError("failed to load")
 
     crew = Crew(plan, tmp_path, steady)
-    crew.conductor = Conductor(plan, tmp_path, tell=crew.take, prepare=prepare)
+    crew.conductor = Conductor(Planned(plan), tmp_path, tell=crew.take, prepare=prepare)
     crew.run()
     assert [(order.round, order.variant, order.stage) for order in crew.orders] == [
         (turn, variant, stage) for turn in (1, 2) for variant in (0, 1) for stage in (0, 1) if (turn, variant) != (1, 0)
@@ -178,3 +182,102 @@ def test_the_times_of_an_order_follow_each_other_and_are_the_stages(tmp_path: Pa
     assert order.told_ns < order.begin_ns
     assert (order.start_ns - order.begin_ns, order.end_ns - order.start_ns) == (100_000_000, 200_000_000)
     assert order.shift_ns() == 0
+    assert unpacked(Order, packed(order)) == order  # as it reaches the load processes
+
+
+def no_pause() -> None:
+    raise AssertionError("nothing is asked for, and nobody says that it is over")
+
+
+def test_what_is_asked_for_is_measured_in_turn_each_by_a_draw_of_its_own(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "steady"}, {"shape": "steady"}, models=2)
+    write_json(tmp_path / "plan.json", plan)
+    for number, (variant, stage) in enumerate([(0, 0), (1, 0), (0, 1)], 1):
+        append(tmp_path / ASKED, Asked(number=number, variant=variant, stage=stage))
+    append(tmp_path / ASKED, Asked(number=4, end=True))
+    crew = Crew(plan, tmp_path, steady)
+    crew.conductor = Conductor(AskedFor(plan, tmp_path, no_pause), tmp_path, tell=crew.take)
+    taken = crew.run()
+    assert [(step.variant, step.stage, step.draw) for step in taken] == [(0, 0, 0), (1, 0, 0), (0, 1, 1)]
+    lines = Lines(tmp_path / TOLD)
+    told = [item for item in iter(lambda: lines.next(Told), None) if item]
+    assert [item.number for item in told] == [1, 2, 3]
+    assert all(item.measured and (item.measured.due, item.measured.good) == (200, 60) for item in told)
+    assert observed(tmp_path, plan, 0).complete
+    assert not observed(tmp_path, plan, 1).complete
+
+
+def test_a_question_counts_once_its_line_is_whole(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / ASKED)
+    assert lines.next(Asked) is None
+    text = Asked(number=7).model_dump_json()
+    (tmp_path / ASKED).write_text(text[:9])
+    assert lines.next(Asked) is None
+    with (tmp_path / ASKED).open("a") as file:
+        file.write(text[9:] + "\n")
+    assert lines.next(Asked) == Asked(number=7)
+    assert lines.next(Asked) is None
+
+
+def test_nothing_more_is_asked_for_when_the_process_that_asks_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = AskedFor(plan_of({"shape": "steady"}), tmp_path, no_pause)
+    monkeypatch.setattr("os.getppid", lambda: 1)
+    assert steps.next() is None
+
+
+def test_a_file_does_not_say_that_all_was_measured_while_one_more_stage_is_on(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "steady"}, {"shape": "steady"})
+    first = plan.variants[0].model_copy(update={"stages": plan.variants[0].stages[:1]})
+    one = plan.model_copy(update={"variants": [first]})
+    crew = Crew(one, tmp_path, lambda order, name: None)
+    crew.conductor = Conductor(AskedFor(one, tmp_path, no_pause), tmp_path, tell=crew.take)
+    said = []
+
+    def alive() -> list[str]:
+        """Asked for while a stage is on."""
+        if crew.orders[-1].stage == 1:
+            said.append(observed(tmp_path, plan).complete)
+        crew.conductor.hear(replace(steady(crew.orders[-1], "a"), end_ns=crew.orders[-1].end_ns))
+        return ["a"]
+
+    for number, now in enumerate([one, plan]):
+        write_json(tmp_path / "plan.json", now)
+        append(tmp_path / ASKED, Asked(number=number, stage=number))
+        step = crew.conductor.next()
+        assert step is not None
+        crew.conductor.measure(step, ["a"], alive)
+        assert observed(tmp_path, plan).complete
+    assert said[0] is False
+
+
+@pytest.mark.parametrize(("early", "cut"), [(True, "hopeless"), (False, "")])
+def test_a_hopeless_window_is_cut_where_that_was_asked_for_and_ends_with_its_last_load_process(
+    tmp_path: Path, early: bool, cut: str
+) -> None:
+    plan = plan_of({"shape": "steady", "rate": 100.0, "duration_s": 30.0 if early else 0.3})
+    write_json(tmp_path / "plan.json", plan)
+    append(tmp_path / ASKED, Asked(number=1, early=early))
+    crew = Crew(plan, tmp_path, lambda order, name: None)
+
+    def tell(order: Order) -> None:
+        crew.orders.append(order)
+        slow = {"p99": 25}  # of 3,219 there may be 32 over the limit: only both together have more
+        for name in order.workers:
+            heard = Progress(order.number, name, due=30, late=0, failed=0, over=slow, near=slow, in_flight=3)
+            crew.conductor.hear_progress(heard)
+
+    def end(number: int) -> None:
+        for later_ns, name in enumerate("ab"):
+            crew.conductor.hear(replace(steady(crew.orders[0], name), end_ns=crew.orders[0].start_ns + later_ns + 9))
+
+    crew.conductor = Conductor(AskedFor(plan, tmp_path, no_pause), tmp_path, tell=tell, cut=end)
+    step = crew.conductor.next()
+    assert step is not None
+    crew.conductor.measure(step, ["a", "b"], lambda: [])
+    told = Lines(tmp_path / TOLD).next(Told)
+    assert told is not None and told.measured is not None
+    assert (told.measured.cut, told.measured.lost) == (cut, [] if early else ["a", "b"])
+    (seen,) = observed(tmp_path, plan).stages
+    assert seen.window_end_ns == (seen.window_start_ns + 10 if early else crew.orders[0].end_ns)

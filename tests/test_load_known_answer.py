@@ -16,7 +16,7 @@ from contract.files import read_model, sha256_tree
 from contract.records import Observation, Plan, StageObservation, read_records
 from contract.shapes import Steady
 from loadtest.arrivals import arrivals
-from loadtest.worker import schedule_seed
+from loadtest.draws import schedule_seed
 from report.answers import judge
 from tests.builders import wait_until
 from tests.conftest import ROOT

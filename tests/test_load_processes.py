@@ -16,7 +16,7 @@ from contract.files import read_model
 from contract.records import Observation, Plan, read_records
 from contract.shapes import Steady
 from loadtest.arrivals import arrivals
-from loadtest.worker import schedule_seed
+from loadtest.draws import schedule_seed
 from report.answers import judge
 from tests.builders import free_port, wait_until
 from tests.conftest import ROOT

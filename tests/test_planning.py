@@ -122,9 +122,18 @@ def test_a_trace_decides_how_long_its_stage_is_and_is_replayed_whole_in_every_ro
 
 
 def test_soak_and_overload_are_plans_of_every_models_toml_and_are_gone_through_once() -> None:
-    for name, plan in BUILT_IN.items():
-        made = make_plan("x", "x", Load(rounds=3), endpoints(endpoint()), [endpoint()], MACHINE, {}, Choice(name, plan))
+    for name in ("soak", "overload"):
+        choice = Choice(name, BUILT_IN[name])
+        made = make_plan("x", "x", Load(rounds=3), endpoints(endpoint()), [endpoint()], MACHINE, {}, choice)
         assert (made.load_plan, made.rounds, made.attempts, len(made.variants)) == (name, 1, 1, 1)
+
+
+def test_the_map_is_a_grid_of_batch_sizes_and_users_with_the_noise_beside_it() -> None:
+    plan = make_plan("x", "x", Load(), endpoints(endpoint()), [endpoint()], MACHINE, {}, Choice("map", BUILT_IN["map"]))
+    variant, again = plan.variants
+    closed = {(stage.payloads, stage.concurrency) for stage in variant.stages if stage.mode == "closed"}
+    assert closed == {(f"rows-{rows}", users) for rows in (1, 8, 32) for users in (1, 4, 16, 64)}
+    assert [stage.mode for stage in again.stages] == ["open"]
 
 
 def test_what_a_stage_sends_names_its_folder() -> None:
