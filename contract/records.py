@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -155,20 +156,32 @@ class Observation(Entry):
 
 
 def read_records(directory: Path, variant: str) -> pa.Table:
-    """Read one variant's records, all workers and parts, in file order."""
-    files = sorted(directory.glob(f"requests-{variant}-*.parquet"))
-    tables = [_read_part(file) for file in files]
+    """Read one variant's records, all workers and parts, in file order. One stage at a time: contract/parts.py."""
+    tables = [_read_part(file) for file in part_files(directory, variant)]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
-def _read_part(file: Path) -> pa.Table:
+def part_files(directory: Path, variant: str) -> list[Path]:
+    """The files that hold one variant's records, in order."""
+    return sorted(directory.glob(f"requests-{variant}-*.parquet"))
+
+
+@contextmanager
+def open_part(file: Path) -> Iterator[pq.ParquetFile]:
+    """One file of records, open for reading; UsageError where it is none, or turns out to be none meanwhile."""
     try:
-        missing = set(SCHEMA.names) - set(pq.read_schema(file).names)
-        if missing:
-            raise UsageError(f"{file} lacks the columns {', '.join(sorted(missing))}; it is not a file of records")
-        return pq.read_table(file, schema=SCHEMA)
+        with pq.ParquetFile(file) as part:
+            missing = set(SCHEMA.names) - set(part.schema_arrow.names)
+            if missing:
+                raise UsageError(f"{file} lacks the columns {', '.join(sorted(missing))}; it is not a file of records")
+            yield part
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{file} cannot be read as records: {error}; delete it or run 'make loadtest' again") from None
+
+
+def _read_part(file: Path) -> pa.Table:
+    with open_part(file) as part:
+        return part.read(columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
 
 
 def golden_name(endpoint: Endpoint) -> str:

@@ -4,9 +4,11 @@ A percentile is the order statistic of rank ``ceil(p * n)`` (nearest rank): a la
 upper bound follows the rule of MLPerf LoadGen's early stopping (tolerance 0, confidence 0.99): "the p-quantile is at
 most X" may be claimed from n independent samples of which t are above X when ``BinomialCDF(t; n, 1 - p) <= 1 - c``.
 
-Latencies under queueing are not independent. The integrated autocorrelation time (initial positive sequence, Geyer
-1992) tells how many samples one independent sample is worth; the rule is applied to that smaller
-number, and where it is too small for a claim the result says how many more requests are needed instead of a bound.
+Latencies under queueing are not independent. The integrated autocorrelation time (contract/dependence.py) tells how
+many of them are worth one independent sample; the rule is applied to that smaller number, and where it is too small for
+a claim the result says how many more requests are needed instead of a bound. Simulated (a test repeats it), at least
+97 % of the bounds on p99 that are given cover the true one. Of runs so short that hardly one in fifty gets a bound,
+these few are less reliable: of all such runs under 1 % are misled.
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.dependence import integrated_time
+
 CONFIDENCE = 0.99
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
+DEVIATIONS = 12.0  # standard deviations from the mean, and then some: what lies beyond adds less than rounding does
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +44,7 @@ def order_statistic(ordered: Floats, p: float) -> float:
     return float(ordered[max(math.ceil(p * len(ordered)) - 1, 0)])
 
 
+@lru_cache
 def least_samples(p: float, over: int = 0, confidence: float = CONFIDENCE) -> int:
     """Return the least n for which ``over`` exceedances still allow the claim about the p-quantile."""
     low, high = over + 1, over + 1
@@ -54,35 +61,29 @@ def least_samples(p: float, over: int = 0, confidence: float = CONFIDENCE) -> in
 
 def most_over(n: int, p: float, confidence: float = CONFIDENCE) -> int:
     """Return the most exceedances among n samples that allow the claim, or -1 when not even none do."""
-    if binomial_cdf(0, n, 1 - p) > 1 - confidence:
-        return -1
-    low, high = 0, n
-    while low < high:
-        middle = (low + high + 1) // 2
-        if binomial_cdf(middle, n, 1 - p) <= 1 - confidence:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    first, terms = _binomial(n, 1 - p)
+    return first - 1 + int(np.searchsorted(np.cumsum(terms), 1 - confidence, side="right"))
 
 
 def binomial_cdf(k: int, n: int, q: float) -> float:
-    """P[X <= k] for X ~ Binomial(n, q), summed in logarithms."""
-    if k >= n:
-        return 1.0
-    terms = np.arange(k + 1, dtype=np.float64)
-    logs = _log_choose(n, terms) + terms * math.log(q) + (n - terms) * math.log1p(-q)
-    peak = float(logs.max())
-    return min(1.0, math.exp(peak) * float(np.exp(logs - peak).sum()))
+    """P[X <= k] for X ~ Binomial(n, q)."""
+    _, terms = _binomial(n, q, k)
+    return 1.0 if k >= n else min(1.0, float(terms.sum()))
 
 
-def _log_choose(n: int, k: Floats) -> Floats:
-    # log C(n, i) = sum over j <= i of log((n - j + 1) / j)
-    steps = np.zeros(len(k))
-    if len(k) > 1:
-        j = k[1:]
-        steps[1:] = np.log((n - j + 1) / j)
-    return np.cumsum(steps)
+def _binomial(n: int, q: float, k: int | None = None) -> tuple[int, Floats]:
+    """P[X = i] for i from the returned number on, up to k if that is given, as far as it is not negligibly small."""
+    mean, reach = n * q, DEVIATIONS * math.sqrt(n * q * (1 - q)) + DEVIATIONS**2
+    middle, last = (mean, n) if k is None else (min(k, mean), min(k, n))
+    first = max(0, math.floor(middle - reach))
+    i = np.arange(first, min(last, math.ceil(mean + reach)) + 1, dtype=np.float64)
+    # Of n over i, each is the one before it times (n - i + 1) / i; of that and the powers, the logarithms.
+    chosen = np.concatenate(([_log_choose(n, first)], np.log((n - i[1:] + 1) / i[1:]))).cumsum()
+    return first, np.exp(chosen + i * math.log(q) + (n - i) * math.log1p(-q))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def dependence(samples: Floats, p: float) -> float:
@@ -92,35 +93,20 @@ def dependence(samples: Floats, p: float) -> float:
     the indicator above the p-quantile. The last alone is measured on so few exceedances that it is often far too small,
     and a bound would then be given just where it does not hold.
     """
-    ordered = np.sort(samples)
-    return max(_of_the_bulk(samples, ordered), _above(samples, ordered, p))
+    return _worths(samples, np.sort(samples), [p])[0]
 
 
-def _of_the_bulk(samples: Floats, ordered: Floats) -> float:
-    """The part of the dependence that is the same for every quantile."""
-    return max(_integrated_time(samples), _above(samples, ordered, 0.5)) if len(samples) >= 4 else 1.0
+def _worths(samples: Floats, ordered: Floats, ps: Sequence[float]) -> list[float]:
+    """The dependence for several quantiles: most of the work is the same for all."""
+    if not len(samples):
+        return [1.0] * len(ps)
+    above = {p: _of_those_above(samples, order_statistic(ordered, p)) for p in {0.5, *ps}}
+    bulk = max(integrated_time(samples), above[0.5])
+    return [max(bulk, above[p]) for p in ps]
 
 
-def _above(samples: Floats, ordered: Floats, p: float) -> float:
-    if len(samples) < 4:
-        return 1.0
-    return _integrated_time((samples > order_statistic(ordered, p)).astype(np.float64))
-
-
-def _integrated_time(series: Floats) -> float:
-    """The integrated autocorrelation time, by Geyer's initial positive sequence (1 for independent samples)."""
-    n = len(series)
-    centred = series - series.mean()
-    variance = float(centred @ centred) / n
-    if variance == 0.0:
-        return 1.0
-    size = 1 << (2 * n - 1).bit_length()
-    spectrum = np.fft.rfft(centred, size)
-    correlation = np.fft.irfft(spectrum * np.conj(spectrum), size)[:n] / (n * variance)
-    pairs = correlation[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
-    negative = np.flatnonzero(pairs <= 0)
-    kept = pairs[: negative[0]] if len(negative) else pairs
-    return max(1.0, 2.0 * float(kept.sum()) - 1.0)
+def _of_those_above(samples: Floats, limit: float) -> float:
+    return integrated_time((samples > limit).astype(np.float64))
 
 
 def quantile(samples: Floats, p: float, confidence: float = CONFIDENCE) -> Quantile:
@@ -137,8 +123,8 @@ def quantiles(samples: Floats, ps: Sequence[float], confidence: float = CONFIDEN
     if len(samples) == 0:
         return [Quantile(None, None, least_samples(p, confidence=confidence)) for p in ps]
     ordered = np.sort(samples)
-    bulk = _of_the_bulk(samples, ordered)
-    return [_claimed(ordered, p, max(bulk, _above(samples, ordered, p)), confidence) for p in ps]
+    worths = _worths(samples, ordered, ps)
+    return [_claimed(ordered, p, worth, confidence) for p, worth in zip(ps, worths, strict=True)]
 
 
 def _claimed(ordered: Floats, p: float, worth: float, confidence: float) -> Quantile:

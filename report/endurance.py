@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,15 +44,15 @@ def _slices(seconds: float, intended_s: Floats, latency_ms: Floats, good: NDArra
     """At most ten equal parts, fewer where ten would hold too few answers for a p99 on average."""
     count = max(1, min(MOST_SLICES, int(np.sum(good)) // LEAST_GOOD))
     which = np.minimum((intended_s * count / seconds).astype(int), count - 1)
+    edges = np.searchsorted(which, np.arange(count + 1)).tolist()
     found = []
-    for number in range(count):
-        inside = which == number
-        answered = np.sort(latency_ms[inside & good])
+    for number, (first, end) in enumerate(pairwise(edges)):
+        answered = np.sort(latency_ms[first:end][good[first:end]])
         found.append(
             Slice(
                 t_s=round((number + 0.5) * seconds / count, 3),
-                requests=int(inside.sum()),
-                failed=int((inside & ~good).sum()),
+                requests=end - first,
+                failed=end - first - len(answered),
                 p99_ms=round(order_statistic(answered, 0.99), 3) if len(answered) >= LEAST_GOOD else None,
             )
         )

@@ -6,6 +6,7 @@ A plan shows it when a stage at more than the found maximum follows one at a par
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +66,16 @@ def recovered_after(intended_s: Floats, latency_ms: Floats, good: NDArray[np.boo
     if not len(intended_s):
         return None
     which = (intended_s / SLICE_S).astype(int)
+    last = int(which[-1])
+    edges = np.searchsorted(which, np.arange(last + 2))
     bad = [
         number
-        for number in range(int(which[-1]) + 1)
-        if (inside := which == number).any() and not _usual(latency_ms[inside], good[inside], usual_ms)
+        for number, (first, end) in enumerate(pairwise(edges.tolist()))
+        if first < end and not _usual(latency_ms[first:end], good[first:end], usual_ms)
     ]
     if not bad:
         return 0.0
-    return None if bad[-1] == int(which[-1]) else round((bad[-1] + 1) * SLICE_S, 3)
+    return None if bad[-1] == last else round((bad[-1] + 1) * SLICE_S, 3)
 
 
 def _usual(latency_ms: Floats, good: NDArray[np.bool_], usual_ms: float) -> bool:

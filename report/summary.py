@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contract.certificate import Certificate
@@ -16,15 +14,14 @@ from contract.slo import Slo
 from contract.statistics import PERCENTILES, Floats, quantiles
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
 from report.answers import Judged
+from report.course import course
 from report.endurance import endurance
+from report.requests import MILLISECOND, Requests, answered
 from report.series import Samples
 from report.server_side import server_side
 from report.trend import SHORTEST_S
 from report.validity import StageFacts, check, client_bound, client_bound_note
 from report.windows import Windows, counted
-
-COURSE_POINTS = 10
-MILLISECOND = 1e6
 
 
 def summarize(
@@ -38,38 +35,15 @@ def summarize(
 ) -> StageResult:
     """Judge the requests that were intended within the stage's windows, with what the servers used in them.
 
-    ``rounds`` holds the observation that counts of each round; ``records`` are those of the variant, all its stages.
+    ``rounds`` holds the observation that counts of each round; ``records`` are those of the variant, all its stages
+    or this one alone (contract/parts.py).
     """
-    windows = Windows([(seen.window_start_ns, seen.window_end_ns) for seen in rounds])
-    table = records.filter(pc.equal(records.column("stage"), rounds[0].stage))
-    due = _due(table, windows)
-    intended, sent, done = (due.column(name).to_numpy() for name in ("intended_ns", "sent_ns", "done_ns"))
-    counts = due.column("error").cast(pa.string()).value_counts().to_pylist()
-    errors = {entry["values"]: entry["counts"] for entry in counts if entry["values"]}
-    good = _good(due)
-    latency, service = (done - intended) / MILLISECOND, (done - sent) / MILLISECOND
-    late = (sent - intended) / MILLISECOND
-    answered = _answered(table, windows)
-    throughput = len(answered) / windows.seconds
+    requests = Requests(records, rounds[0].stage, rounds)
+    windows, good = requests.windows, requests.good
+    throughput, points = _came_out(records, rounds[0].stage, windows)
     client_cpu = max(seen.client_cpu for seen in rounds)
     ceiling = certificate.ceiling_rps if certificate else None
-    facts = StageFacts(
-        mode=stage.mode,
-        duration_s=windows.seconds,
-        requests=len(due),
-        failed=sum(errors.values()),
-        sent_late_ms=late,
-        good_done_s=windows.answered(intended, done)[good],
-        client_cpu=client_cpu,
-        answers_checked=judged.checked,
-        wrong_answers=judged.wrong,
-        wrong_reason=judged.first_reason,
-        ceiling_rps=ceiling,
-        ceiling_of=certificate.ceiling_of if certificate else "client",
-        lost=[name for seen in rounds for name in seen.lost],
-        aborted=any(seen.aborted for seen in rounds),
-    )
-    checks = check(facts, slo)
+    checks = check(_facts(stage, rounds, requests, judged, certificate), slo)
     bound = stage.mode == "closed" and client_bound(throughput, client_cpu, ceiling)
     side = server_side(samples, windows.spans) if samples else None
     server = None if side and side.restarts else counted(rounds)  # counters begin anew with the server
@@ -78,68 +52,82 @@ def summarize(
     return StageResult(
         name=stage.name,
         mode=stage.mode,
+        purpose=stage.purpose,
+        payloads=stage.payloads,
         target=_target(stage, rounds),
         judged=stage.judged and stage.mode == "open",
-        offered_rps=round(len(due) / windows.seconds, 2) if stage.mode == "open" else None,
+        offered_rps=round(len(requests) / windows.seconds, 2) if stage.mode == "open" else None,
         duration_s=round(windows.seconds, 3),
         valid=all(item.passed for item in checks),
         reasons=[f"{item.name}: {item.detail}" for item in checks if not item.passed],
         checks=checks,
         notes=[*notes, *_notes(rounds, judged)],
         client_bound=bound,
-        requests=len(due),
-        errors=errors,
+        requests=len(requests),
+        errors=requests.errors,
         throughput_rps=round(throughput, 2),
-        latency_ms=percentiles(latency[good]),
-        service_ms=percentiles(service[good]),
-        sent_late_ms=percentiles(late),
-        attribution_ms=attribute(latency[good], late[good], server),
+        latency_ms=percentiles(requests.latency_ms[good]),
+        service_ms=percentiles(requests.service_ms[good]),
+        sent_late_ms=percentiles(requests.late_ms),
+        attribution_ms=attribute(requests.latency_ms[good], requests.late_ms[good], server),
         mean_batch=_mean_batch(server),
         client_cpu=client_cpu,
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
-        course=course(answered[:, 0], answered[:, 1], windows.seconds),
+        course=points,
         server_side=side,
-        endurance=endurance(windows.spans[0], windows.position(intended), latency, good, samples) if long else None,
+        endurance=endurance(windows.spans[0], requests.intended_s, requests.latency_ms, good, samples)
+        if long
+        else None,
     )
 
 
 def good_latencies(records: pa.Table, stage: int, rounds: Sequence[StageObservation]) -> Floats:
     """Milliseconds from the intended send, in the order of time, of a stage's good answers."""
-    _, latency, good = course_of_requests(records, stage, rounds)
-    return latency[good]
+    requests = Requests(records, stage, rounds)
+    return requests.latency_ms[requests.good]
 
 
 def course_of_requests(
     records: pa.Table, stage: int, rounds: Sequence[StageObservation]
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Of the requests that were due, in order: seconds of the windows, milliseconds from intended to done, good."""
-    windows = Windows([(seen.window_start_ns, seen.window_end_ns) for seen in rounds])
-    due = _due(records.filter(pc.equal(records.column("stage"), stage)), windows)
-    intended, done = (due.column(name).to_numpy() for name in ("intended_ns", "done_ns"))
-    return windows.position(intended), (done - intended) / MILLISECOND, _good(due)
+    requests = Requests(records, stage, rounds)
+    return requests.intended_s, requests.latency_ms, requests.good
 
 
-def _due(table: pa.Table, windows: Windows) -> pa.Table:
-    """The requests that were intended within the windows, in the order of their intention."""
-    return table.filter(pa.array(windows.inside(table.column("intended_ns").to_numpy()))).sort_by("intended_ns")
-
-
-def _good(table: pa.Table) -> NDArray[np.bool_]:
-    """Which requests had a good answer."""
-    found: NDArray[np.bool_] = table.column("error").cast(pa.string()).to_numpy(zero_copy_only=False) == ""
-    return found
-
-
-def _answered(table: pa.Table, windows: Windows) -> Floats:
-    """[n, 2]: when (seconds of the windows) and after how many milliseconds good answers came within the windows.
+def _came_out(records: pa.Table, stage: int, windows: Windows) -> tuple[float, list[Point]]:
+    """Good answers per second of the windows, and their course.
 
     Throughput counts what comes out in a window, whenever it was sent; latency counts what was due in it.
     """
-    intended, done = (table.column(name).to_numpy() for name in ("intended_ns", "done_ns"))
-    inside = _good(table) & windows.inside(done)
-    found: Floats = np.column_stack([windows.position(done[inside]), (done[inside] - intended[inside]) / MILLISECOND])
-    return found
+    came_s, latency_ms = answered(records, stage, windows)
+    return len(came_s) / windows.seconds, course(came_s, latency_ms, windows.seconds)
+
+
+def _facts(
+    stage: Stage,
+    rounds: Sequence[StageObservation],
+    requests: Requests,
+    judged: Judged,
+    certificate: Certificate | None,
+) -> StageFacts:
+    return StageFacts(
+        mode=stage.mode,
+        duration_s=requests.windows.seconds,
+        requests=len(requests),
+        failed=sum(requests.errors.values()),
+        sent_late_ms=requests.late_ms,
+        good_done_s=requests.done_s[requests.good],
+        client_cpu=max(seen.client_cpu for seen in rounds),
+        answers_checked=judged.checked,
+        wrong_answers=judged.wrong,
+        wrong_reason=judged.first_reason,
+        ceiling_rps=certificate.ceiling_rps if certificate else None,
+        ceiling_of=certificate.ceiling_of if certificate else "client",
+        lost=[name for seen in rounds for name in seen.lost],
+        aborted=any(seen.aborted for seen in rounds),
+    )
 
 
 def _target(stage: Stage, rounds: Sequence[StageObservation]) -> float:
@@ -171,20 +159,6 @@ def attribute(latency: Floats, late: Floats, server: ServerCounters | None) -> A
     compute = spent / server.success / MILLISECOND
     wire = max(0.0, float(latency.mean()) - client - queue - compute)
     return Attribution(client=_rounded(client), wire=_rounded(wire), queue=_rounded(queue), compute=_rounded(compute))
-
-
-def course(done_s: Floats, latency: Floats, seconds: float) -> list[Point]:
-    """Throughput and median latency over the window."""
-    edges = np.linspace(0.0, seconds, COURSE_POINTS + 1)
-    width = seconds / COURSE_POINTS
-    points = []
-    for start, end in pairwise(edges):
-        inside = latency[(done_s >= start) & (done_s < end)]
-        median = _rounded(float(np.median(inside))) if len(inside) else None
-        points.append(
-            Point(t_s=round(float(start + width / 2), 3), throughput_rps=round(len(inside) / width, 1), p50_ms=median)
-        )
-    return points
 
 
 def _mean_batch(server: ServerCounters | None) -> float | None:

@@ -27,9 +27,10 @@ class Windows:
         self.seconds = float(lengths.sum())
 
     def inside(self, moments: Moments) -> NDArray[np.bool_]:
-        """Which moments lie in one of the windows."""
-        which = self._which(moments)
-        found: NDArray[np.bool_] = (which >= 0) & (moments < self._ends[np.maximum(which, 0)])
+        """Which moments lie in one of the windows: from its start until before its end."""
+        found = np.zeros(len(moments), dtype=bool)
+        for start, end in self.spans:
+            found |= (moments >= start) & (moments < end)
         return found
 
     def position(self, moments: Moments) -> Floats:
@@ -44,8 +45,9 @@ class Windows:
         late = (done - self._ends[which]) / SECOND
         return np.where(late < 0, self._before[which] + (done - self._starts[which]) / SECOND, self.seconds + late)
 
-    def _which(self, moments: Moments) -> NDArray[np.intp]:
-        return np.searchsorted(self._starts, moments, side="right") - 1
+    def _which(self, moments: Moments) -> NDArray[np.intp] | int:
+        """In which window moments lie that lie inside: one for all where there is only one."""
+        return np.searchsorted(self._starts, moments, side="right") - 1 if len(self.spans) > 1 else 0
 
 
 def final(observations: Sequence[StageObservation], stage: int) -> list[StageObservation]:

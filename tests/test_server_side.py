@@ -13,9 +13,9 @@ from contract.samples import SCHEMA
 from contract.statistics import Floats
 from contract.verdict import Endurance, ServerSide, Slice, Slope, StageResult, Used
 from report import server_words
-from report.charts import Charts
 from report.endurance import endurance
-from report.html import render_html
+from report.page.charts import Charts
+from report.page.html import render_html
 from report.series import Samples
 from report.server_side import server_side
 from report.trend import slope

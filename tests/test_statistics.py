@@ -189,53 +189,6 @@ def test_a_step_in_the_course_of_a_run_leaves_no_claim() -> None:
     assert quantile(samples, 0.99).upper is None
 
 
-def sojourns(random: np.random.Generator, utilisation: float, n: int) -> Floats:
-    """Times in an M/M/1 system with service rate 1, from its steady state on (Lindley's recursion, unrolled)."""
-    service = random.exponential(1.0, n)
-    gaps = random.exponential(1.0 / utilisation, n)
-    walk = np.concatenate(([0.0], np.cumsum(service[:-1] - gaps[1:])))
-    first = random.exponential(1.0 / (1.0 - utilisation)) if random.random() < utilisation else 0.0
-    wait = np.maximum(walk - np.minimum.accumulate(walk), first + walk)
-    return np.asarray(wait + service, np.float64)
-
-
-def coverage(utilisation: float, n: int, repetitions: int) -> tuple[int, int]:
-    """How many bounds on the p99 were given, and how many of these cover the true one (0: independent draws)."""
-    random = np.random.default_rng(20240)
-    truth = -math.log(0.01) / (1.0 - utilisation)
-    given = covering = 0
-    for _ in range(repetitions):
-        samples = sojourns(random, utilisation, n) if utilisation else random.exponential(1.0, n)
-        upper = quantile(samples, 0.99).upper
-        given += upper is not None
-        covering += upper is not None and upper >= truth
-    return given, covering
-
-
-@pytest.mark.parametrize(
-    ("utilisation", "n", "repetitions", "least_given"),
-    [
-        (0.0, 600, 300, 150),
-        (0.0, 2_000, 300, 290),
-        (0.5, 1_600, 300, 0),
-        (0.5, 8_000, 150, 120),
-        (0.8, 10_000, 100, 0),
-        (0.8, 50_000, 40, 20),
-    ],
-)
-def test_at_least_97_percent_of_the_bounds_on_p99_cover_the_truth(
-    utilisation: float, n: int, repetitions: int, least_given: int
-) -> None:
-    given, covering = coverage(utilisation, n, repetitions)
-    assert given >= least_given
-    assert covering >= 0.97 * given, f"{covering} of {given} bounds cover the true p99"
-
-
-def test_the_simulated_queue_has_the_known_p99() -> None:
-    samples = sojourns(np.random.default_rng(9), 0.5, 400_000)
-    assert order_statistic(np.sort(samples), 0.99) == pytest.approx(-math.log(0.01) / 0.5, rel=0.03)
-
-
 def test_the_mean_s_interval_is_symmetric_and_99_percent_wide() -> None:
     mean, low, high = mean_interval(np.array([1.0, 3.0]))
     assert mean == 2.0

@@ -13,8 +13,9 @@ from contract.samples import SCHEMA
 from contract.slo import Slo
 from contract.verdict import StageResult
 from report.answers import Judged
+from report.course import course
 from report.series import Samples
-from report.summary import attribute, course, percentiles, summarize
+from report.summary import attribute, percentiles, summarize
 from tests.builders import MILLISECOND, SECOND, closed_stage, open_stage, records
 
 Row = tuple[float, float, float]
@@ -157,6 +158,12 @@ def test_a_stage_in_which_everything_failed_has_no_latency_and_is_not_valid() ->
     assert not found.valid
     assert found.latency_ms.p50.value is None
     assert found.errors == {"http 500": 500}
+
+
+def test_what_a_stage_was_for_and_what_it_sent_stand_beside_its_figures() -> None:
+    probe = open_stage().model_copy(update={"purpose": "probe", "judged": False, "payloads": "batch-8"})
+    found = result(spaced(100), probe)
+    assert (found.purpose, found.judged, found.payloads) == ("probe", False, "batch-8")
 
 
 def test_reasons_are_the_failed_checks_by_name() -> None:

@@ -65,6 +65,13 @@ def test_an_answer_after_its_own_window_counts_as_after_all_of_them_though_it_ca
     assert found.tolist() == pytest.approx([1.95, 3.0 + 8.5, 3.5])
 
 
+def test_one_window_is_its_own_case_and_no_other() -> None:
+    one = Windows([(10 * SECOND, 12 * SECOND)])
+    assert one.inside(moments(9.9, 10, 11.9, 12)).tolist() == [False, True, True, False]
+    assert one.position(moments(10, 11.5)).tolist() == [0.0, 1.5]
+    assert one.answered(moments(10, 11.9), moments(10.5, 13.0)).tolist() == [0.5, 3.0]
+
+
 def test_the_last_attempt_of_each_round_counts() -> None:
     attempts = [seen(0, 1), seen(2, 1, attempt=2), seen(9, 1, turn=2), seen(0, 1, stage=1)]
     assert [(item.round, item.attempt) for item in final(attempts, 0)] == [(1, 2), (2, 1)]
