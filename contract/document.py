@@ -26,10 +26,12 @@ from contract import (
     prices,
     records,
     samples,
+    scaling,
     search,
     shapes,
     slo,
     tensors,
+    trials,
     verdict,
 )
 from contract.files import write_text
@@ -128,12 +130,25 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
     ),
     (
         "results/&lt;id&gt;/search.json",
-        "Written by `python -m tune search` beside the records of its probes.",
+        "Written by `python -m tune search` beside the records of its probes. While stages are asked for one at a "
+        "time, `asked.jsonl` and `told.jsonl` carry them to Locust and back; a clean end removes both.",
         [search.Search, search.Found, search.Probe],
     ),
     (
+        "results/&lt;id&gt;/trials.json",
+        "Written by `python -m tune configure` beside the records of its trials.",
+        [trials.Trials, trials.Climb, trials.Trial],
+    ),
+    (
+        "results/&lt;id&gt;/scaling.json",
+        "Written by `python -m tune scale` beside the records of its stages.",
+        [scaling.Scaling, scaling.Point, scaling.Prediction],
+    ),
+    (
         "reports/&lt;id&gt;/report.json",
-        "Written by report. The contract that others build on; `report.html` and `report.md` show the same figures.",
+        "Written by report. The contract that others build on; `report.html` and `report.md` show the same figures, "
+        "`comparison.csv` has a row per variant and stage, `junit.xml` a test per objective, `slo.yaml` the objectives "
+        "as OpenSLO. [report.schema.json](report.schema.json) is its JSON Schema, made by `python -m report schema`.",
         [
             verdict.Report,
             verdict.Variant,
@@ -158,6 +173,11 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
         ],
     ),
     ("reports/&lt;id&gt;/recommendation.json", "Written by report: what to deploy.", [verdict.Recommendation]),
+    (
+        "reports/compared/&lt;ids&gt;/comparison.json, reports/history.html",
+        "Written by `python -m report RUN RUN …` (with `comparison.md` beside it) and by `python -m report history`.",
+        [],
+    ),
 ]
 HEAD = """# Border files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ class Event(Entry):
     """One thing that happened."""
 
     at: str = Field(description="UTC, ISO 8601, milliseconds")
+    at_ns: int | None = Field(None, description="the same by CLOCK_MONOTONIC, the clock of the records")
     what: What = Field(
         description="`died`: a server or a process of a model; `restarted`: a server; `reloaded`: a model whose "
         "process had died; `gave up`: it stays down; `rolled`: a new version is served; `refused`: a new version is not"
@@ -32,7 +34,9 @@ class Event(Entry):
 def happened(what: What, engine: EngineName, model: str | None, detail: str, last_lines: str = "") -> Event:
     """An event of now."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Event(at=at, what=what, engine=engine, model=model, detail=detail, last_lines=last_lines)
+    return Event(
+        at=at, at_ns=time.monotonic_ns(), what=what, engine=engine, model=model, detail=detail, last_lines=last_lines
+    )
 
 
 def append_event(path: Path, event: Event) -> None:

@@ -11,6 +11,7 @@ from contract.endpoints import Configuration, EngineName
 from contract.machine import Machine
 from contract.manifest import Entry
 from contract.records import Purpose
+from contract.scaling import Scaling
 from contract.search import Limit, Search
 
 
@@ -60,6 +61,14 @@ class Point(Entry):
     t_s: float = Field(description="seconds since the window's start")
     throughput_rps: float = Field(description="answers per second")
     p50_ms: float | None = Field(description="median latency of the answers")
+
+
+class Fault(Entry):
+    """Something that happened to the servers while a stage was measured."""
+
+    t_s: float = Field(description="seconds of the windows so far")
+    what: str = Field(description="`died`, `restarted`, `reloaded`, `gave up`, `rolled`, `refused`")
+    detail: str = Field(description="a sentence: why, or which version")
 
 
 class Used(Entry):
@@ -146,6 +155,7 @@ class StageResult(Entry):
     name: str = Field(description="as in the plan")
     mode: Literal["closed", "open"] = Field(description="closed loop or open loop")
     purpose: Purpose = Field("measure", description="as in the plan: part of a search, or not")
+    payloads: str = Field("", description="as in the plan: what it sends; empty: the golden batch's single requests")
     target: float = Field(description="closed: users; open: requests per second, the mean where they change")
     judged: bool = Field(
         True, description="whether the objectives are judged on it: open loop, a steady rate as planned"
@@ -169,6 +179,7 @@ class StageResult(Entry):
     answers_checked: int = Field(description="sampled answers compared with the golden batch")
     wrong_answers: int = Field(description="of these, out of tolerance")
     course: list[Point] = Field(description="over time")
+    faults: list[Fault] = Field([], description="what happened to the servers in the windows, in the order of time")
     server_side: ServerSide | None = Field(None, description="null where the servers were not sampled")
     endurance: Endurance | None = Field(None, description="null for stages below a minute")
 
@@ -176,6 +187,11 @@ class StageResult(Entry):
     def of_slo(self) -> bool:
         """Whether the objectives are judged on this stage."""
         return self.mode == "open" and self.judged
+
+    @property
+    def steers(self) -> bool:
+        """Whether it only steered a search, beyond what the server can do as a rule: it says nothing by itself."""
+        return self.purpose in ("knee", "probe")
 
 
 class Overload(Entry):
@@ -191,7 +207,10 @@ class Overload(Entry):
 
 
 class MaxRate(Entry):
-    """The highest rate that was seen to keep the objectives."""
+    """The highest rate that was seen to keep the objectives: of the rates that were set, or of those that were sought.
+
+    Of a search it is the rate of its confirmation, and only if that keeps the objectives on its records.
+    """
 
     value: float | None = Field(description="requests per second; null when none was")
     low: float | None = Field(description="same as value: it was measured")
@@ -294,6 +313,8 @@ class Report(Entry):
     winners: list[Winner]
     noise: Noise
     search: Search | None = Field(None, description="how the highest rates were sought; null where they were not")
+    scaling: Scaling | None = Field(None, description="how throughput grew with instances; null where it was not tried")
+    load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`, or a search")
     advice: dict[str, str] = Field({}, description="by model: what to serve and why, in words")
     generator: list[str] = Field([], description="what was certified about the load generator, in words")
 
@@ -304,3 +325,5 @@ class Recommendation(Entry):
     schema_version: Literal[1]
     report: str = Field(description="id of the report")
     models: dict[str, str] = Field(description="model -> id of the recommended variant")
+    rates: dict[str, float] = Field({}, description="model -> requests per second that it was shown to hold")
+    p99_ms: dict[str, float] = Field({}, description="model -> its p99 at that rate, milliseconds")

@@ -1,61 +1,103 @@
-"""python -m report: results -> report.{html,md,json}; with --verdict, the gate: the newest verdict as an exit code."""
+"""python -m report: results -> every form of the report; several runs side by side; the history of all of them.
+
+With --verdict it is the gate: the newest verdict as an exit code.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contract.cli import Parser, run
 from contract.errors import EXIT_MEANINGS
-from contract.files import read_model, write_json, write_text
-from contract.verdict import Report
+from contract.files import read_model, write_text
+from contract.table import load
 from contract.workspace import Workspace
-from report.assemble import assemble, recommend
-from report.html import render_html
-from report.markdown import render_markdown
-from report.terminal import render_summary
+from report.forms.writing import FORMS, point_latest, write
+
+if TYPE_CHECKING:
+    from contract.verdict import Report
 
 EXIT_CODES = {"PASS": 0, "FAIL": 1, "INVALID": 4}
+# What is loaded when it is asked for: each of these needs packages that the others do not.
+COMMANDS = {"history": "report.runs.history:main", "schema": "report.forms.schema:main"}
+LOGS = {"tensorboard": "report.forms.tensorboard:log", "mlflow": "report.forms.mlflow:log"}
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = Parser(
-        prog="python -m report", description="Judge results and write the report. Old results can be judged again."
-    )
-    parser.add_argument("results", nargs="?", type=Path, help="folder of a run; the newest if not given")
-    parser.add_argument("--workspace", type=Path, default=Path("."), help="folder below which stages read and write")
-    parser.add_argument(
-        "--verdict", action="store_true", help="write nothing: exit with the code of the newest verdict"
-    )
-    parser.add_argument("--json", action="store_true", help="print report.json instead of the table")
-    options = parser.parse_args(arguments)
+    if arguments and arguments[0] in COMMANDS:
+        command: Callable[[Sequence[str]], int] = load(COMMANDS[arguments[0]])
+        return command(arguments[1:])
+    options = _parser().parse_args(arguments)
     workspace = Workspace(options.workspace.resolve())
     if options.verdict:
         return _gate(workspace)
-    results = (options.results or workspace.results / "latest").resolve()
-    report = assemble(results)
-    folder = write(report, workspace)
-    print(report.model_dump_json(indent=2) if options.json else render_summary(report))
-    if not options.json:
-        print(f"\nreport: {folder / 'report.html'}")
+    from report.assemble import assemble
+
+    wanted = [name for name in FORMS if name in (options.only or FORMS)]
+    reports = [assemble(folder.resolve()) for folder in options.results or [workspace.results / "latest"]]
+    for report in reports:
+        folder = write(report, workspace, wanted)
+        _log(report, folder, {name: getattr(options, name) for name in LOGS})
+    if len(reports) > 1:
+        _compare(reports, workspace, options.json)
+        return 0
+    if "json" in wanted:
+        point_latest(folder)
+    _show(report, folder / FORMS[wanted[0]].file, options.json)
     return 0
 
 
-def write(report: Report, workspace: Workspace) -> Path:
-    """Write every form of the report, then point ``reports/latest`` at it."""
-    folder = workspace.reports / report.id
-    write_text(folder / "report.html", render_html(report))
-    write_text(folder / "report.md", render_markdown(report))
-    write_json(folder / "recommendation.json", recommend(report))
-    write_json(folder / "report.json", report)
-    temporary = workspace.reports / f".latest-{os.getpid()}"
-    temporary.symlink_to(folder.name)
-    temporary.replace(workspace.reports / "latest")
-    return folder
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m report",
+        description="Judge results and write the report. Old results can be judged again; several runs are compared.",
+        epilog="python -m report history: the trend over all reports; python -m report schema: what report.json holds",
+    )
+    parser.add_argument("results", nargs="*", type=Path, help="folders of runs; the newest if none is given")
+    parser.add_argument("--workspace", type=Path, default=Path("."), help="folder below which stages read and write")
+    parser.add_argument("--only", nargs="+", choices=list(FORMS), help="write these forms; all if not given")
+    parser.add_argument("--tensorboard", metavar="DIR", help="write the figures as scalars of TensorBoard, too")
+    parser.add_argument("--mlflow", metavar="URI", help="log parameters, figures and the report as a run, too")
+    parser.add_argument(
+        "--verdict", action="store_true", help="write nothing: exit with the code of the newest verdict"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    return parser
+
+
+def _log(report: Report, folder: Path, targets: dict[str, str | None]) -> None:
+    for name, target in targets.items():
+        if target is not None:
+            log: Callable[[Report, Path, str], str] = load(LOGS[name])
+            print(log(report, folder, target), file=sys.stderr)  # what is printed may be JSON for a program
+
+
+def _show(report: Report, file: Path, as_json: bool) -> None:
+    from report.forms.documents import render_json
+    from report.forms.terminal import render_summary
+
+    print(render_json(report).rstrip() if as_json else f"{render_summary(report)}\nreport: {file}")
+
+
+def _compare(reports: list[Report], workspace: Workspace, as_json: bool) -> None:
+    from report.runs.side_by_side import side_by_side
+    from report.runs.side_by_side_text import render_json, render_markdown, render_terminal
+
+    found = side_by_side(reports)
+    folder = workspace.reports / "compared" / "-with-".join(found.runs)
+    write_text(folder / "comparison.md", render_markdown(found))
+    write_text(folder / "comparison.json", render_json(found))
+    print(
+        render_json(found).rstrip() if as_json else f"{render_terminal(found)}\ncomparison: {folder / 'comparison.md'}"
+    )
 
 
 def _gate(workspace: Workspace) -> int:
+    from contract.verdict import Report
+
     report = read_model(workspace.reports / "latest" / "report.json", Report, "make loadtest")
     code = EXIT_CODES[report.verdict]
     print(report.sentence)

@@ -3,61 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-
-from contract.certificate import Certificates
+from contract import scaling as scaled
+from contract import search as sought
 from contract.endpoints import Endpoint
-from contract.events import Event, read_events
+from contract.events import read_events
 from contract.files import read_model
-from contract.records import Observation, Plan, VariantPlan, read_records
-from contract.samples import read_samples
-from contract.statistics import Floats
-from contract.verdict import Noise, Overload, Recommendation, Report, StageResult, Variant, VariantParity
-from report import objectives, ranking
-from report.answers import Judged, judge
-from report.certificate import read_certificates, sentences
-from report.overload import overload, part_of_maximum, recovered_after, triple
-from report.series import Samples
-from report.summary import course_of_requests, good_latencies, summarize
-from report.windows import final
+from contract.records import Plan, VariantPlan
+from contract.scaling import Scaling
+from contract.search import Search
+from contract.verdict import Recommendation, Report, SloResult, Variant, VariantParity
+from report import caveats, objectives, ranking, words
+from report.advice import advise, order
+from report.certificate import sentences
+from report.cost import Basis, priced
+from report.merit import Merit, merit_of, open_stage
+from report.noise import noise_of_run, noise_of_search
+from report.reading import Context, Measured, measure
 
 MOST_NAMES = 3  # of models in a sentence
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One variant's stages, and the open-loop latencies (milliseconds, in time order) for the noise."""
-
-    stages: list[StageResult]
-    complete: bool
-    open_latencies: Floats | None
-    overload: Overload | None = None
-
-
-@dataclass(frozen=True)
-class Context:
-    """What was measured beside the requests of a run."""
-
-    certificates: Certificates
-    samples: pa.Table
 
 
 def assemble(results: Path) -> Report:
     """Read one run and judge it."""
     plan = read_model(results / "plan.json", Plan, "make loadtest")
-    context = Context(read_certificates(results), read_samples(results))
-    measured = {item.id: _measure(results, item, context) for item in plan.variants}
-    variants = [_variant(item, measured[item.id]) for item in plan.variants if item.repeat_of is None]
-    noise = _noise(plan, measured)
-    winners = ranking.winners(variants, noise)
-    verdict, sentence = decide(variants, {name.split()[0] for name in plan.unserved})
-    if verdict == "INVALID" and not any(stage.judged for item in plan.variants for stage in item.stages):
+    search = _search(results)
+    context = Context.of(results)
+    measured = {item.id: measure(results, item, context) for item in plan.variants}
+    judged = {item.id: _judge(plan, item, measured[item.id], search) for item in plan.variants}
+    variants = [
+        _variant(item, measured[item.id], judged[item.id], search) for item in plan.variants if item.repeat_of is None
+    ]
+    noise = noise_of_run(plan, measured) if search is None else noise_of_search(plan, judged)
+    unserved = {name.split()[0] for name in plan.unserved}
+    verdict, sentence = decide(variants, unserved, merit_of(noise, search) if search else None)
+    steady = search is not None or any(stage.judged for item in plan.variants for stage in item.stages)
+    if verdict == "INVALID" and not steady:
         sentence = f"INVALID: the load plan '{plan.load_plan}' has no open-loop stage with a steady rate to judge."
-    return Report(
+    report = Report(
         schema_version=1,
         id=plan.id,
         started=plan.started,
@@ -66,20 +51,33 @@ def assemble(results: Path) -> Report:
         target=plan.target,
         verdict=verdict,
         sentence=sentence,
-        warnings=[*_warnings(plan), *_outages(read_events(results / "events.jsonl"))],
+        warnings=[
+            *caveats.cut_short(plan, search),
+            *caveats.warnings(plan),
+            *caveats.outages(read_events(results / "events.jsonl")),
+        ],
         objectives={item.endpoint.model: item.endpoint.slo.figures() for item in plan.variants},
         accuracy={item.endpoint.model: item.endpoint.accuracy for item in plan.variants},
         unserved=plan.unserved,
         resident=plan.resident,
         variants=variants,
-        winners=winners,
+        winners=ranking.winners(variants, noise, search),
         noise=noise,
+        search=search,
+        scaling=_scaling(results),
+        load_plan=plan.load_plan,
         generator=sentences(context.certificates),
     )
+    return report.model_copy(update={"advice": advise(report)})
 
 
-def decide(variants: list[Variant], unserved: Iterable[str] = ()) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
-    """INVALID if a model has no rankable variant; else FAIL if some model's best misses an objective; else PASS."""
+def decide(
+    variants: list[Variant], unserved: Iterable[str] = (), merit: Merit | None = None
+) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
+    """INVALID if a model has no rankable variant; else FAIL if some model's best misses an objective; else PASS.
+
+    ``merit`` is given where the highest rates were sought: the sentence then names them.
+    """
     models = sorted({variant.model for variant in variants} | set(unserved))
     if not variants:
         return "INVALID", "INVALID: nothing was measured."
@@ -89,7 +87,9 @@ def decide(variants: list[Variant], unserved: Iterable[str] = ()) -> tuple[Liter
     missing = [model for model in models if not any(v.slo.passed for v in variants if v.model == model and v.rankable)]
     if missing:
         return "FAIL", f"FAIL: no variant of {_some(missing)} keeps its objectives."
-    return "PASS", f"PASS: every model ({_some(models, 'and')}) has a variant that keeps its objectives."
+    best = [order([v for v in variants if v.model == model], merit)[0] for model in models] if merit else []
+    rates = [f"{v.model} up to {words.number(v.slo.max_rps.value)} requests/s" for v in best]
+    return "PASS", f"PASS: every model ({_some(rates or models, 'and')}) has a variant that keeps its objectives."
 
 
 def _some(models: list[str], word: str = "or") -> str:
@@ -104,57 +104,50 @@ def recommend(report: Report) -> Recommendation:
 
     Variants that would be deployed just as they were measured come before stand-ins.
     """
-    best: dict[str, str] = {}
+    merit = merit_of(report.noise, report.search)
+    best: dict[str, Variant] = {}
     for model in sorted({variant.model for variant in report.variants}):
-        candidates = [v for v in report.variants if v.model == model and v.rankable and v.slo.passed]
-        candidates.sort(key=lambda v: (v.stand_in_for is not None, ranking.rank_p99(v)))
+        candidates = order([v for v in report.variants if v.model == model and v.slo.passed], merit)
         if candidates:
-            best[model] = candidates[0].id
-    return Recommendation(schema_version=1, report=report.id, models=best)
+            best[model] = candidates[0]
+    p99 = {model: stage.latency_ms.p99.value for model, item in best.items() if (stage := open_stage(item))}
+    return Recommendation(
+        schema_version=1,
+        report=report.id,
+        models={model: item.id for model, item in best.items()},
+        rates={model: rate for model, item in best.items() if (rate := item.slo.max_rps.value) is not None},
+        p99_ms={model: value for model, value in p99.items() if value is not None},
+    )
 
 
-def _measure(results: Path, item: VariantPlan, context: Context) -> Measured:
-    path = results / f"server-stats-{item.id}.json"
-    if not path.is_file():
-        return Measured([], False, None)
-    observation = read_model(path, Observation, "make loadtest")
-    records = read_records(results, item.id)
-    judged = judge(results, item.id, item.endpoint)
-    stages: list[StageResult] = []
-    latencies: Floats | None = None
-    for number, stage in enumerate(item.stages):
-        rounds = final(observation.stages, number)
-        if not rounds:
-            continue
-        samples = Samples(context.samples, item.endpoint.engine) if len(context.samples) else None
-        certificate = context.certificates.of(item.endpoint.id)
-        found = judged.get(number, Judged())
-        stages.append(summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate))
-        if latencies is None and stage.judged and stage.mode == "open":
-            latencies = good_latencies(records, number, rounds)
-    return Measured(stages, observation.complete, latencies, _overload(item, stages, records, observation))
+def _search(results: Path) -> Search | None:
+    path = results / sought.FILE
+    return read_model(path, Search, "python -m tune search") if path.is_file() else None
 
 
-def _overload(
-    item: VariantPlan, stages: list[StageResult], records: pa.Table, observation: Observation
-) -> Overload | None:
-    """What a plan that goes beyond the maximum showed, once all three of its stages were measured."""
-    places = triple([stage.shape for stage in item.stages])
-    by_name = {stage.name: stage for stage in stages}
-    if places is None or any(item.stages[place].name not in by_name for place in places):
-        return None
-    before, above, after = (by_name[item.stages[place].name] for place in places)
-    intended_s, latency_ms, good = course_of_requests(records, places[2], final(observation.stages, places[2]))
-    recovery = recovered_after(intended_s, latency_ms, good, before.latency_ms.p50.value or 0.0)
-    return overload(before, above, after, part_of_maximum(item.stages[places[1]].shape) or 1.0, recovery)
+def _scaling(results: Path) -> Scaling | None:
+    path = results / scaled.FILE
+    return read_model(path, Scaling, "python -m tune scale") if path.is_file() else None
 
 
-def _variant(item: VariantPlan, measured: Measured) -> Variant:
+def _judge(plan: Plan, item: VariantPlan, measured: Measured, search: Search | None) -> SloResult:
+    """The objectives of one variant, and what a million inferences cost under them."""
+    slo = item.endpoint.slo
+    if search is None:
+        basis = Basis(plan.price, sought=False, rows=1.0, shared=plan.same_machine)
+        return priced(objectives.judge(measured.stages, slo), item.endpoint, basis)
+    found = search.of(item.id)
+    number = -1 if found is None or found.confirmed is None else found.confirmed
+    judged = objectives.judge_found(found, measured.by_number.get(number), slo)
+    basis = Basis(plan.price, sought=True, rows=measured.rows.get(number, 1.0), shared=plan.same_machine)
+    return priced(judged, item.endpoint, basis)
+
+
+def _variant(item: VariantPlan, measured: Measured, slo: SloResult, search: Search | None) -> Variant:
     endpoint = item.endpoint
-    slo = objectives.judge(measured.stages, endpoint.slo)
-    reasons = _not_ranked(endpoint, measured)
+    reasons = _not_ranked(endpoint, measured, slo, search)
     return Variant(
-        id=endpoint.id,
+        id=item.id,
         model=endpoint.model,
         format=endpoint.format,
         engine=endpoint.engine,
@@ -183,7 +176,7 @@ def _variant(item: VariantPlan, measured: Measured) -> Variant:
     )
 
 
-def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
+def _not_ranked(endpoint: Endpoint, measured: Measured, slo: SloResult, search: Search | None) -> list[str]:
     reasons = []
     if not measured.complete:
         reasons.append("its measurement was interrupted")
@@ -196,68 +189,8 @@ def _not_ranked(endpoint: Endpoint, measured: Measured) -> list[str]:
     if wrong:
         checked = sum(stage.answers_checked for stage in measured.stages)
         reasons.append(f"{wrong} of {checked} sampled answers under load were wrong")
-    if not any(stage.valid and stage.of_slo for stage in measured.stages):
+    if search is not None and slo.passed is None and not reasons:
+        reasons += slo.reasons
+    elif search is None and not any(stage.valid and stage.of_slo for stage in measured.stages):
         reasons.append("it has no valid open-loop stage")
     return reasons
-
-
-def _noise(plan: Plan, measured: dict[str, Measured]) -> Noise:
-    repeat = next((item for item in plan.variants if item.repeat_of), None)
-    if repeat is None or repeat.repeat_of is None:
-        once = any(
-            stage.judged for item in plan.variants for stage in item.stages if item.endpoint.engine_kind == "real"
-        )
-        why = (
-            f"the load plan '{plan.load_plan}' goes through its stages once" if once else "no real endpoint was judged"
-        )
-        return ranking.no_noise(f"nothing was measured twice: {why}")
-    first, again = measured[repeat.repeat_of], measured[repeat.id]
-    stages = [next((s for s in item.stages if s.of_slo), None) for item in (first, again)]
-    if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:
-        return ranking.no_noise("the run was interrupted before a variant was measured twice")
-    if not (stages[0].valid and stages[1].valid):
-        return ranking.no_noise(
-            f"the open-loop stage of {repeat.repeat_of} was measured twice, but not both were valid"
-        )
-    if not len(first.open_latencies) or not len(again.open_latencies):
-        return ranking.no_noise("the variant that was measured twice gave no good answers")
-    return ranking.noise_between(repeat.repeat_of, stages[0], stages[1], (first.open_latencies, again.open_latencies))
-
-
-def _outages(events: list[Event]) -> list[str]:
-    """What happened to the servers during the run: whatever was measured meanwhile shows it as errors."""
-    return [f"During the run, at {event.at[11:19]} UTC: {event.what}: {event.detail}." for event in events]
-
-
-def _warnings(plan: Plan) -> list[str]:
-    endpoints = [item.endpoint for item in plan.variants]
-    found = []
-    if plan.same_machine:
-        found.append(
-            f"The load generator and the servers share the {plan.machine.cores} cores of one machine: "
-            "more load is less server. Throughput is a lower bound, latency an upper one."
-        )
-    if any(endpoint.engine_kind == "embedded" for endpoint in endpoints):
-        found.append(
-            "TF Serving was the embedded stand-in (Python), not tensorflow_model_server (C++): its figures show that "
-            "the protocol works, not how fast TF Serving is. It is shown and never ranked."
-        )
-    stand_ins = sorted({e.stand_in_for for e in endpoints if e.stand_in_for and e.engine == "triton"})
-    if stand_ins:
-        found.append(
-            "Triton's core and front ends were real; its backends were python-based and stand in for "
-            f"{' and '.join(stand_ins)}."
-        )
-    if any(endpoint.device == "cpu" for endpoint in endpoints):
-        found.append("Everything ran on a CPU; nothing here says how a GPU would do.")
-    if plan.isolate:
-        found.append("Triton held the variant under test alone; what runs on other engines stayed loaded.")
-    elif plan.one_at_a_time:
-        found.append(
-            "Triton held the formats of one model at a time; idle neighbours among them cost the one under test."
-        )
-    elif len(plan.resident) > 1:
-        found.append(
-            f"{len(plan.resident)} served models were resident at once; idle neighbours cost the one under test."
-        )
-    return found

@@ -27,6 +27,7 @@ class Column:
     title: str
     unit: str
     cell: Callable[[Report, Variant], Cell]
+    shown: Callable[[Report], bool] = lambda report: True
 
 
 def _throughput(report: Report, variant: Variant) -> Cell:
@@ -55,7 +56,7 @@ def _mean(value: float | None) -> Cell:
 
 
 def _errors(report: Report, variant: Variant) -> Cell:
-    total, classes = words.errors(variant.stages)
+    total, classes = words.errors(stage for stage in variant.stages if not stage.steers)
     return Cell(f"{total:,}", classes, total) if variant.stages else Cell(words.ABSENT)
 
 
@@ -66,9 +67,27 @@ def _wrong(report: Report, variant: Variant) -> Cell:
 
 
 def _slo(report: Report, variant: Variant) -> Cell:
-    return Cell(
-        words.slo(variant), words.max_rate(variant.slo.max_rps), {True: 0, False: 1, None: 2}[variant.slo.passed]
-    )
+    tried = "" if report.search else words.max_rate(variant.slo.max_rps)
+    return Cell(words.slo(variant), tried, {True: 0, False: 1, None: 2}[variant.slo.passed])
+
+
+def _max_rate(report: Report, variant: Variant) -> Cell:
+    rate = variant.slo.max_rps
+    note = ", ".join(filter(None, [words.missed_at(rate), words.LIMITS.get(rate.limited_by, "")]))
+    return Cell(words.number(rate.value), note, rate.value)
+
+
+def _cost(report: Report, variant: Variant) -> Cell:
+    cost = variant.slo.cost_per_million
+    return Cell(words.money(cost, variant.slo.currency), "", cost)
+
+
+def _sought(report: Report) -> bool:
+    return report.search is not None
+
+
+def _priced(report: Report) -> bool:
+    return any(variant.slo.cost_per_million is not None for variant in report.variants)
 
 
 def _parity(report: Report, variant: Variant) -> Cell:
@@ -82,6 +101,8 @@ def _fact(pick: Callable[[Variant], float | None]) -> Callable[[Report, Variant]
 
 COLUMNS: tuple[Column, ...] = (
     Column("slo", "Objective", "SLO", "", _slo),
+    Column("max_rate", "Objective", "Max rate under SLO", "req/s", _max_rate, _sought),
+    Column("cost", "Objective", "Cost", "per million", _cost, _priced),
     Column("throughput", "Closed loop", "Throughput", "req/s", _throughput),
     Column("p50", "Open loop, from intended send", "p50", "ms", _open(lambda s: _percentile(s, s.latency_ms.p50))),
     Column("p95", "Open loop, from intended send", "p95", "ms", _open(lambda s: _percentile(s, s.latency_ms.p95))),
@@ -89,13 +110,18 @@ COLUMNS: tuple[Column, ...] = (
     Column("service", "From actual send", "p99", "ms", _open(lambda s: _percentile(s, s.service_ms.p99))),
     Column("queue", "Server means", "Queue", "ms", _open(lambda s: _mean(s.attribution_ms.queue))),
     Column("compute", "Server means", "Compute", "ms", _open(lambda s: _mean(s.attribution_ms.compute))),
-    Column("errors", "All stages", "Errors", "", _errors),
-    Column("wrong", "All stages", "Wrong answers", "", _wrong),
+    Column("errors", "Errors and answers", "Errors", "", _errors),
+    Column("wrong", "Errors and answers", "Wrong answers", "", _wrong),
     Column("parity", "Endpoint parity", "Max |difference|", "", _parity),
     Column("load", "Cold start", "Load to ready", "s", _fact(lambda variant: variant.load_to_ready_s)),
     Column("first", "Cold start", "First request", "ms", _fact(lambda variant: variant.first_request_ms)),
     Column("memory", "Memory", "Per instance", "MiB", _fact(lambda variant: variant.instance_mib)),
 )
+
+
+def columns(report: Report) -> list[Column]:
+    """The columns that have something to show."""
+    return [column for column in COLUMNS if column.shown(report)]
 
 
 def row(report: Report, variant: Variant) -> dict[str, Cell]:

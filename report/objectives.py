@@ -1,12 +1,21 @@
-"""The objectives of one variant, judged on its valid open-loop stages. Pure."""
+"""The objectives of one variant: on its valid open-loop stages, or on the confirmation of a search. Pure."""
 
 from __future__ import annotations
 
+from contract.search import Found, Limit
 from contract.slo import Slo
 from contract.verdict import MaxRate, SloResult, StageResult
-from report.words import percentile_name
+from report.cost import NO_PRICE
+from report.words import percentile_name, plain
 
-NO_COST = "no price table is configured, and this machine was not declared to be the instance that is priced"
+ENDED: dict[Limit, str] = {
+    "server": "the server was the limit",
+    "load generator": "the load generator was the limit, not the server",
+    "answers": "wrong answers ended the search",
+    "range": "the search went no further",
+    "": "the search was cut short",
+}
+BY_THE_SERVER: tuple[Limit, ...] = ("server", "answers")
 
 
 def judge(stages: list[StageResult], slo: Slo) -> SloResult:
@@ -28,6 +37,47 @@ def judge(stages: list[StageResult], slo: Slo) -> SloResult:
         (kept if passed else missed).append(stage.target)
     best = max(kept, default=None)
     return _result(best is not None, MaxRate(value=best, low=best, high=min(missed, default=None)), reasons)
+
+
+def judge_found(found: Found | None, confirmation: StageResult | None, slo: Slo) -> SloResult:
+    """Judge what a search found: kept when at least ``slo.rate`` was confirmed, on the records of the confirmation.
+
+    ``confirmation`` is the stage that ``found`` names. ``passed`` is None where the search cannot tell: what was
+    promised was neither confirmed nor missed, because something else than the server ended the search.
+    """
+    if found is None:
+        return _result(None, MaxRate(value=None, low=None, high=None), ["not judged: its highest rate was not sought"])
+    if confirmation is None:
+        return _conclude(found, slo, None, found.high, [_unconfirmed(found)])
+    if not (confirmation.of_slo and confirmation.valid):
+        why = "; ".join(confirmation.reasons) or "it was no confirmation"
+        spoiled = f"not judged: the confirmation at {plain(confirmation.target)} requests/s is not valid: {why}"
+        return _conclude(found, slo, None, found.high, [spoiled])
+    kept, reasons = _judge_stage(confirmation, slo)
+    if kept:
+        return _conclude(found, slo, confirmation.target, found.high, reasons)
+    missed = [confirmation.target, *([] if found.high is None else [found.high])]
+    return _conclude(found, slo, None, min(missed), reasons)
+
+
+def _conclude(found: Found, slo: Slo, value: float | None, high: float | None, reasons: list[str]) -> SloResult:
+    """``value`` is the rate that was confirmed, ``high`` the lowest that was missed, requests per second."""
+    too_much = high is not None and high <= slo.rate
+    too_slow = value is not None and value < slo.rate and found.limited_by in BY_THE_SERVER
+    kept = value is not None and value >= slo.rate
+    passed = False if too_much or too_slow else True if kept else None
+    word = {True: "kept", False: "missed", None: "not judged"}[passed]
+    shown = "no rate was confirmed" if value is None else f"{plain(value)} requests/s were confirmed"
+    last = f"{shown}, {ENDED[found.limited_by]}; objective {plain(slo.rate)} requests/s: {word}"
+    return _result(passed, MaxRate(value=value, low=value, high=high, limited_by=found.limited_by), [*reasons, last])
+
+
+def _unconfirmed(found: Found) -> str:
+    """What became of the search, in the words of its last step."""
+    if not found.probes:
+        return "no rate was tried"
+    last = found.probes[-1]
+    return f"the last rate that was tried, {plain(last.rate)} requests/s, was {last.outcome}: {last.reason}"
 
 
 def _judge_stage(stage: StageResult, slo: Slo) -> tuple[bool, list[str]]:
@@ -52,9 +102,9 @@ def _judge_latency(stage: StageResult, name: str, limit_ms: float) -> tuple[bool
         )
     else:
         shown = f"{shown_name} is {found.value:.2f} ms, at most {found.upper:.2f} ms at 99 % confidence"
-    at = f"objective {limit_ms:g} ms at {stage.target:g} requests/s"
+    at = f"objective {limit_ms:g} ms at {plain(stage.target)} requests/s"
     return kept, f"{shown}; {at}: {'kept' if kept else 'missed'}"
 
 
 def _result(passed: bool | None, rate: MaxRate, reasons: list[str]) -> SloResult:
-    return SloResult(passed=passed, max_rps=rate, cost_per_million=None, cost_reason=NO_COST, reasons=reasons)
+    return SloResult(passed=passed, max_rps=rate, cost_per_million=None, cost_reason=NO_PRICE, reasons=reasons)

@@ -16,7 +16,7 @@ NAMES = {
     "gpu": "GPU",
     "p99_change": "p99 drift",
 }
-NOT_SAMPLED = "The servers were not sampled in this run, so nothing is known of what they used."
+NOT_SAMPLED = "the servers were not sampled in this run, so nothing is known of what they used"
 
 
 def used(side: ServerSide | None) -> list[str]:

@@ -11,11 +11,18 @@ from collections import Counter
 from collections.abc import Iterable
 
 from contract.endpoints import Configuration
+from contract.search import Limit
 from contract.statistics import PERCENTILES
 from contract.verdict import MaxRate, Percentile, Report, StageResult, Variant, Winner
 
 ABSENT = "–"  # noqa: RUF001
 ENGINES = {"triton": "Triton", "tfserving": "TF Serving", "kserve": "KServe v2"}
+# What ended a search, where the figure is not the server's own limit.
+LIMITS: dict[Limit, str] = {
+    "load generator": "limited by the load generator",
+    "answers": "wrong answers above",
+    "range": "not sought higher",
+}
 PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "rest": "REST"}
 
 
@@ -36,6 +43,13 @@ def plain(value: float) -> str:
     return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
 
 
+def money(value: float | None, currency: str | None) -> str:
+    """E.g. ``0.0431 USD``: three significant digits."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{number(value) if value >= 1 else f'{value:.3g}'} {currency or ''}".rstrip()
+
+
 def difference(value: float | None) -> str:
     """A parity figure: two significant digits."""
     if value is None or not math.isfinite(value):
@@ -51,6 +65,11 @@ def share(value: float | None) -> str:
     if rounded == "100" and value < 1:
         rounded = ">99.9" if value > 0.999 else f"{100 * value:.4g}"
     return f"{rounded} %"
+
+
+def percent(value: float) -> str:
+    """A difference or a margin, in whole per cent."""
+    return f"{100 * value:.0f} %"
 
 
 def claim(percentile: Percentile) -> str:
@@ -98,6 +117,12 @@ def labels(report: Report) -> dict[str, str]:
     }
 
 
+def deployment(variant: Variant) -> str:
+    """What to deploy, e.g. ``onnx on triton (real, cpu) over http with batch ≤ 32, 1 instance, 1 thread``."""
+    where = f"{variant.engine} ({variant.engine_kind}, {variant.device})"
+    return f"{variant.format} on {where} over {variant.protocol} with {configuration(variant.configuration)}"
+
+
 def configuration(value: Configuration) -> str:
     """E.g. ``batch ≤ 32, queue delay ≤ 500 µs, 1 instance, 1 thread``."""
     if value.instances is None or value.threads is None:
@@ -127,6 +152,12 @@ def objective(values: dict[str, float]) -> str:
     if "error_rate" in values:
         parts.append(f"errors ≤ {share(values['error_rate'])}")
     return ", ".join(parts) or "no objective"
+
+
+def limits(values: dict[str, float]) -> str:
+    """The latencies of an objective in plain text, e.g. ``p95 <= 20 ms and p99 <= 50 ms``."""
+    named = {name: values[f"{name}_ms"] for name in PERCENTILES if f"{name}_ms" in values}
+    return " and ".join(f"{percentile_name(name)} <= {plain(limit)} ms" for name, limit in named.items())
 
 
 def verdict(report: Report) -> str:
@@ -159,11 +190,18 @@ def slo(variant: Variant) -> str:
 
 def max_rate(value: MaxRate) -> str:
     """What was seen of the highest rate under the SLO."""
+    if value.value is None and value.limited_by:
+        return f"{missed_at(value)} req/s" if value.high is not None else ""
     if value.value is None:
         return "" if value.high is None else "holds no tried rate"
     if value.high is None:
         return f"holds {plain(value.value)} req/s"
     return f"holds {plain(value.value)}, misses at {plain(value.high)} req/s"
+
+
+def missed_at(value: MaxRate) -> str:
+    """The upper end of what is known of the highest rate."""
+    return "" if value.high is None else f"misses at {number(value.high)}"
 
 
 def errors(stages: Iterable[StageResult]) -> tuple[int, str]:
@@ -178,12 +216,13 @@ def noise(report: Report) -> str:
     """How far two measurements of the same variant lay apart."""
     found = report.noise
     reason = f"{found.reason[:1].upper()}{found.reason[1:].rstrip('.')}."
-    if found.variant is None or (found.p50_relative is None and found.p99_relative is None):
+    apart = {"p50": found.p50_relative, "p99": found.p99_relative, "highest rates": found.max_rps_relative}
+    known = [f"{name} {share(value)} apart" for name, value in apart.items() if value is not None]
+    if found.variant is None or not known:
         return f"Not measured. {reason}"
     names = labels(report)
     same = next((f"{v.model}, {names[v.id]}" for v in report.variants if v.id == found.variant), found.variant)
-    p50, p99 = share(found.p50_relative), share(found.p99_relative)
-    parts = [f"{same}, against itself (A/A): p50 {p50} apart, p99 {p99} apart"]
+    parts = [f"{same}, against itself (A/A): {', '.join(known)}"]
     if found.low is not None and found.high is not None:
         parts.append(f"99 % interval of the difference of means {100 * found.low:+.1f} % to {100 * found.high:+.1f} %")
     return f"{'; '.join(parts)}. Smaller differences between variants mean nothing. {reason}"
@@ -192,7 +231,7 @@ def noise(report: Report) -> str:
 def reproduce(report: Report) -> list[tuple[str, str]]:
     """The commands that lead to this report again, and what each does."""
     return [
-        ("make export serve loadtest", "measure again, on your machine"),
+        (f"make export serve {'slo' if report.search else 'loadtest'}", "measure again, on your machine"),
         (f"python -m report results/{report.id}", "make this report again from the same records"),
     ]
 
@@ -206,7 +245,7 @@ def badges(variant: Variant) -> list[tuple[str, str]]:
         found.append(("stand-in", f"stands in for {variant.stand_in_for}"))
     if not variant.complete:
         found.append(("interrupted", "the run ended before its stages were through"))
-    invalid = [stage.name for stage in variant.stages if not stage.valid]
+    invalid = [stage.name for stage in variant.stages if not (stage.valid or stage.steers)]
     if invalid:
         found.append((f"INVALID {', '.join(invalid)}", "nothing is judged from these stages"))
     if not (variant.parity.export.passed and variant.parity.endpoint.passed):
@@ -220,7 +259,13 @@ def closed_stages(variant: Variant) -> list[StageResult]:
 
 
 def open_stage(report: Report, variant: Variant) -> StageResult | None:
-    """The open-loop stage that the SLO is judged at: of the objective's rate, else of the highest rate."""
+    """The open-loop stage that the SLO is judged at: of the objective's rate, else of the highest rate.
+
+    Of a search it is the confirmation that was kept, else the last one.
+    """
     stages = [stage for stage in variant.stages if stage.of_slo]
+    if report.search is not None:
+        kept = [stage for stage in stages if stage.target == variant.slo.max_rps.value]
+        return next(reversed([*stages, *kept]), None)
     rate = report.objectives.get(variant.model, {}).get("rate")
     return next((stage for stage in stages if stage.target == rate), max(stages, key=lambda s: s.target, default=None))

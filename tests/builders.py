@@ -21,6 +21,7 @@ from contract.load import Load
 from contract.machine import Machine
 from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest
 from contract.records import SCHEMA, Plan, Seeds, Stage, VariantPlan
+from contract.search import Found, Probe, Search
 from contract.slo import Slo
 from contract.tensors import Tensors, TensorSpec
 from contract.workspace import Workspace
@@ -251,6 +252,54 @@ def open_stage(rate: float = 200.0, duration_s: float = 5.0, warmup_s: float = 0
         warmup_s=warmup_s,
         in_flight=64,
     )
+
+
+def confirm_stage(rate: float = 400.0, duration_s: float = 5.0) -> Stage:
+    """The confirmation of a search."""
+    return open_stage(rate, duration_s).model_copy(update={"name": f"confirm-{rate:g}", "purpose": "confirm"})
+
+
+def probe_stage(rate: float = 400.0, duration_s: float = 1.0) -> Stage:
+    """A probe of a search: never judged."""
+    changes = {"name": f"probe-{rate:g}", "purpose": "probe", "judged": False}
+    return open_stage(rate, duration_s).model_copy(update=changes)
+
+
+def probe(stage: int, rate: float, outcome: str = "kept", **changes: Any) -> Probe:
+    """One step of a search."""
+    fields: dict[str, Any] = {"stage": stage, "purpose": "probe", "rate": rate, "outcome": outcome}
+    fields |= {"reason": "0.2 % above 50 ms" if outcome == "kept" else "2.3 % above 50 ms, 1 % allowed", "seconds": 2.0}
+    return Probe(**(fields | changes))
+
+
+def found(variant: str = "words__onnx__triton__http", value: float | None = 400.0, **changes: Any) -> Found:
+    """A search that ended at the server's limit; its confirmation is stage 1."""
+    fields: dict[str, Any] = {
+        "variant": variant,
+        "knee_rps": 600.0,
+        "probes": [] if value is None else [probe(0, value), probe(1, value, purpose="confirm")],
+        "confirmed": None if value is None else 1,
+        "value": value,
+        "high": None if value is None else 1.04 * value,
+        "limited_by": "server",
+        "seconds": 30.0,
+    }
+    return Found(**(fields | changes))
+
+
+def search(*items: Found, **changes: Any) -> Search:
+    """results/<id>/search.json."""
+    fields: dict[str, Any] = {
+        "schema_version": 1,
+        "resolution": 0.05,
+        "probe_s": 6.0,
+        "confirm_s": 20.0,
+        "complete": True,
+        "found": list(items or (found(),)),
+        "seconds": 60.0,
+        "grid_seconds": 300.0,
+    }
+    return Search(**(fields | changes))
 
 
 def plan(*variants: VariantPlan, **changes: Any) -> Plan:

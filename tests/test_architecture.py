@@ -60,6 +60,8 @@ HEAVY = {
         "loadtest/worker.py",
     },
     "plotly": {"report"},
+    "tensorboard": {"zoo/", "report/forms/tensorboard.py"},
+    "mlflow": {"report/forms/mlflow.py"},
 }
 
 

@@ -166,7 +166,8 @@ UNKNOWN_KEYS = [
     (
         "nothing near",
         GOOD + "[models.m.slo]\nzzz = 3\n",
-        "unknown key 'models.m.slo.zzz'; known keys: rate, p50_ms, p90_ms, p95_ms, p99_ms, p999_ms, p9999_ms, error_rate",
+        "unknown key 'models.m.slo.zzz'; "
+        "known keys: rate, p50_ms, p90_ms, p95_ms, p99_ms, p999_ms, p9999_ms, error_rate",
     ),
 ]
 

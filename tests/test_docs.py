@@ -10,6 +10,7 @@ import pytest
 
 from contract.config import read_config
 from contract.document import formats_page
+from report.forms.schema import schema_text
 from serving.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +48,8 @@ def test_continuous_integration_calls_only_what_readme_names() -> None:
         "docs/serving.md",
         "docs/loadtest.md",
         "docs/measurement.md",
+        "docs/slo.md",
+        "docs/deploy.md",
         "model_repository/README.md",
     ],
 )
@@ -75,6 +78,10 @@ def test_every_load_plan_of_the_page_about_it_is_one(tmp_path: Path) -> None:
 
 def test_the_page_of_border_files_is_made_from_the_models() -> None:
     assert (ROOT / "docs" / "formats.md").read_text() == formats_page(), "run 'python -m contract.document'"
+
+
+def test_the_published_schema_of_the_report_is_fresh() -> None:
+    assert (ROOT / "docs" / "report.schema.json").read_text() == schema_text(), "run 'python -m report schema'"
 
 
 def test_the_example_in_readme_is_a_valid_models_toml(tmp_path: Path) -> None:

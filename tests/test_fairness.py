@@ -9,7 +9,7 @@ import pytest
 from contract.batching import Batching, Queue
 from contract.load import Affinity
 from report.fairness import sheets
-from report.html import render_html
+from report.page.html import render_html
 from serving.conditions import conditions
 from tests.builders import config, model, served, server, workspace
 from tests.report_samples import INJECTION, report, variant

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from contract.search import Limit
 from contract.slo import Slo
 from contract.verdict import Percentile, StageResult
-from report.objectives import judge
+from report.objectives import judge, judge_found
+from tests.builders import found, probe
 from tests.report_samples import invalid_stage, stage
 
 SLO = Slo(rate=200, p99_ms=50, error_rate=0.01)
@@ -88,3 +90,84 @@ def test_there_is_no_cost_without_a_price_and_it_says_so() -> None:
     found = judge([opened()], SLO)
     assert found.cost_per_million is None
     assert "no price table" in found.cost_reason
+
+
+def confirmation(p99: float = 20.0, upper: float | None = 22.0, rate: float = 400.0, **changes: Any) -> StageResult:
+    return opened(p99, upper, rate=rate, purpose="confirm", **changes)
+
+
+def test_a_confirmed_rate_above_the_promised_one_keeps_the_objectives() -> None:
+    result = judge_found(found(value=400.0), confirmation(), SLO)
+    assert result.passed is True
+    rate = result.max_rps
+    assert (rate.value, rate.low, rate.high, rate.limited_by) == (400.0, 400.0, 416.0, "server")
+    assert result.reasons[0] == (
+        "p99 is 20.00 ms, at most 22.00 ms at 99 % confidence; objective 50 ms at 400 requests/s: kept"
+    )
+    assert result.reasons[-1] == (
+        "400 requests/s were confirmed, the server was the limit; objective 200 requests/s: kept"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limited_by", "passed"),
+    [("server", False), ("answers", False), ("load generator", None), ("range", None), ("", None)],
+)
+def test_a_confirmed_rate_below_the_promised_one_misses_only_where_the_server_was_the_limit(
+    limited_by: Limit, passed: bool | None
+) -> None:
+    result = judge_found(found(value=150.0, limited_by=limited_by, high=None), confirmation(rate=150.0), SLO)
+    assert result.passed is passed
+    assert result.max_rps.value == 150.0
+    assert result.reasons[-1].endswith(f"objective 200 requests/s: {'missed' if passed is False else 'not judged'}")
+
+
+@pytest.mark.parametrize(("high", "passed"), [(199.0, False), (200.0, False), (201.0, None), (None, None)])
+def test_without_a_confirmation_a_miss_at_the_promised_rate_is_a_miss_and_anything_else_is_not_judged(
+    high: float | None, passed: bool | None
+) -> None:
+    steps = [probe(0, 12.5, "missed")]
+    result = judge_found(found(value=None, high=high, limited_by="range", probes=steps), None, SLO)
+    assert result.passed is passed
+    assert (result.max_rps.value, result.max_rps.high) == (None, high)
+    assert "the last rate that was tried, 12.5 requests/s, was missed: 2.3 % above 50 ms, 1 % allowed" in result.reasons
+
+
+@pytest.mark.parametrize(("rate", "passed"), [(400.0, None), (200.0, False)])
+def test_a_confirmation_whose_records_do_not_carry_the_claim_confirms_nothing(rate: float, passed: bool | None) -> None:
+    result = judge_found(found(value=rate), confirmation(49.0, 50.1, rate), SLO)
+    assert result.passed is passed
+    assert (result.max_rps.value, result.max_rps.high) == (None, rate)
+    assert "at most 50.10 ms at 99 % confidence" in result.reasons[0]
+    assert result.reasons[0].endswith("missed")
+
+
+def test_a_confirmation_with_too_many_failures_confirms_nothing() -> None:
+    assert judge_found(found(), confirmation(errors={"timeout": 11}), SLO).max_rps.value is None
+
+
+def test_an_invalid_confirmation_confirms_nothing_and_says_why() -> None:
+    spoiled = invalid_stage("open-400", 5.0).model_copy(update={"purpose": "confirm"})
+    result = judge_found(found(), spoiled, SLO)
+    assert (result.passed, result.max_rps.value) == (None, None)
+    assert result.reasons[0] == (
+        "not judged: the confirmation at 400 requests/s is not valid: sends on time: 61 ms late"
+    )
+
+
+def test_a_probe_never_carries_the_claim() -> None:
+    probed = opened(rate=400.0, purpose="probe", judged=False)
+    assert judge_found(found(), probed, SLO).max_rps.value is None
+
+
+def test_what_was_not_sought_is_not_judged() -> None:
+    result = judge_found(None, None, SLO)
+    assert (result.passed, result.reasons) == (None, ["not judged: its highest rate was not sought"])
+    assert judge_found(found(value=None, high=None, limited_by=""), None, SLO).reasons[0] == "no rate was tried"
+
+
+def test_every_percentile_that_is_promised_is_judged_on_the_confirmation() -> None:
+    both = Slo(rate=200, p95_ms=1, p99_ms=50)
+    result = judge_found(found(), confirmation(), both)
+    assert result.max_rps.value is None
+    assert [reason.split(" is ")[0] for reason in result.reasons[:2]] == ["p95", "p99"]

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.verdict import MaxRate, Noise, Percentile, SloResult, Variant
-from report.ranking import no_noise, noise_between, rank_p99, winners
+from contract.search import Limit
+from contract.verdict import MaxRate, Noise, Percentile, SloResult, StageResult, Variant
+from report.merit import rank_p99
+from report.noise import no_noise, noise_between, noise_of_rates
+from report.ranking import winners
 from report.words import label
+from tests.builders import search
 from tests.report_samples import invalid_stage, stage, variant
 
 NO_NOISE = no_noise("nothing was measured twice")
@@ -81,7 +85,7 @@ def test_a_difference_within_the_noise_is_a_tie(margin: float, tied: bool) -> No
     if tied:
         assert found.tied == [first.id, second.id]
         assert f"A tie between {label(first)} and {label(second)}" in found.sentence
-        assert f"less than the noise of this run ({margin:.0%})" in found.sentence
+        assert f"less than the noise of this run ({100 * margin:.0f} %)" in found.sentence
         assert "(20.00, 21.00 ms)" in found.sentence
 
 
@@ -167,3 +171,80 @@ def test_noise_that_was_not_measured_says_why() -> None:
 def test_a_winner_that_is_slower_than_one_that_misses_the_objectives_says_so() -> None:
     (found,) = winners([ranked("torchscript", 10.0, passed=False), ranked("onnx", 20.0)], NO_NOISE)
     assert "misses" in found.sentence or "10.00 ms" not in found.sentence
+
+
+def sought(
+    format: str, rate: float | None, protocol: str = "http", limited_by: Limit = "server", **changes: Any
+) -> Variant:
+    """A rankable variant whose highest rate was confirmed."""
+    confirmed = stage(f"open-{rate or 200:g}", 5.0, purpose="confirm")
+    passed = rate is not None and rate >= 200
+    answer = MaxRate(value=rate, low=rate, high=rate and 1.04 * rate, limited_by=limited_by)
+    fields = {"slo": slo(passed).model_copy(update={"max_rps": answer}), "stages": [confirmed] if rate else []}
+    return ranked(format, 20.0, protocol, passed, **(fields | changes))
+
+
+def rate_noise(relative: float) -> Noise:
+    return no_noise("sought twice").model_copy(update={"variant": "x", "max_rps_relative": relative})
+
+
+def test_with_a_search_the_highest_rate_wins_whatever_its_p99() -> None:
+    slow, fast = sought("torchscript", 1000.0), sought("onnx", 3400.0)
+    (found,) = winners([slow, fast], NO_NOISE, search())
+    assert found.variant == fast.id
+    assert found.passed
+    assert found.sentence == (
+        f"words: {label(fast)} holds the highest rate under the objectives, 3,400 requests/s, "
+        f"against 1,000 of {label(slow)}; it keeps the objectives."
+    )
+
+
+@pytest.mark.parametrize(
+    ("noise_relative", "resolution", "tied"),
+    [(0.0, 0.05, False), (0.11, 0.05, True), (0.0, 0.11, True)],
+    ids=["neither", "within the noise", "within the resolution"],
+)
+def test_rates_closer_than_the_noise_or_the_resolution_are_a_tie(
+    noise_relative: float, resolution: float, tied: bool
+) -> None:
+    first, second = sought("onnx", 1000.0), sought("torchscript", 900.0)
+    (found,) = winners([second, first], rate_noise(noise_relative), search(resolution=resolution))
+    assert found.tied == ([first.id, second.id] if tied else [])
+    if tied:
+        what = "the noise of this run (11 %)" if noise_relative else "the resolution of the search (11 %)"
+        assert f"(1,000, 900 requests/s) differ by less than {what}" in found.sentence
+
+
+def test_a_rate_that_the_load_generator_limited_is_said_to_be_a_lower_bound() -> None:
+    (found,) = winners([sought("onnx", 3400.0, limited_by="load generator")], NO_NOISE, search())
+    assert "3,400 or more requests/s, the only one of its class" in found.sentence
+
+
+def test_what_has_no_confirmed_rate_never_wins() -> None:
+    none = sought("torchscript", None)
+    (found,) = winners([none, sought("onnx", 150.0)], NO_NOISE, search())
+    assert found.variant == "words__onnx__triton__http"
+    assert found.sentence.endswith("no rate of its equals was confirmed; it misses the objectives.")
+    assert winners([none], NO_NOISE, search()) == []
+
+
+def test_a_p99_is_taken_from_the_confirmation_that_was_kept() -> None:
+    def confirmation(rate: float, p99: float) -> StageResult:
+        made = stage(f"open-{rate:g}", 5.0, purpose="confirm")
+        figures = made.latency_ms.model_copy(update={"p99": Percentile(value=p99, upper=p99, missing=0)})
+        return made.model_copy(update={"latency_ms": figures})
+
+    knee = stage("closed-16", 5.0, purpose="knee")
+    probe = stage("open-900", 5.0, purpose="probe", judged=False)
+    stages = [knee, probe, confirmation(420.0, 70.0), confirmation(400.0, 31.0)]
+    assert rank_p99(sought("onnx", 400.0, stages=stages)) == 31.0
+
+
+def test_the_noise_of_a_search_is_how_far_the_same_rate_lay_apart() -> None:
+    first, again = (MaxRate(value=value, low=value, high=None) for value in (100.0, 110.0))
+    found = noise_of_rates("x", first, again)
+    assert found.max_rps_relative == pytest.approx(10 / 105, abs=1e-4)
+    assert found.p99_relative is None
+    assert "100 and 110 requests/s" in found.reason
+    missing = noise_of_rates("x", first, MaxRate(value=None, low=None, high=None))
+    assert (missing.variant, missing.max_rps_relative) == (None, None)

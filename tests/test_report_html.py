@@ -15,9 +15,9 @@ import pytest
 from contract.statistics import PERCENTILES
 from contract.verdict import Report
 from report import words
-from report.charts import PARTS, Charts
-from report.html import TEMPLATES, csv_of, render_html
-from report.style import styles
+from report.page.charts import PARTS, Charts
+from report.page.html import TEMPLATES, csv_of, render_html
+from report.page.style import styles
 from tests import report_samples as samples
 
 LIMIT_BYTES = 6_000_000
@@ -201,24 +201,22 @@ def test_variants_that_differ_only_in_configuration_get_names_and_colours_of_the
 
 
 def test_an_embedded_engine_is_dashed_and_hollow() -> None:
-    for trace in traces(samples.report(), "sentiment_keras"):
-        if "tfserving" in str(trace.get("meta")):
-            assert trace["line"]["dash"] == "dash"
-            assert all(symbol.endswith("-open") for symbol in trace["marker"]["symbol"])
+    found = [t for t in traces(samples.report(), "sentiment_keras") if "tfserving" in str(t.get("meta"))]
+    assert found and all(trace["line"]["dash"] == "dash" for trace in found)
+    assert all(symbol.endswith("-open") for trace in found for symbol in symbols(trace))
 
 
 def test_an_invalid_stage_is_a_cross_and_says_so() -> None:
     name = "sentiment_torch__torchscript__triton__http"
     tail = [trace for trace in traces(samples.awkward(), "sentiment_torch", "-tail") if trace.get("meta") == name]
-    assert tail
-    for trace in tail:
-        assert set(trace["marker"]["symbol"]) == {"x-open"} and trace["line"]["dash"] == "dot"
-        assert all("INVALID" in text for text in trace["hovertext"])
+    service, latency = tail
+    assert set(symbols(latency)) == {"x-open"} and all("INVALID" in text for text in latency["hovertext"])
+    assert latency["line"]["dash"] == service["line"]["dash"] == "dot"
 
 
 def test_a_percentile_that_cannot_be_claimed_is_hollow_and_a_missing_one_is_left_out() -> None:
     name = "sentiment_torch__onnx__triton__http"
-    latency = next(t for t in traces(samples.awkward(), "sentiment_torch", "-tail") if t.get("meta") == name)
+    _, latency = (t for t in traces(samples.awkward(), "sentiment_torch", "-tail") if t.get("meta") == name)
     assert len(latency["x"]) == len(PERCENTILES) - 1
     assert latency["marker"]["symbol"][3] == "circle-open"
     assert "needs ~2,400 more" in latency["hovertext"][3]
@@ -250,7 +248,14 @@ def test_the_csv_holds_the_table_and_no_formula() -> None:
 
 def test_names_are_escaped_in_hover_texts() -> None:
     report = samples.report(variants=[samples.variant("m", "<a href='x'>", "triton", "http")])
-    assert "<a" not in json.dumps([trace["hovertext"] for trace in traces(report, "m")])
+    texts = [trace.get(key) for trace in traces(report, "m") for key in ("hovertext", "hovertemplate", "text")]
+    assert any(texts) and "<a" not in json.dumps(texts)
+
+
+def symbols(trace: dict[str, Any]) -> list[str]:
+    """The markers of a trace: none, one for all of its points, or one for each."""
+    found = trace.get("marker", {}).get("symbol", [])
+    return [found] if isinstance(found, str) else found
 
 
 def traces(report: Report, model: str, ending: str = "") -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from contract.verdict import Report
-from report.markdown import escape, render_markdown
+from report.forms.markdown import escape, render_markdown
 from tests import report_samples as samples
+from tests.report_search_samples import search_report
 
 
 def table(text: str) -> list[list[str]]:
@@ -86,3 +87,21 @@ def test_it_ends_with_how_to_reproduce(report: Report) -> None:
 def test_no_variant_is_said_in_words() -> None:
     text = render_markdown(samples.empty())
     assert text.startswith("**INVALID") and "No variant was measured." in text and not table(text)
+
+
+def test_what_to_serve_comes_right_after_the_verdict_and_stays_text() -> None:
+    report = samples.report(advice={"words": f"words: serve it as {samples.INJECTION}"})
+    lines = render_markdown(report).splitlines()
+    assert lines[2].startswith("- words: serve it as &lt;/script&gt;")
+    assert "<" not in render_markdown(report)
+
+
+def test_a_search_has_a_column_for_its_rates_and_is_reproduced_by_its_own_command() -> None:
+    text = render_markdown(search_report())
+    head, _, first, *_ = table(text)
+    place = [cell.strip() for cell in head].index("Max rate under SLO, req/s")
+    assert re.fullmatch(r" [\d,]+ \(misses at [\d,]+\) ", first[place])
+    assert "Percentiles are of the open loop at the rate that was confirmed" in text
+    assert "make export serve slo" in text
+    assert "Max rate" not in render_markdown(samples.report())
+    assert "Cost" not in text

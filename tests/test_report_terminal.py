@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from contract.records import Purpose
 from contract.verdict import Report
 from report import words
-from report.terminal import WIDTH, render_summary
+from report.forms.terminal import WIDTH, render_summary
 from tests import report_samples as samples
+from tests.report_search_samples import search_report
 
-REPORTS = [samples.report(), samples.awkward(), samples.empty()]
+REPORTS = [samples.report(), samples.awkward(), samples.empty(), search_report()]
 
 
 def rows(report: Report) -> list[str]:
@@ -82,3 +84,60 @@ def test_what_is_not_a_number_is_absent(value: float | None) -> None:
 def test_only_the_whole_is_called_all_of_it() -> None:
     assert words.share(1.0) == "100 %"
     assert words.share(0.9999) == ">99.9 %"
+
+
+def priced(report: Report, cost: float = 0.0431) -> Report:
+    """The same report, its variants with a cost."""
+    variants = [
+        item.model_copy(
+            update={"slo": item.slo.model_copy(update={"cost_per_million": cost, "currency": "USD"})},
+        )
+        for item in report.variants
+    ]
+    return report.model_copy(update={"variants": variants})
+
+
+def test_a_search_shows_the_highest_rate_and_the_lowest_that_was_missed() -> None:
+    report = search_report()
+    best = next(item for item in report.variants if item.id == "sentiment_torch__onnx__triton__grpc")
+    line = next(line for line in rows(report) if "onnx on Triton, gRPC" in line).split()
+    assert best.slo.max_rps.value is not None
+    assert line[5:7] == [words.number(best.slo.max_rps.value), words.number(best.slo.max_rps.high)]
+    assert line[-1] == "passed"
+    assert "max rate" not in render_summary(samples.report())
+
+
+def test_a_cost_has_a_column_of_its_own_where_there_is_one() -> None:
+    report = priced(search_report())
+    assert "per million" in render_summary(report).splitlines()[1]
+    assert all("0.0431 USD" in line for line in rows(report))
+    assert max(map(len, render_summary(report).splitlines())) <= WIDTH
+    assert "per million" not in render_summary(search_report())
+
+
+def test_what_to_serve_and_why_stands_right_before_the_verdict() -> None:
+    report = samples.report(advice={"words": "words: serve it as onnx.", "pictures": "pictures: serve it as onnx."})
+    blocks = render_summary(report).strip().split("\n\n")
+    assert blocks[-3:-1] == ["words: serve it as onnx.", "pictures: serve it as onnx."]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.04314, "0.0431 USD"), (0.333, "0.333 USD"), (12.345, "12.3 USD"), (None, words.ABSENT)]
+)
+def test_money_keeps_three_digits(value: float | None, shown: str) -> None:
+    assert words.money(value, "USD") == shown
+
+
+def test_what_a_probe_met_beyond_the_maximum_is_no_mark_on_the_variant() -> None:
+    def with_trouble(purpose: Purpose) -> Report:
+        base = search_report()
+        first = base.variants[0]
+        place = next(number for number, stage in enumerate(first.stages) if stage.purpose == purpose)
+        trouble = first.stages[place].model_copy(update={"valid": False, "errors": {"timeout": 7}})
+        stages = [*first.stages[:place], trouble, *first.stages[place + 1 :]]
+        return base.model_copy(update={"variants": [first.model_copy(update={"stages": stages})]})
+
+    assert rows(with_trouble("probe"))[0].split()[-2] == "0"
+    assert words.badges(with_trouble("probe").variants[0]) == words.badges(search_report().variants[0])
+    assert rows(with_trouble("confirm"))[0].split()[-2] == "7"
+    assert any("INVALID" in word for word, _ in words.badges(with_trouble("confirm").variants[0]))

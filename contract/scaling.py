@@ -1,0 +1,52 @@
+"""results/<id>/scaling.json: how throughput grew with the number of instances or replicas, and the law that fits it.
+
+The measured points are always there; the prediction only where enough of them were measured undisturbed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contract.manifest import Entry
+
+FILE = "scaling.json"
+
+
+class Point(Entry):
+    """One number of instances or replicas."""
+
+    n: int = Field(description="instances of the model, or replicas of the server")
+    variant: str = Field(description="id of the variant whose stages were measured")
+    closed_rps: float = Field(description="most answers per second of the closed loop")
+    users: int = Field(description="of the closed loop that answered so many")
+    p99_ms: float | None = Field(description="99th percentile in that closed loop; null without an answer")
+    max_rps: float | None = Field(
+        description="highest rate that was confirmed to keep the objectives; null where none did or none was sought"
+    )
+    reason: str = Field("", description="why `max_rps` is null; else empty")
+
+
+class Prediction(Entry):
+    """The Universal Scalability Law X(n) = rate * n / (1 + sigma * (n - 1) + kappa * n * (n - 1)), fitted."""
+
+    rate: float = Field(description="requests per second of one, by the law")
+    sigma: float = Field(description="contention: the share that is done one after the other")
+    kappa: float = Field(description="coherence: what agreeing with each other one costs")
+    residual: float = Field(description="relative root mean square by which the law misses the points")
+    peak: float | None = Field(description="number at which throughput is highest; null where none is in sight")
+    peak_rps: float | None = Field(description="requests per second there")
+
+
+class Scaling(Entry):
+    """results/<id>/scaling.json."""
+
+    schema_version: Literal[1]
+    endpoint: str = Field(description="id of the endpoint that was scaled")
+    unit: Literal["instances", "replicas"] = Field(description="what `n` counts")
+    points: list[Point] = Field(description="as measured, smallest number first")
+    shared: str = Field(description="which cores load generator or proxy shared with the servers; empty: none")
+    prediction: Prediction | None = Field(description="of the closed-loop throughput; null with the reason below")
+    reason: str = Field(description="how well the law fits, or why there is no prediction")
+    complete: bool = Field(description="false when it was interrupted")

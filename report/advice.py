@@ -1,0 +1,128 @@
+"""Per model what to serve, how much it holds, how sure that is, and why not the others: for who has to decide. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from contract.search import Limit
+from contract.verdict import Report, Variant
+from report import words
+from report.cost import always_fewer, break_even
+from report.merit import Merit, merit_of, open_stage, rank_rate
+
+SHORT: dict[str, Callable[[Variant], bool]] = {
+    "embedded": lambda v: v.engine_kind == "embedded",
+    "failed parity": lambda v: not (v.parity.export.passed and v.parity.endpoint.passed),
+    "failed parity in the engine": lambda v: v.parity.engine is not None and not v.parity.engine.passed,
+    "interrupted": lambda v: not v.complete,
+}
+BEYOND: dict[Limit, str] = {
+    "load generator": "The load generator was the limit, so it may do more.",
+    "range": "The search was not allowed to go higher, so it may do more.",
+    "answers": "Above that rate it gave wrong answers.",
+    "": "The search was cut short before it met a limit, so it may do more.",
+}
+
+
+def order(variants: Sequence[Variant], merit: Merit) -> list[Variant]:
+    """Best first: kept objectives, then what would be deployed just as it was measured, then by merit."""
+    rankable = [variant for variant in variants if variant.rankable]
+    return sorted(rankable, key=lambda v: (not v.slo.passed, v.stand_in_for is not None, merit.key(v)))
+
+
+def advise(report: Report) -> dict[str, str]:
+    """By model: what to serve and why, in words."""
+    return {model: f"{model}: {_of_model(report, model)}" for model in words.models(report)}
+
+
+def _of_model(report: Report, model: str) -> str:
+    variants = [variant for variant in report.variants if variant.model == model]
+    merit = merit_of(report.noise, report.search)
+    ordered = order(variants, merit)
+    names = words.labels(report)
+    if not ordered:
+        reasons = [f"{names[variant.id]}: {_why_unranked(variant)}" for variant in variants]
+        return f"nothing can be advised: {'; '.join(reasons) or 'nothing was measured'}."
+    best, others = ordered[0], [variant for variant in variants if variant.id != ordered[0].id]
+    reasons = [f"{names[variant.id]}: {_why_not(variant, best, merit)}" for variant in others]
+    sentences = (
+        _headline(report, best),
+        _confidence(report, best) if best.slo.passed else "",
+        BEYOND.get(best.slo.max_rps.limited_by, "") if report.search else "",
+        f"Measured on a stand-in: the deployment would run {best.stand_in_for}." if best.stand_in_for else "",
+        _cost(best),
+        f"Not the others: {'; '.join(reasons)}." if reasons else "",
+        _machines(report, best, ordered[1:], merit),
+    )
+    return " ".join(filter(None, sentences))
+
+
+def _headline(report: Report, best: Variant) -> str:
+    objectives = report.objectives.get(best.model, {})
+    limits, rate = words.limits(objectives), best.slo.max_rps.value
+    at = f" at {limits}" if limits else ""
+    what = words.deployment(best)
+    if not best.slo.passed:
+        promised = f"{words.plain(objectives.get('rate', 0))} requests/s{at}"
+        reached = f" with {words.number(rate)} requests/s" if rate else ""
+        return f"no variant keeps its objectives, {promised}; the nearest is {what}{reached}."
+    if report.search is None:
+        unknown = "how much more it could do was not sought (make slo)"
+        return f"serve it as {what}: holds the tested {words.plain(rate or 0)} requests/s{at}; {unknown}."
+    return f"serve it as {what}: {words.number(rate)} requests/s{at}."
+
+
+def _confidence(report: Report, best: Variant) -> str:
+    """What of the headline may be claimed, and from how much."""
+    stage = open_stage(best)
+    if stage is None:
+        return "Nothing of it may be claimed."
+    asked = [name.removesuffix("_ms") for name in report.objectives.get(best.model, {}) if name.endswith("_ms")]
+    found = [getattr(stage.latency_ms, name) for name in asked]
+    window = f"{'a confirmation of ' if stage.purpose == 'confirm' else ''}{words.plain(round(stage.duration_s, 1))} s"
+    basis = f"{words.counted(stage.requests, 'request')} in {window}"
+    if any(percentile.upper is None for percentile in found):
+        missing = max(percentile.missing for percentile in found)
+        return f"As measured with {basis}; a claim at 99 % confidence needs about {missing:,} more."
+    return f"Claimed at 99 % confidence from {basis}."
+
+
+def _why_not(variant: Variant, best: Variant, merit: Merit) -> str:
+    """Why another variant than the best one is not advised: the first reason that holds."""
+    if not variant.rankable:
+        return _why_unranked(variant)
+    if best.slo.passed and not variant.slo.passed:
+        return f"misses an objective ({merit.figure(variant)})"
+    if variant.device != best.device:
+        return f"on another device, {variant.device} ({merit.figure(variant)})"
+    if variant.rank_class != best.rank_class:
+        return f"{'a stand-in' if variant.stand_in_for else 'no stand-in'}, ranked apart ({merit.figure(variant)})"
+    if merit.near(best, variant):
+        return f"{merit.figure(variant)}, a tie within {merit.within()}"
+    return merit.behind(best, variant)
+
+
+def _why_unranked(variant: Variant) -> str:
+    short = next((word for word, holds in SHORT.items() if holds(variant)), None)
+    return short or next(iter(variant.not_ranked_because), "no reason was recorded")
+
+
+def _cost(best: Variant) -> str:
+    if best.slo.cost_per_million is None:
+        return ""
+    cost = words.money(best.slo.cost_per_million, best.slo.currency)
+    return f"A million inferences cost {cost} ({best.slo.cost_reason})."
+
+
+def _machines(report: Report, best: Variant, others: Sequence[Variant], merit: Merit) -> str:
+    """From which demand on it matters which of two is served: the best and the next that is really another."""
+    priced = [item for item in others if item.slo.cost_per_million is not None and not merit.near(best, item)]
+    if best.slo.cost_per_million is None or not priced:
+        return ""
+    more, fewer = sorted((best, priced[0]), key=rank_rate)
+    first, always = break_even(rank_rate(more), rank_rate(fewer)), always_fewer(rank_rate(more), rank_rate(fewer))
+    names = words.labels(report)
+    return (
+        f"Up to {words.number(first)} requests/s one machine is enough of either; above it {names[fewer.id]} needs "
+        f"fewer machines than {names[more.id]} for some demands, above {words.number(always)} requests/s for all."
+    )

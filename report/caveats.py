@@ -1,0 +1,58 @@
+"""What could mislead about every figure of a run: the machine, the stand-ins, the neighbours, what happened. Pure."""
+
+from __future__ import annotations
+
+from contract.events import Event
+from contract.records import Plan
+from contract.search import Search
+
+
+def outages(events: list[Event]) -> list[str]:
+    """What happened to the servers during the run: whatever was measured meanwhile shows it as errors."""
+    return [f"During the run, at {event.at[11:19]} UTC: {event.what}: {event.detail}." for event in events]
+
+
+def cut_short(plan: Plan, search: Search | None) -> list[str]:
+    """Whether a search was interrupted, and how far it had come."""
+    if search is None or search.complete:
+        return []
+    done = sum(1 for item in search.found if item.limited_by)
+    return [
+        f"The search was interrupted: {done} of {len(plan.variants)} variants had met their limit. "
+        "Of the others a rate may be too low or missing."
+    ]
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What holds for every figure, from how the run was made."""
+    endpoints = [item.endpoint for item in plan.variants]
+    found = []
+    if plan.same_machine:
+        found.append(
+            f"The load generator and the servers share the {plan.machine.cores} cores of one machine: "
+            "more load is less server. Throughput is a lower bound, latency an upper one."
+        )
+    if any(endpoint.engine_kind == "embedded" for endpoint in endpoints):
+        found.append(
+            "TF Serving was the embedded stand-in (Python), not tensorflow_model_server (C++): its figures show that "
+            "the protocol works, not how fast TF Serving is. It is shown and never ranked."
+        )
+    stand_ins = sorted({e.stand_in_for for e in endpoints if e.stand_in_for and e.engine == "triton"})
+    if stand_ins:
+        found.append(
+            "Triton's core and front ends were real; its backends were python-based and stand in for "
+            f"{' and '.join(stand_ins)}."
+        )
+    if any(endpoint.device == "cpu" for endpoint in endpoints):
+        found.append("Everything ran on a CPU; nothing here says how a GPU would do.")
+    if plan.isolate:
+        found.append("Triton held the variant under test alone; what runs on other engines stayed loaded.")
+    elif plan.one_at_a_time:
+        found.append(
+            "Triton held the formats of one model at a time; idle neighbours among them cost the one under test."
+        )
+    elif len(plan.resident) > 1:
+        found.append(
+            f"{len(plan.resident)} served models were resident at once; idle neighbours cost the one under test."
+        )
+    return found

@@ -1,0 +1,94 @@
+"""The same variant measured twice (A/A): how far it lies from itself, below which a difference means nothing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from contract.records import Plan
+from contract.statistics import Floats, mean_interval
+from contract.verdict import MaxRate, Noise, SloResult, StageResult
+from report.reading import Measured
+
+BATCHES = 20
+
+
+def noise_of_run(plan: Plan, measured: Mapping[str, Measured]) -> Noise:
+    """Of two measurements at the same rate."""
+    repeat = next((item for item in plan.variants if item.repeat_of), None)
+    if repeat is None or repeat.repeat_of is None:
+        once = any(
+            stage.judged for item in plan.variants for stage in item.stages if item.endpoint.engine_kind == "real"
+        )
+        why = (
+            f"the load plan '{plan.load_plan}' goes through its stages once" if once else "no real endpoint was judged"
+        )
+        return no_noise(f"nothing was measured twice: {why}")
+    first, again = measured[repeat.repeat_of], measured[repeat.id]
+    stages = [next((s for s in item.stages if s.of_slo), None) for item in (first, again)]
+    if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:
+        return no_noise("the run was interrupted before a variant was measured twice")
+    if not (stages[0].valid and stages[1].valid):
+        return no_noise(f"the open-loop stage of {repeat.repeat_of} was measured twice, but not both were valid")
+    if not len(first.open_latencies) or not len(again.open_latencies):
+        return no_noise("the variant that was measured twice gave no good answers")
+    return noise_between(repeat.repeat_of, stages[0], stages[1], (first.open_latencies, again.open_latencies))
+
+
+def noise_of_search(plan: Plan, judged: Mapping[str, SloResult]) -> Noise:
+    """Of two searches for the same rate."""
+    repeat = next((item for item in plan.variants if item.repeat_of), None)
+    if repeat is None or repeat.repeat_of is None:
+        return no_noise("no rate was sought twice")
+    return noise_of_rates(repeat.repeat_of, judged[repeat.repeat_of].max_rps, judged[repeat.id].max_rps)
+
+
+def noise_between(variant: str, first: StageResult, again: StageResult, samples: tuple[Floats, Floats]) -> Noise:
+    """Relative differences of percentiles at the same rate; of the mean with a 99 % interval (batch means).
+
+    ``samples`` are the latencies of both in milliseconds, in the order of time.
+    """
+    mean_a, half_a = _mean(samples[0])
+    mean_b, half_b = _mean(samples[1])
+    middle = (mean_a + mean_b) / 2
+    half = float(np.hypot(half_a, half_b)) / middle
+    difference = (mean_b - mean_a) / middle
+    return Noise(
+        variant=variant,
+        p99_relative=_relative(first.latency_ms.p99.value, again.latency_ms.p99.value),
+        p50_relative=_relative(first.latency_ms.p50.value, again.latency_ms.p50.value),
+        low=round(difference - half, 4),
+        high=round(difference + half, 4),
+        reason=f"the open-loop stage of {variant} was measured twice, as the first and as the last of each round",
+    )
+
+
+def noise_of_rates(variant: str, first: MaxRate, again: MaxRate) -> Noise:
+    """The highest rate, sought twice. Latencies are not compared: the two were confirmed at rates of their own."""
+    if first.value is None or again.value is None:
+        return no_noise(f"the highest rate of {variant} was sought twice, but not confirmed twice")
+    return Noise(
+        variant=variant,
+        p99_relative=None,
+        p50_relative=None,
+        max_rps_relative=_relative(first.value, again.value),
+        low=None,
+        high=None,
+        reason=f"the highest rate of {variant} was sought twice: {first.value:,.6g} and {again.value:,.6g} requests/s",
+    )
+
+
+def no_noise(reason: str) -> Noise:
+    """Why there is no figure."""
+    return Noise(variant=None, p99_relative=None, p50_relative=None, low=None, high=None, reason=reason)
+
+
+def _mean(samples: Floats) -> tuple[float, float]:
+    means = np.array([part.mean() for part in np.array_split(samples, BATCHES) if len(part)])
+    mean, low, high = mean_interval(means)
+    return mean, (high - low) / 2
+
+
+def _relative(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None or a + b == 0 else round(abs(a - b) / ((a + b) / 2), 4)

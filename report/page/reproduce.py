@@ -1,0 +1,52 @@
+"""How to come to each number again: one command per section of the report, and per variant alone. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contract.verdict import Report
+from report.page.winner_map import rows_of
+
+ASKED = ("configure", "scale")  # runs whose stages were asked for one at a time, by the name of their plan
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, the section of the page that its figures stand in (an anchor and its title), and what it does."""
+
+    anchor: str
+    section: str
+    command: str
+    what: str
+
+
+def steps(report: Report) -> list[Step]:
+    """In the order in which the road is gone."""
+    measure = _measuring(report)
+    named = "its highest rate is sought" if report.search else "its figures are measured"
+    found = [
+        Step("parity", "Parity of the files", "make export", "export every model and prove each file"),
+        Step("parity", "Parity, cold start", "make serve", "load every model, time it, prove engine and endpoint"),
+        Step("noise", "Load generator", "python -m loadtest certify", "find what the load generator itself can do"),
+        Step("comparison", "Comparison, charts, validity", measure, f"every variant is loaded, {named}"),
+    ]
+    if any(rows_of(stage) is not None for variant in report.variants for stage in variant.stages):
+        command = "python -m loadtest --plan map"
+        found.append(Step("map", "Winner map", command, "all numbers of users at all numbers of rows"))
+    again = f"python -m report results/{report.id}"
+    return [*found, Step("verdict", "This page", again, "judge the same records again, without measuring")]
+
+
+def alone(report: Report) -> list[tuple[str, str]]:
+    """Per variant: its id and the command that measures it and nothing else."""
+    command = _measuring(report)
+    return [(variant.id, f"{command} --variant {variant.id}") for variant in report.variants]
+
+
+def _measuring(report: Report) -> str:
+    """The command that made the records."""
+    if report.search:
+        return "python -m tune search"
+    if report.load_plan in ASKED:
+        return f"python -m tune {report.load_plan}"
+    return "python -m loadtest" + (f" --plan {report.load_plan}" if report.load_plan else "")

@@ -1,0 +1,199 @@
+"""Which variant does the most inferences per second, by rows of a request and users: winners flip with both.
+
+Pure. A cell is a closed-loop stage whose requests all have the same number of rows; the built-in load plan ``map``
+measures a grid of them. Variants compete with their equals only. A difference is a tie where it is below the noise of
+the run (A/A), or below what chance explains by how far the parts of the two windows lie apart (99 %).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from contract.statistics import mean_interval
+from contract.verdict import Noise, Report, StageResult, Variant
+from report import words
+from report.page.figures import Chart, Row
+
+ROWS = re.compile(r"rows-(\d+)")
+# A percentile needs hundreds of requests, a rate does not: too few for a p99 says nothing against a throughput.
+NOT_OF_THROUGHPUT = "samples for p99"
+LEAST_PARTS = 5  # of a window, to know how far they lie apart
+CLIENT_BOUND = "client-bound"
+COLUMNS = ("class", "rows", "users", "variant", "inferences/s", "place", "state")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one variant did in a cell: inferences per second; ``state`` says why it cannot win there, if it cannot.
+
+    ``chance`` is half the 99 % interval of the figure, relative, by batch means over the parts of its window.
+    """
+
+    variant: str
+    inferences_s: float
+    state: str
+    chance: float
+
+    def near(self, best: Figure, margin: float) -> bool:
+        """Whether it is no worse than the best, for all that is known; ``margin`` is the noise of the run, relative."""
+        within = max(margin, math.hypot(self.chance, best.chance))
+        return self.bound or self.inferences_s * (1 + within) >= best.inferences_s
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may lead."""
+        return self.state in ("", CLIENT_BOUND)
+
+    @property
+    def bound(self) -> bool:
+        """Whether the load generator was the limit: the server could do more, and might lead."""
+        return self.state == CLIENT_BOUND
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of rows and users: every figure, highest first, and who leads: nobody, one, or several in a tie."""
+
+    rows: int
+    users: int
+    figures: tuple[Figure, ...]
+    leaders: tuple[str, ...]
+
+    @property
+    def counting(self) -> list[Figure]:
+        """The figures that may lead."""
+        return [figure for figure in self.figures if figure.counts]
+
+    @property
+    def best(self) -> Figure | None:
+        """The highest figure that counts."""
+        return next(iter(self.counting), None)
+
+    @property
+    def unopposed(self) -> bool:
+        """Whether it is the only one that counts."""
+        return len(self.counting) == 1
+
+    @property
+    def winner(self) -> str | None:
+        """The one that leads; null for a tie and where nothing counts."""
+        return self.leaders[0] if len(self.leaders) == 1 else None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether who leads cannot be told, since the load generator held one of them back."""
+        return len(self.leaders) > 1 and any(f.bound for f in self.figures if f.variant in self.leaders)
+
+
+@dataclass(frozen=True)
+class WinnerMap:
+    """The cells of one model within one class of equals. A missing cell was not measured."""
+
+    model: str
+    rank_class: str
+    cells: dict[tuple[int, int], Cell]
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows per request, rising."""
+        return sorted({rows for rows, _ in self.cells})
+
+    @property
+    def users(self) -> list[int]:
+        """Users of the closed loop, rising."""
+        return sorted({users for _, users in self.cells})
+
+
+def winner_maps(report: Report) -> list[WinnerMap]:
+    """A map per model and class of equals that went through at least one such stage; often there is none."""
+    margin = noise_margin(report.noise)
+    found = []
+    for key in dict.fromkeys((variant.model, variant.rank_class) for variant in report.variants):
+        equals = [variant for variant in report.variants if (variant.model, variant.rank_class) == key]
+        figures: dict[tuple[int, int], list[Figure]] = {}
+        for variant in equals:
+            for stage in variant.stages:
+                rows = rows_of(stage)
+                if rows is not None:
+                    figures.setdefault((rows, int(stage.target)), []).append(_figure(variant, stage, rows))
+        if figures:
+            cells = {place: _cell(place, figures[place], margin) for place in sorted(figures)}
+            found.append(WinnerMap(*key, cells))
+    return found
+
+
+def rows_of(stage: StageResult) -> int | None:
+    """Rows of every request of a closed-loop stage; None where they differ or are those of the golden batch."""
+    found = ROWS.fullmatch(stage.payloads)
+    return int(found[1]) if found and stage.mode == "closed" else None
+
+
+def noise_margin(noise: Noise) -> float:
+    """Relative difference below which two throughputs are the same.
+
+    A closed loop's throughput is its users over the mean latency, so the noise of that mean is the noise of both.
+    """
+    if noise.low is not None and noise.high is not None:
+        return max(abs(noise.low), abs(noise.high))
+    return noise.p50_relative or 0.0
+
+
+def _figure(variant: Variant, stage: StageResult, rows: int) -> Figure:
+    failed = [check.name for check in stage.checks if not check.passed and check.name != NOT_OF_THROUGHPUT]
+    if not variant.rankable:
+        state = "not ranked"
+    elif failed:
+        state = f"INVALID: {', '.join(failed)}"
+    else:
+        state = CLIENT_BOUND if stage.client_bound else ""
+    return Figure(variant.id, stage.throughput_rps * rows, state, _chance(stage))
+
+
+def _chance(stage: StageResult) -> float:
+    parts = np.array([point.throughput_rps for point in stage.course])
+    if len(parts) < LEAST_PARTS or not parts.any():
+        return 0.0
+    mean, low, high = mean_interval(parts)
+    return (high - low) / 2 / mean
+
+
+def _cell(place: tuple[int, int], figures: list[Figure], margin: float) -> Cell:
+    ordered = sorted(figures, key=lambda figure: -figure.inferences_s)
+    counting = [figure for figure in ordered if figure.counts]
+    leaders = tuple(figure.variant for figure in counting if figure.near(counting[0], margin))
+    return Cell(*place, tuple(ordered), leaders)
+
+
+def summary(found: WinnerMap, names: dict[str, str]) -> str:
+    """Who leads where, in one sentence: whether the winner changes with rows and users."""
+    cells = found.cells.values()
+    won = Counter(cell.winner for cell in cells if cell.winner)
+    kinds = {
+        "tied": sum(len(cell.leaders) > 1 and not cell.undecided for cell in cells),
+        "undecided, for the load generator was the limit": sum(cell.undecided for cell in cells),
+        "without a figure that is ranked": sum(not cell.leaders for cell in cells),
+    }
+    parts = [f"{names.get(variant, variant)} leads in {count}" for variant, count in won.most_common()]
+    parts += [f"{count} {'is' if count == 1 else 'are'} {what}" for what, count in kinds.items() if count]
+    start = "The winner changes with rows and users: of" if len(won) > 1 else "Of"
+    return f"{start} {words.counted(len(cells), 'cell')}, {', '.join(parts)}."
+
+
+def table(found: WinnerMap, names: dict[str, str], identity: str) -> Chart:
+    """Every figure of a map, for the table and its download."""
+    rows: list[Row] = []
+    for cell in found.cells.values():
+        for figure in cell.figures:
+            place = "" if figure.variant not in cell.leaders else _place(cell)
+            name = names.get(figure.variant, figure.variant)
+            rows.append((found.rank_class, cell.rows, cell.users, name, figure.inferences_s, place, figure.state))
+    return Chart(identity, f"Winner map of {found.model}, {found.rank_class}", "", (), COLUMNS, tuple(rows))
+
+
+def _place(cell: Cell) -> str:
+    return "wins" if cell.winner else "undecided" if cell.undecided else "tie"

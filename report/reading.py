@@ -1,0 +1,108 @@
+"""What the files of one run say of a variant: its stages as they were measured, and what the noise is taken from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from contract.certificate import Certificates
+from contract.events import Event, read_events
+from contract.files import read_model
+from contract.parts import Parts
+from contract.records import Observation, VariantPlan, part_files
+from contract.samples import read_samples
+from contract.statistics import Floats
+from contract.verdict import Overload, StageResult
+from report.answers import Judged, judge
+from report.certificate import read_certificates
+from report.faults import faults
+from report.overload import overload, part_of_maximum, recovered_after, triple
+from report.series import Samples
+from report.summary import course_of_requests, good_latencies, summarize
+from report.windows import final
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One variant's stages, by their index in its plan."""
+
+    by_number: dict[int, StageResult] = field(default_factory=dict)
+    complete: bool = False
+    open_latencies: Floats | None = None  # milliseconds of the first judged stage, in the order of time
+    rows: dict[int, float] = field(default_factory=dict)  # inferences per request of the judged stages
+    overload: Overload | None = None
+
+    @property
+    def stages(self) -> list[StageResult]:
+        """Those that were measured, in order."""
+        return list(self.by_number.values())
+
+
+@dataclass(frozen=True)
+class Context:
+    """What was measured beside the requests of a run."""
+
+    certificates: Certificates
+    samples: pa.Table
+    events: list[Event]
+
+    @classmethod
+    def of(cls, results: Path) -> Context:
+        """Read it from a run's folder."""
+        return cls(read_certificates(results), read_samples(results), read_events(results / "events.jsonl"))
+
+
+def measure(results: Path, item: VariantPlan, context: Context) -> Measured:
+    """Read one variant's records and take its stages' figures; nothing where it was never begun."""
+    path = results / f"server-stats-{item.id}.json"
+    if not path.is_file():
+        return Measured()
+    observation = read_model(path, Observation, "make loadtest")
+    parts = Parts(results, item.id)
+    judged = judge(results, item.id, item.endpoint)
+    samples = Samples(context.samples, item.endpoint.engine) if len(context.samples) else None
+    certificate = context.certificates.of(item.endpoint.id)
+    stages: dict[int, StageResult] = {}
+    rows: dict[int, float] = {}
+    latencies: Floats | None = None
+    for number, stage in enumerate(item.stages):
+        rounds = final(observation.stages, number)
+        if not rounds:
+            continue
+        found, records = judged.get(number, Judged()), parts.stage(number)
+        result = summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate)
+        stages[number] = result.model_copy(
+            update={"payloads": stage.payloads, "faults": faults(context.events, item.endpoint, rounds)}
+        )
+        if result.of_slo:
+            rows[number] = _rows_per_request(results, item, number)
+        if latencies is None and result.of_slo:
+            latencies = good_latencies(records, number, rounds)
+    return Measured(stages, observation.complete, latencies, rows, _overload(item, stages, parts, observation))
+
+
+def _rows_per_request(results: Path, item: VariantPlan, number: int) -> float:
+    """Inferences that a request of a stage asked for, in the mean; the golden batch is sent one by one."""
+    if not item.stages[number].payloads:
+        return 1.0
+    files = part_files(results, item.id)
+    rows = pq.read_table(files, columns=["rows"], filters=[("stage", "=", number)]).column("rows") if files else []
+    return float(pc.mean(rows).as_py()) if len(rows) else 1.0
+
+
+def _overload(
+    item: VariantPlan, stages: dict[int, StageResult], parts: Parts, observation: Observation
+) -> Overload | None:
+    """What a plan that goes beyond the maximum showed, once all three of its stages were measured."""
+    places = triple([stage.shape for stage in item.stages])
+    if places is None or any(place not in stages for place in places):
+        return None
+    before, above, after = (stages[place] for place in places)
+    last = final(observation.stages, places[2])
+    intended_s, latency_ms, good = course_of_requests(parts.stage(places[2]), places[2], last)
+    recovery = recovered_after(intended_s, latency_ms, good, before.latency_ms.p50.value or 0.0)
+    return overload(before, above, after, part_of_maximum(item.stages[places[1]].shape) or 1.0, recovery)

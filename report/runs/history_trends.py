@@ -1,0 +1,77 @@
+"""What stored reports measured, figure by figure over time, and what changed between them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from contract.verdict import Report
+from report import words
+from report.runs.headline import HEADLINES, Headline
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One report's figure of a variant; None where it has none. ``changed``: what is new since the one before."""
+
+    report: str
+    started: str
+    value: float | None
+    changed: str
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One figure of one variant over all reports."""
+
+    model: str
+    variant: str
+    label: str
+    figure: Headline
+    limit: float | None  # what the newest report promises of it, where something is promised
+    readings: tuple[Reading, ...]
+
+    @property
+    def values(self) -> list[float]:
+        """The figures that there are, in order."""
+        return [reading.value for reading in self.readings if reading.value is not None]
+
+
+def trends(reports: Sequence[Report]) -> list[Trend]:
+    """Each figure of each variant that some report has, models and variants in the order of their appearance."""
+    labels: dict[tuple[str, str], str] = {}
+    for report in reports:
+        names = words.labels(report)
+        labels |= {(variant.model, variant.id): names[variant.id] for variant in report.variants}
+    changed = ["", *(", ".join(changes(before, after)) for before, after in pairwise(reports))]
+    places = {model: place for place, model in enumerate(dict.fromkeys(model for model, _ in labels))}
+    found = []
+    for (model, variant), label in sorted(labels.items(), key=lambda item: places[item[0][0]]):
+        promised = [report.objectives[model] for report in reports if model in report.objectives]
+        for figure in HEADLINES.values():
+            readings = tuple(
+                Reading(report.id, report.started, _value(report, variant, figure), what)
+                for report, what in zip(reports, changed, strict=True)
+            )
+            limit = promised[-1].get(figure.promise) if promised else None
+            trend = Trend(model, variant, label, figure, limit, readings)
+            if trend.values:
+                found.append(trend)
+    return found
+
+
+def changes(before: Report, after: Report) -> Iterator[str]:
+    """What two reports were not measured with alike: each makes figures that stand beside each other less alike."""
+    for name, value in after.machine:
+        if value != getattr(before.machine, name):
+            yield f"{name} {getattr(before.machine, name)} -> {value}"
+    known = list(dict.fromkeys([*before.versions, *after.versions]))
+    now = {"target Triton": after.target, **{name: after.versions.get(name, "none") for name in known}}
+    then = {"target Triton": before.target, **{name: before.versions.get(name, "none") for name in known}}
+    yield from (f"{name} {then[name]} -> {now[name]}" for name in now if now[name] != then[name])
+
+
+def _value(report: Report, variant: str, figure: Headline) -> float | None:
+    found = next((item for item in report.variants if item.id == variant), None)
+    return figure.of(report, found) if found else None

@@ -1,0 +1,98 @@
+"""The scaling chart: measured points always, the law where it was fitted, and the reason where it was not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contract.scaling import Point, Prediction, Scaling
+from report.page.charts.drawing import Drawing
+from report.page.charts.scaling import law, scaling
+from report.page.figures import Chart
+from tests import report_samples as samples
+
+MODEL, ENDPOINT = "sentiment_torch", "sentiment_torch__onnx__triton__grpc"
+# X(n) = 100 n / (1 + 0.1 (n - 1) + 0.01 n (n - 1)): its peak is at the root of (1 - 0.1) / 0.01.
+FITTED = Prediction(rate=100, sigma=0.1, kappa=0.01, residual=0.02, peak=90**0.5, peak_rps=352.0)
+
+
+def scaled(
+    prediction: Prediction | None = FITTED, numbers: tuple[int, ...] = (1, 2, 3, 4, 5), **changes: Any
+) -> Scaling:
+    """Points that lie on the law; a rate under the SLO was found for all but the last."""
+    points = [
+        Point(
+            n=n,
+            variant=f"{ENDPOINT}__{n}",
+            closed_rps=law(FITTED, n),
+            users=4 * n,
+            p99_ms=10.0 + n,
+            max_rps=0.6 * law(FITTED, n) if n != numbers[-1] else None,
+            reason="" if n != numbers[-1] else "no rate kept the objectives",
+        )
+        for n in numbers
+    ]
+    fields: dict[str, Any] = {
+        "schema_version": 1,
+        "endpoint": ENDPOINT,
+        "unit": "instances",
+        "points": points,
+        "shared": "",
+        "prediction": prediction,
+        "reason": "the law misses the points by 2 %" if prediction else "4 points were measured, at least 5 are needed",
+        "complete": True,
+    }
+    return Scaling(**(fields | changes))
+
+
+def drawn(found: Scaling) -> Chart:
+    (chart,) = scaling(Drawing(samples.report(), MODEL), found)
+    return chart
+
+
+def traces(chart: Chart) -> dict[str, dict[str, Any]]:
+    return {trace["name"]: trace for trace in chart.panels[0].figures[""]["data"]}
+
+
+def test_the_law_is_that_of_gunther() -> None:
+    assert law(FITTED, 1) == 100
+    assert law(FITTED, 5) == pytest.approx(500 / (1 + 0.4 + 0.2))
+
+
+def test_every_measured_point_is_drawn_and_the_law_goes_on_to_its_peak() -> None:
+    found = traces(drawn(scaled()))
+    assert found["closed loop"]["x"] == [1, 2, 3, 4, 5]
+    assert found["highest rate under the SLO"]["x"] == [1, 2, 3, 4]
+    assert found["law"]["x"][0] == 1 and found["law"]["x"][-1] == pytest.approx(90**0.5)
+    assert max(found["law"]["y"]) == pytest.approx(found["law"]["y"][-1])
+
+
+def test_a_peak_that_is_far_away_is_not_drawn_as_if_it_had_been_measured() -> None:
+    far = FITTED.model_copy(update={"peak": 200.0})
+    assert traces(drawn(scaled(far)))["law"]["x"][-1] == 10
+    none = FITTED.model_copy(update={"peak": None, "peak_rps": None})
+    assert traces(drawn(scaled(none)))["law"]["x"][-1] == 5
+
+
+def test_without_a_prediction_the_points_stand_alone_with_the_reason() -> None:
+    chart = drawn(scaled(None, numbers=(1, 2, 3, 4)))
+    assert "law" not in traces(chart)
+    assert "4 points were measured, at least 5 are needed." in chart.note
+    assert [row[5] for row in chart.rows] == [None] * 4
+
+
+def test_shared_cores_are_said_beside_the_figure() -> None:
+    assert "shared cores with the servers: 0, 1." in drawn(scaled(shared="0, 1")).note
+    assert "shared" not in drawn(scaled()).note
+
+
+def test_a_rate_that_was_not_found_has_its_reason_in_the_table() -> None:
+    *_, last = drawn(scaled()).rows
+    assert (last[4], last[-1]) == (None, "no rate kept the objectives")
+
+
+def test_only_the_model_that_was_scaled_has_the_chart() -> None:
+    assert scaling(Drawing(samples.report(), "sentiment_keras"), scaled()) == []
+    assert scaling(Drawing(samples.report(), MODEL), None) == []
+    assert scaling(Drawing(samples.report(), MODEL), scaled(points=[])) == []
