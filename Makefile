@@ -15,7 +15,7 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env lock zoo tensorboard export serve loadtest soak overload certify report verdict roll status stop
+.PHONY: help env lock zoo tensorboard export serve loadtest slo soak overload certify report history verdict roll status stop
 .PHONY: check format test test-all test-gpu clean bench
 
 help: ## list the targets
@@ -48,6 +48,9 @@ loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load
 	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND))
 	@$(RUN) -m report
 
+slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve
+	@$(RUN) -m tune search $(STAGE)
+
 soak: $(STAMP) | $(call asked,export serve) ## half an hour for every endpoint: memory, p99 and errors over time
 	@$(RUN) -m loadtest $(STAGE) --plan soak
 	@$(RUN) -m report
@@ -59,10 +62,13 @@ overload: $(STAMP) | $(call asked,export serve) ## find what every endpoint can 
 certify: $(STAMP) | $(call asked,export serve) ## measure the load generator itself
 	@$(RUN) -m loadtest certify $(STAGE)
 
-report: $(STAMP) | $(call asked,loadtest) ## judge the newest results again and write the report
+report: $(STAMP) | $(call asked,loadtest slo) ## judge the newest results again and write the report
 	@$(RUN) -m report
 
-verdict: $(STAMP) | $(call asked,loadtest report) ## the gate: fail unless the newest verdict is PASS
+history: $(STAMP) | $(call asked,loadtest slo report) ## draw how the figures changed over the stored reports
+	@$(RUN) -m report history
+
+verdict: $(STAMP) | $(call asked,loadtest slo report) ## the gate: fail unless the newest verdict is PASS
 	@$(RUN) -m report --verdict
 
 roll: $(STAMP) | $(call asked,export serve) ## serve newer exports instead of older ones, without a gap
@@ -71,7 +77,7 @@ roll: $(STAMP) | $(call asked,export serve) ## serve newer exports instead of ol
 status: $(STAMP) | $(call asked,serve) ## tell what runs
 	@$(RUN) -m serving status
 
-stop: $(STAMP) | $(call asked,export serve loadtest report verdict status) ## stop what was started
+stop: $(STAMP) | $(call asked,export serve loadtest slo report history verdict status) ## stop what was started
 	@$(RUN) -m serving stop
 
 check: $(STAMP) ## format, lint, types, architecture
