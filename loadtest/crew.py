@@ -28,8 +28,9 @@ from contract.records import Plan
 from loadtest.asked import AskedFor
 from loadtest.conductor import Conductor
 from loadtest.launching import PROGRESS
+from loadtest.live import write_live
 from loadtest.orders import Cut, Done, Order, Progress, packed, unpacked
-from loadtest.page import Page
+from loadtest.page import EVERY_S, Page
 from loadtest.recorder import Sink, folder_sink
 from loadtest.residency import Residency
 from loadtest.steps import Planned, Step, Steps, subject
@@ -56,12 +57,17 @@ class Crew:
         environment.events.worker_report.add_listener(lambda client_id, data: self.page.hear(data))
 
     @classmethod
-    def leading(cls, environment: Any, results: Path, live: Path, variant: str, asked: bool) -> Crew:
-        """The master, or the only process. Its steps are those of the plan, or what is ``asked`` for meanwhile."""
+    def leading(
+        cls, environment: Any, results: Path, live: Path, variant: str, asked: bool = False, watched: bool = False
+    ) -> Crew:
+        """The master, or the only process. Its steps are those of the plan, or what is ``asked`` for meanwhile.
+
+        Where it is ``watched``, it writes down how the stage goes that is on (`loadtest/live.py`).
+        """
         crew = cls(environment)
         plan = _only(read_model(results / "plan.json", Plan, "make loadtest"), variant)
         steps = AskedFor(plan, results, pause=lambda: gevent.sleep(PAUSE_S)) if asked else Planned(plan)
-        crew._lead(steps, results, live)
+        crew._lead(steps, results, live, watched)
         return crew
 
     @classmethod
@@ -89,6 +95,14 @@ class Crew:
         """Carry out one step."""
         self._conductor_of().measure(step, self._workers(), self._workers, missing_users)
 
+    def keep_telling(self) -> None:
+        """Write down how the stage that is on goes, twice a second. Never returns; for a greenlet."""
+        while True:
+            gevent.sleep(EVERY_S)
+            live = self.page.live()
+            if live is not None:
+                write_live(self._results, live)
+
     def interrupt(self) -> None:
         """End the window that is on, so that its users come to an end."""
         if self._conductor is not None:
@@ -104,11 +118,13 @@ class Crew:
             self._residency.close()
         gevent.killall(self._tasks)
 
-    def _lead(self, steps: Steps, results: Path, live: Path) -> None:
+    def _lead(self, steps: Steps, results: Path, live: Path, watched: bool) -> None:
         plan = steps.plan
         self._plan, self._results, self._live = plan, results.resolve(), live.resolve()
         endpoints = read_model(live / "endpoints.json", Endpoints, "make serve") if plan.loads else None
         self._residency = Residency(endpoints, plan.isolate) if endpoints else None
+        if watched:
+            self._tasks.append(gevent.spawn(self.keep_telling))
         self._conductor = Conductor(
             steps,
             results,

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from contract.errors import LoadproofError, ServerError
-from contract.progress import Bar
 from contract.records import Plan
 from loadtest.launching import HERE, PROGRESS, Locust
+from loadtest.live import read_live
 from loadtest.planning import seconds
+from loadtest.view import View
 
 LATE_S = 180.0  # beyond the time that a run should take
 
@@ -20,26 +21,28 @@ def total_seconds(plan: Plan) -> float:
     return 3.0 + plan.rounds * sum(seconds(variant) for variant in plan.variants)
 
 
-def drive(plan: Plan, results: Path, live: Path, bar: Bar, workers: int = 0, bind: tuple[str, int] = HERE) -> None:
+def drive(plan: Plan, results: Path, live: Path, view: View, workers: int = 0, bind: tuple[str, int] = HERE) -> None:
     """Run Locust for a whole plan. Raises ServerError or LoadproofError when it failed.
 
     ``workers`` load processes are waited for at ``bind``, or as many as the plan says are started here.
     """
     sockets = max(stage.in_flight for item in plan.variants for stage in item.stages)
-    with Locust(plan, results, live, sockets, workers=workers, bind=bind) as locust:
-        _watch(locust, plan, results, bar)
+    with Locust(plan, results, live, sockets, workers=workers, bind=bind, watched=view.wants_figures) as locust:
+        _watch(locust, plan, results, view)
     missing = [item.id for item in plan.variants if not (results / f"server-stats-{item.id}.json").is_file()]
     if missing:
         raise ServerError(f"nothing was recorded for {', '.join(missing)}; see {locust.log}")
 
 
-def _watch(locust: Locust, plan: Plan, results: Path, bar: Bar) -> None:
+def _watch(locust: Locust, plan: Plan, results: Path, view: View) -> None:
     limit_s = total_seconds(plan) * plan.attempts + LATE_S
     started = time.monotonic()
-    shown = Shown(plan, bar)
+    shown = Shown(plan, view)
     while (code := locust.code()) is None:
         time.sleep(0.1)
         shown.look(results / PROGRESS)
+        if view.wants_figures and (figures := read_live(results)) is not None:
+            view.show(figures)
         if time.monotonic() - started > limit_s:
             raise LoadproofError(f"Locust did not end within {limit_s:.0f} s; it was stopped and its records are kept")
     if code != 0:
@@ -47,11 +50,11 @@ def _watch(locust: Locust, plan: Plan, results: Path, bar: Bar) -> None:
 
 
 class Shown:
-    """Where a run is, on a progress bar."""
+    """Where a run is, on its bar."""
 
-    def __init__(self, plan: Plan, bar: Bar) -> None:
+    def __init__(self, plan: Plan, view: View) -> None:
         self._plan = plan
-        self._bar = bar
+        self._view = view
         self._text = ""
         self._at = (0, -1)  # round, variant
         self._base = 0.0  # where the step begins on the bar
@@ -67,7 +70,7 @@ class Shown:
         if text != self._text:
             self._text, self._since = text, time.monotonic()
             self._enter(step["round"], step["variant"], step["stage"])
-        self._bar.move_to(self._base + time.monotonic() - self._since)
+        self._view.move_to(self._base + time.monotonic() - self._since)
 
     def _enter(self, turn: int, variant: int, stage: int) -> None:
         plan = self._plan
@@ -78,4 +81,4 @@ class Shown:
         if (turn, variant) != self._at:
             self._at = turn, variant
             which = f"round {turn}/{plan.rounds} " if plan.rounds > 1 else ""
-            self._bar.note(f"{which}[{variant + 1}/{len(plan.variants)}] {item.id} ({lengths[variant]:.0f} s)")
+            self._view.note(f"{which}[{variant + 1}/{len(plan.variants)}] {item.id} ({lengths[variant]:.0f} s)")

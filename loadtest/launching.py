@@ -16,6 +16,7 @@ from contract.children import python, shown
 from contract.errors import LoadproofError
 from contract.progress import say
 from contract.records import Plan
+from loadtest.live import FILE
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 PROGRESS = ".progress.json"  # which step is on: written by the master, gone afterwards
@@ -41,7 +42,7 @@ class Locust:
 
     ``workers`` load processes are waited for at ``bind``, or as many as the plan says are started here. With ``asked``
     its steps are not the plan's, but what is asked for in ``results`` (`loadtest/asking.py`). ``sockets`` is how many
-    requests a stage has in flight at most.
+    requests a stage has in flight at most. ``watched``: it says how the stage goes that is on (`loadtest/live.py`).
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Locust:
         asked: bool = False,
         workers: int = 0,
         bind: tuple[str, int] = HERE,
+        watched: bool = False,
     ) -> None:
         self.log = results / "locust.log"
-        self._progress = results / PROGRESS
+        self._fleeting = [results / PROGRESS, results / FILE]
         self._command = python("locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary")
         self._command += ["--exit-code-on-error", "0", "--stop-timeout", "3", "--loglevel", "WARNING"]
-        self._command += ["--results", str(results), "--live", str(live), *(["--asked"] if asked else [])]
+        self._command += ["--results", str(results), "--live", str(live)]
+        self._command += [*(["--asked"] if asked else []), *(["--watched"] if watched else [])]
         self._command += _distribution(plan, workers, bind)
         self._environment = {"PYTHONPATH": str(LOCUSTFILE.parents[1]), "GRPC_VERBOSITY": "ERROR", **QUICK_USERS}
         if sockets < MOST_SOCKETS:
@@ -91,7 +94,8 @@ class Locust:
                 self._child.kill()
                 self._child.wait()
             self._end_group()
-            self._progress.unlink(missing_ok=True)
+            for file in self._fleeting:
+                file.unlink(missing_ok=True)
 
     def _end_group(self) -> None:
         """End the load processes of a master that was killed: they would wait a minute for another."""

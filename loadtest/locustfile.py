@@ -36,6 +36,7 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("--results", default="", help="folder of a run, with its plan.json")
     parser.add_argument("--live", default="live", help="folder with the serialised requests")
     parser.add_argument("--variant", default="", help="only this variant of the plan")
+    parser.add_argument("--watched", action="store_true", help="write down how the stage goes that is on")
     parser.add_argument("--asked", action="store_true", help="measure what a session asks for in the run's folder")
     parser.add_argument("--apart", action="store_true", help="a load process that looks for no files here")
 
@@ -49,7 +50,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
         environment.crew = Crew.joining(environment, options.apart)  # the plan comes from the master
         return
     results = Path(options.results) if options.results else _planned(live)
-    environment.crew = Crew.leading(environment, results, live, options.variant, options.asked)
+    environment.crew = Crew.leading(environment, results, live, options.variant, options.asked, options.watched)
     # Locust heeds SIGTERM only once a shape is through; until then it would end the run at once, its records with it.
     gevent.signal_handler(signal.SIGTERM, _interrupt, environment)
     if environment.web_ui is not None:

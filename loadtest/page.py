@@ -8,6 +8,7 @@ them. The page is for looking: what is judged comes from the records.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from contract.records import Stage, VariantPlan
 from contract.statistics import PERCENTILES, order_statistic
+from loadtest.course import Course
+from loadtest.live import Live
 
 EVERY_S = 0.5
 METHOD = "infer"
@@ -25,27 +28,31 @@ STYLE = (
     "table{border-collapse:collapse}td,th{padding:.2rem 1rem .2rem 0;text-align:left}td+td{text-align:right}"
 )
 
+Told = tuple[str, float, int, str, bool]  # name, milliseconds, bytes, class of the failure, sent late
+
 
 class Page:
     """Collects what the users tell; ``stats`` are Locust's (locust.stats.RequestStats)."""
 
     def __init__(self, stats: Any) -> None:
         self._stats = stats
-        self._waiting: list[tuple[str, float, int, str]] = []
+        self._waiting: list[Told] = []
         self._stage: tuple[VariantPlan, Stage] | None = None
         self._latencies = array("d")  # of the stage, milliseconds
         self._unsent = 0  # of these, the first one that the master has not heard of
-        self._errors = 0
+        self._errors = self._late = 0
+        self._course = Course()
 
-    def tell(self, name: str, ms: float, size: int, error: str) -> None:
-        """One request is over."""
-        self._waiting.append((name, ms, size, error))
+    def tell(self, name: str, ms: float, size: int, error: str, late: bool) -> None:
+        """One request is over; ``late``: it was sent so."""
+        self._waiting.append((name, ms, size, error, late))
 
     def enter(self, variant: VariantPlan, stage: Stage) -> None:
         """Another stage begins."""
         self.flush()
         self._stage = variant, stage
-        self._latencies, self._unsent, self._errors = array("d"), 0, 0
+        self._latencies, self._unsent, self._errors, self._late = array("d"), 0, 0, 0
+        self._course = Course()
 
     def keep_flushing(self) -> None:
         """Never returns; for a greenlet."""
@@ -56,16 +63,17 @@ class Page:
     def flush(self) -> None:
         """Make what was collected part of Locust's statistics."""
         waiting, self._waiting = self._waiting, []
-        by_name: dict[str, list[tuple[str, float, int, str]]] = {}
+        by_name: dict[str, list[Told]] = {}
         for item in waiting:
             by_name.setdefault(item[0], []).append(item)
         for name, items in by_name.items():
             entry = summed(self._stats, name, items)
             self._stats.get(name, METHOD).extend(entry)
             self._stats.total.extend(entry)
-            for error in (error for _, _, _, error in items if error):
+            for error in (error for _, _, _, error, _ in items if error):
                 self._note_error(name, error)
-            self._latencies.extend(ms for _, ms, _, error in items if not error)
+            self._latencies.extend(ms for _, ms, _, error, _ in items if not error)
+            self._late += sum(late for *_, late in items)
 
     def _note_error(self, name: str, error: str) -> None:
         self._errors += 1
@@ -76,12 +84,36 @@ class Page:
         self.flush()
         data["latencies_ms"] = self._latencies[self._unsent :].tobytes()
         data["failed"], self._errors = self._errors, 0
+        data["late"], self._late = self._late, 0
         self._unsent = len(self._latencies)
 
     def hear(self, data: dict[str, Any]) -> None:
         """Take it in the master."""
         self._latencies.frombytes(data.get("latencies_ms", b""))
         self._errors += data.get("failed", 0)
+        self._late += data.get("late", 0)
+
+    def live(self) -> Live | None:
+        """How the stage that is on goes, from bins; None before the first one."""
+        if self._stage is None:
+            return None
+        variant, stage = self._stage
+        self._course.see(self._latencies)
+        values = self._course.percentiles()
+        kept, line = _objectives(variant, stage, values, self._errors, len(self._latencies))
+        return Live(
+            variant=variant.id,
+            stage=stage.name,
+            seconds=self._course.seconds,
+            length_s=stage.warmup_s + stage.duration_s,
+            rate_rps=self._course.rate,
+            good=len(self._latencies),
+            failed=self._errors,
+            late=self._late,
+            latency_ms=values,
+            slo=line,
+            kept=kept if values else None,
+        )
 
     def html(self) -> str:
         """The page, which renews itself."""
@@ -96,22 +128,31 @@ class Page:
         values = {name: order_statistic(samples, p) for name, p in SHOWN.items()}
         rows += [(name, f"{value:.3f} ms") for name, value in values.items()]
         rows.append(("maximum", f"{samples[-1]:.3f} ms"))
-        share = self._errors / (len(samples) + self._errors)
-        limits = slo.latency_ms
-        seen = {name: order_statistic(samples, PERCENTILES[name]) for name in limits}
-        kept = all(seen[name] <= limit for name, limit in limits.items()) and share <= slo.error_rate
-        shown = [f"{name} {seen[name]:.2f} of at most {limit:g} ms" for name, limit in limits.items()]
-        shown.append(f"errors {share:.3%} of at most {slo.error_rate:.3%}")
-        line = f"SLO, so far {'kept' if kept else 'missed'}: {', '.join(shown)}"
-        if stage.mode == "closed":
-            line += " (a closed loop forgives stalls; the objective is judged in the open loop)"
+        seen = {name: order_statistic(samples, PERCENTILES[name]) for name in slo.latency_ms}
+        _, line = _objectives(variant, stage, seen, self._errors, len(samples))
         return _document(f"{variant.id}, {stage.name}", f"{_table(rows)}<p><strong>{escape(line)}</strong></p>")
 
 
-def summed(stats: Any, name: str, items: list[tuple[str, float, int, str]]) -> Any:
+def _objectives(
+    variant: VariantPlan, stage: Stage, seen_ms: Mapping[str, float], failed: int, good: int
+) -> tuple[bool, str]:
+    """Whether the objectives are kept so far, and the line that says so."""
+    slo = variant.endpoint.slo
+    share = failed / (good + failed) if good + failed else 0.0
+    limits = {name: limit for name, limit in slo.latency_ms.items() if name in seen_ms}
+    kept = all(seen_ms[name] <= limit for name, limit in limits.items()) and share <= slo.error_rate
+    shown = [f"{name} {seen_ms[name]:.2f} of at most {limit:g} ms" for name, limit in limits.items()]
+    shown.append(f"errors {share:.3%} of at most {slo.error_rate:.3%}")
+    line = f"SLO, so far {'kept' if kept else 'missed'}: {', '.join(shown)}"
+    if stage.mode == "closed":
+        line += " (a closed loop forgives stalls; the objective is judged in the open loop)"
+    return kept, line
+
+
+def summed(stats: Any, name: str, items: list[Told]) -> Any:
     """Many requests of one name as one of Locust's entries."""
     entry = type(stats.total)(stats, name, METHOD)
-    for _, ms, size, _ in items:
+    for _, ms, size, *_ in items:
         entry.log(ms, size)
     return entry
 

@@ -31,8 +31,8 @@ DRAIN_S = 10.0  # after a window, for what is still in flight
 TELL_S = 0.1  # how often a load process tells how a window goes that may be ended early
 FLUSH_S = 0.5
 
-# name, milliseconds, bytes of the answer, class of the failure or ""
-Tell = Callable[[str, float, int, str], None]
+# name, milliseconds, bytes of the answer, class of the failure or "", whether it was sent late
+Tell = Callable[[str, float, int, str, bool], None]
 
 
 class Worker:
@@ -116,7 +116,7 @@ class Worker:
         try:
             while not window.ended(now := time.monotonic_ns()):
                 reply, sent, done = self._send(window, next(drawn), now, connection)
-                self._tell(stage.name, (done - sent) / 1e6, len(reply.body), reply.error)
+                self._tell(stage.name, (done - sent) / 1e6, len(reply.body), reply.error, False)
                 if reply.status == -1:
                     gevent.sleep(PAUSE_S)  # a dead server must not turn the loop into a spin
                 if pause_ns:
@@ -183,8 +183,9 @@ class Worker:
         self, window: Window, name: str, request: Request, intended: int, connection: Connection, free: BoundedSemaphore
     ) -> None:
         try:
-            reply, _, done = self._send(window, request, intended, connection)
-            self._tell(name, (done - intended) / 1e6, len(reply.body), reply.error)
+            reply, sent, done = self._send(window, request, intended, connection)
+            late = sent - intended > window.late_ns
+            self._tell(name, (done - intended) / 1e6, len(reply.body), reply.error, late)
         finally:
             free.release()
             window.pending -= 1

@@ -11,11 +11,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from contract.records import Stage, VariantPlan
 from contract.slo import Slo
+from contract.statistics import PERCENTILES, order_statistic
 from loadtest.page import Page
 from tests.builders import endpoint, free_port, wait_until
 from tests.conftest import ROOT
@@ -62,7 +64,7 @@ ours, theirs = RequestStats(), RequestStats()
 page, drawn = Page(ours), random.Random(5)
 for number in range(500):
     ms, size, error = drawn.expovariate(0.01), drawn.randrange(1000), "timeout" if number % 50 == 0 else ""
-    page.tell("open-100", ms, size, error)
+    page.tell("open-100", ms, size, error, False)
     theirs.log_request(METHOD, "open-100", ms, size)
     if error:
         theirs.log_error(METHOD, "open-100", error)
@@ -83,7 +85,7 @@ def test_requests_that_are_told_in_bulk_are_counted_as_locust_counts_them_one_by
 def test_percentiles_are_exact_and_not_rounded_as_locusts_are() -> None:
     page = page_of()
     for number in range(1000):
-        page.tell("open-100", 1.234 + number / 1000, 1, "")
+        page.tell("open-100", 1.234 + number / 1000, 1, "", False)
     page.flush()
     text = page.html()
     assert "<td>p50</td><td>1.733 ms</td>" in text
@@ -101,16 +103,32 @@ def test_percentiles_are_exact_and_not_rounded_as_locusts_are() -> None:
 def test_the_line_of_the_slo_says_whether_it_is_kept_so_far(ms: float, failures: int, words: str) -> None:
     page = page_of()
     for _ in range(100):
-        page.tell("open-100", ms, 1, "")
+        page.tell("open-100", ms, 1, "", False)
     for _ in range(failures):
-        page.tell("open-100", ms, 1, "refused")
+        page.tell("open-100", ms, 1, "refused", False)
     page.flush()
     assert words in page.html()
 
 
+def test_how_a_stage_goes_is_told_to_one_per_cent_with_its_late_sends() -> None:
+    page = page_of()
+    assert page.live() is not None and page.live().kept is None  # type: ignore[union-attr]
+    for number in range(1000):
+        page.tell("open-100", 1.0 + number / 100, 1, "refused" if number % 100 == 0 else "", number < 30)
+    page.flush()
+    live = page.live()
+    assert live is not None
+    good = [1.0 + number / 100 for number in range(1000) if number % 100]
+    for name, share in PERCENTILES.items():
+        exact = order_statistic(np.array(good), share)
+        assert exact <= live.latency_ms[name] <= 1.0101 * exact, name
+    assert (live.good, live.failed, live.late, live.kept) == (990, 10, 30, True)
+    assert live.rate_rps > 0
+
+
 def test_another_stage_begins_with_nothing() -> None:
     page = page_of()
-    page.tell("open-100", 5.0, 1, "")
+    page.tell("open-100", 5.0, 1, "", False)
     page.enter(*page_of()._stage)  # type: ignore[misc]
     assert "<td>good answers</td><td>0</td>" in page.html()
 
@@ -118,7 +136,7 @@ def test_another_stage_begins_with_nothing() -> None:
 def test_a_masters_page_is_exact_over_all_its_load_processes() -> None:
     master, workers = page_of(), [page_of(), page_of()]
     for number in range(200):
-        workers[number % 2].tell("open-100", float(number), 1, "")
+        workers[number % 2].tell("open-100", float(number), 1, "", False)
     for worker in workers * 2:  # each tells only what is new
         data: dict[str, object] = {}
         worker.report(data)

@@ -18,6 +18,7 @@ from loadtest.certification import figures
 from loadtest.certification.asking import what_is_sent
 from loadtest.certification.null_server import null_server
 from loadtest.driving import drive, total_seconds
+from loadtest.view import Lines
 
 CEILING, ADDED = "ceiling", "added"
 CEILING_S, ADDED_S, WARMUP_S = 2.0, 2.5, 0.3
@@ -56,7 +57,7 @@ def _measure(
         plan = certifying_plan(endpoint, fast.address, slow.address, setting)
         write_json(folder / "plan.json", plan)
         with on_cores(affinity.load, "affinity.load"), Bar("certify", total_seconds(plan)) as bar:
-            drive(plan, folder, live, bar)
+            drive(plan, folder, live, Lines(bar))  # figures would cost the client that is certified
     at_ceiling = _observed(folder, CEILING)
     server_cpu = fast.cpu(at_ceiling.window_start_ns, at_ceiling.window_end_ns)
     matched = figures.match(read_records(folder, ADDED), _observed(folder, ADDED), slow.seen())
