@@ -32,6 +32,9 @@ class Queue(Section):
 class Batching(Section):
     """How a server joins requests and runs them (`config.pbtxt`, `batching.config`)."""
 
+    dynamic: bool = Field(
+        True, description="join waiting requests; false: Triton runs each as it came, however many rows it has"
+    )
     max_batch_size: Count = Field(32, description="largest batch that the server may form")
     max_queue_delay_us: Natural = Field(0, description="how long a request may wait for others")
     preferred_batch_sizes: list[Count] = Field(
@@ -53,6 +56,19 @@ class Batching(Section):
         for size in self.preferred_batch_sizes:
             if size > self.max_batch_size:
                 raise ValueError(f"preferred_batch_sizes holds {size}, max_batch_size is {self.max_batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_waits_for_nobody(self) -> Batching:
+        set_too = {
+            "max_queue_delay_us": self.max_queue_delay_us,
+            "preferred_batch_sizes": self.preferred_batch_sizes,
+            "ragged": self.ragged,
+            "queue": self.queue != Queue(),
+        }
+        idle = next((name for name, value in set_too.items() if value), None)
+        if not self.dynamic and idle:
+            raise ValueError(f"{idle} is about requests that are joined, and dynamic is false; leave one of them out")
         return self
 
 

@@ -6,7 +6,6 @@ Unknown keys are errors that name the nearest known key. The file is never rewri
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +23,7 @@ from contract.shapes import BUILT_IN, Closed, LoadPlan, Payloads, Ramp, Sine, Sp
 from contract.slo import Slo
 from contract.tensors import TensorSpec
 from contract.tolerances import default_tolerance
+from contract.tuned import read_merged
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*$"
 Format = Literal["torchscript", "savedmodel", "onnx", "onnx-fp16", "onnx-int8", "pt2"]
@@ -220,20 +220,16 @@ class ModelsFile(Section):
         return known[name]
 
 
-def read_config(path: Path) -> ModelsFile:
-    """Read models.toml. Raises UsageError with a sentence for the first thing that is wrong."""
+def read_config(path: Path, tuned: Path | None = None) -> ModelsFile:
+    """Read models.toml, with the settings of a tuned.toml on top where one is named.
+
+    Raises UsageError with a sentence for the first thing that is wrong.
+    """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; name another file with --config") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}; name another file with --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
-    try:
-        config = ModelsFile.model_validate(document)
+        config = ModelsFile.model_validate(read_merged(path, tuned))
     except ValidationError as error:
-        raise UsageError(f"{path}: {_sentence(error)}") from None
+        files = path if tuned is None else f"{path} with {tuned}"
+        raise UsageError(f"{files}: {_sentence(error)}") from None
     if not config.models:
         raise UsageError(f"{path} declares no models; add a table [models.NAME]")
     folder = path.resolve().parent

@@ -23,7 +23,7 @@ class Point(Entry):
     users: int = Field(description="of the closed loop that answered so many")
     p99_ms: float | None = Field(description="99th percentile in that closed loop; null without an answer")
     max_rps: float | None = Field(
-        description="highest rate that was confirmed to keep the objectives; null where none did or none was sought"
+        description="highest rate at which probes kept the objectives, not confirmed; null where none did"
     )
     reason: str = Field("", description="why `max_rps` is null; else empty")
 

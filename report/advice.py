@@ -44,7 +44,10 @@ def _of_model(report: Report, model: str) -> str:
         reasons = [f"{names[variant.id]}: {_why_unranked(variant)}" for variant in variants]
         return f"nothing can be advised: {'; '.join(reasons) or 'nothing was measured'}."
     best, others = ordered[0], [variant for variant in variants if variant.id != ordered[0].id]
-    reasons = [f"{names[variant.id]}: {_why_not(variant, best, merit)}" for variant in others]
+    trials = [variant for variant in others if report.search and report.search.of(variant.id) is None]
+    reasons = [f"{names[item.id]}: {_why_not(item, best, merit)}" for item in others if item not in trials]
+    if trials:
+        reasons.append(f"{words.counted(len(trials), 'trial')} of other configurations: see trials.json")
     sentences = (
         _headline(report, best),
         _confidence(report, best) if best.slo.passed else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import ModelsFile, read_config
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
         add_common(command)
         if name in MODEL_CONTROL:
             command.add_argument("model", help="its name on the server, e.g. sentiment_torch__onnx")
+        if name in ("repository", "up", "roll"):
+            command.add_argument("--use", type=Path, help="a tuned.toml, whose settings go on top of models.toml's")
         if name in ("repository", "up"):
             command.add_argument("--target", help="the Triton release that production runs, instead of models.toml's")
         if name == "up":
@@ -121,7 +124,7 @@ def _already_up(workspace: Workspace, fingerprint: str) -> bool:
 
 
 def _roll(options: argparse.Namespace) -> int:
-    events = rolling.roll(read_config(options.config), options.group, workspace_of(options))
+    events = rolling.roll(read_config(options.config, options.use), options.group, workspace_of(options))
     if not events:
         print("every model already serves its newest export")
     refused = [event for event in events if event.what == "refused"]
@@ -184,7 +187,7 @@ def _print(endpoints: Endpoints) -> None:
 
 def _config(options: argparse.Namespace) -> ModelsFile:
     """models.toml, with the target that the command line names."""
-    config = read_config(options.config)
+    config = read_config(options.config, options.use)
     target = options.target or config.target
     releases.parse(target)
     return config.model_copy(update={"target": target})

@@ -95,6 +95,8 @@ def _onednn(library: str, native: bool) -> str:
 
 def _batching(item: Served) -> str:
     batching = item.model.batching
+    if item.engine == "triton" and not batching.dynamic:
+        return "off"
     text = f"up to {batching.max_batch_size}, waits {batching.max_queue_delay_us} µs"
     if item.engine == "triton" and batching.preferred_batch_sizes:
         text += f", prefers {', '.join(map(str, batching.preferred_batch_sizes))}"

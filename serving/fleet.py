@@ -164,6 +164,11 @@ def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> N
         write_json(workspace.endpoints, known.model_copy(update=update))
 
 
+def watch(workspace: Workspace) -> None:
+    """Have what runs watched again, with as many restarts as `up` was told."""
+    supervise.start(workspace, read_model(_choice_file(workspace), Choice, "make serve").restarts)
+
+
 def _choice_file(workspace: Workspace) -> Path:
     return workspace.live / "choice.json"
 

@@ -125,7 +125,9 @@ def model_config(
 
 
 def _batch(config: pb.ModelConfig, batching: Batching) -> None:
-    config.dynamic_batching.SetInParent()  # without it Triton would not batch at all
+    if not batching.dynamic:
+        return  # without the block Triton runs every request by itself
+    config.dynamic_batching.SetInParent()
     config.dynamic_batching.max_queue_delay_microseconds = batching.max_queue_delay_us
     config.dynamic_batching.preferred_batch_size.extend(batching.preferred_batch_sizes)
     queue = batching.queue

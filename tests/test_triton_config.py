@@ -97,10 +97,16 @@ def test_a_scalar_per_row_becomes_dims_one_with_an_empty_reshape() -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 500])
-def test_dynamic_batching_is_always_written(delay: int) -> None:
+def test_dynamic_batching_is_written_even_where_nobody_waits(delay: int) -> None:
     read = parsed(batching=Batching(max_batch_size=8, max_queue_delay_us=delay))
     assert read.HasField("dynamic_batching")
     assert read.dynamic_batching.max_queue_delay_microseconds == delay
+    assert read.max_batch_size == 8
+
+
+def test_without_dynamic_batching_requests_may_still_have_rows() -> None:
+    read = parsed(batching=Batching(max_batch_size=8, dynamic=False))
+    assert not read.HasField("dynamic_batching")
     assert read.max_batch_size == 8
 
 

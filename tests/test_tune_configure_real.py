@@ -1,0 +1,204 @@
+"""Trials on a real Triton: each is loaded, proven and measured, and whatever happens the server is as it was.
+
+The tests of this file go through one life of one server, in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.config import read_config
+from contract.endpoints import Endpoint, Endpoints
+from contract.events import read_events
+from contract.files import read_model
+from contract.scaling import Scaling
+from contract.trials import Climb, Trials
+from contract.workspace import Workspace
+from serving.reconfiguring import reconfigurable
+from tests.conftest import ROOT, run_module
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+MODELS = """
+schema_version = 1
+
+[models.torch]
+framework = "pytorch"
+source = "zoo.sentiment_torch:build"
+weights = "zoo/out/sentiment_torch/weights.safetensors"
+examples = "zoo/out/sentiment_torch/examples.npz"
+formats = ["onnx"]
+engines = ["triton"]
+inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
+outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
+padding = { length = 0 }
+"""
+VARIANT = "torch__onnx__triton__http"
+SERVED = "torch__onnx"
+QUICK = ("--objective", "latency", "--at-rate", "300", "--trials", "3")
+DEADLINE_S = 120
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A workspace whose server runs, and what must be the same after every trial."""
+
+    root: Path
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return run_module(*words, *self.flags)
+
+    @property
+    def flags(self) -> list[str]:
+        return ["--config", str(self.root / "models.toml"), "--workspace", str(self.root)]
+
+    def as_it_is(self) -> tuple[str, str, str, dict[str, Any]]:
+        """The person's file, the description of what runs, config.pbtxt, and what Triton itself holds."""
+        folder = self.workspace.triton_repository / SERVED
+        with urllib.request.urlopen(f"http://{self.endpoint().address}/v2/models/{SERVED}/config") as answer:
+            held = json.load(answer)
+        files = (self.root / "models.toml", self.workspace.endpoints, folder / "config.pbtxt")
+        first, second, third = (file.read_text() for file in files)
+        return first, second, third, held
+
+    def endpoint(self) -> Endpoint:
+        known = read_model(self.workspace.endpoints, Endpoints, "make serve").endpoints
+        return next(item for item in known if item.id == VARIANT)
+
+    def climb(self) -> Climb:
+        """Of the newest run."""
+        trials = read_model(self.workspace.results / "latest" / "trials.json", Trials, "configure")
+        return trials.climbs[0]
+
+    def deaths(self) -> list[str]:
+        return [event.detail for event in read_events(self.workspace.events) if event.what == "died"]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Stage]:
+    found = Stage(tmp_path_factory.mktemp("trials"))
+    copy_zoo(found.root)
+    (found.root / "models.toml").write_text(MODELS)
+    try:
+        for words in (("export",), ("serving", "up")):
+            done = found.run(*words)
+            assert done.returncode == 0, done.stderr
+        yield found
+    finally:
+        run_module("serving", "stop", "--workspace", str(found.root))
+
+
+def test_a_search_tries_proves_and_measures_and_leaves_the_server_as_it_was(stage: Stage) -> None:
+    before = stage.as_it_is()
+    done = stage.run("tune", "configure", VARIANT, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert stage.as_it_is() == before
+    climb = stage.climb()
+    assert [trial.purpose for trial in climb.trials[:2]] == ["start", "again"] and climb.ended
+    results = stage.workspace.results / "latest"
+    plan = json.loads((results / "plan.json").read_text())
+    assert [item["id"] for item in plan["variants"]] == [trial.variant for trial in climb.trials]
+    for item, trial in zip(plan["variants"], climb.trials, strict=True):
+        assert item["endpoint"]["configuration"]["instances"] == trial.configuration["instances"]
+        assert item["endpoint"]["parity_endpoint"]["passed"] and item["endpoint"]["parity_engine"]["passed"]
+        assert list(results.glob(f"requests-{trial.variant}-*.parquet"))
+    tuned = stage.root / "tuned.toml"
+    assert tuned.exists() is (climb.best is not None)
+    if climb.best is not None:
+        batching = read_config(stage.root / "models.toml", tuned).models["torch"].batching
+        assert {name: getattr(batching, name) for name in climb.best} == climb.best
+
+
+def test_a_reload_is_nobodys_death_and_what_runs_is_what_was_asked_for(stage: Stage) -> None:
+    time.sleep(3)  # the supervisor looks once a second
+    assert stage.deaths() == []
+    assert "already run" in stage.run("serving", "up").stderr
+
+
+def test_ctrl_c_keeps_the_trials_and_brings_the_configuration_back(stage: Stage) -> None:
+    before = stage.as_it_is()
+    latest = (stage.workspace.results / "latest").resolve()
+    command = [sys.executable, "-m", "tune", "configure", VARIANT, *QUICK, *stage.flags]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: (stage.workspace.results / "latest").resolve() != latest and trials_of(stage) >= 1)
+        wait_until(lambda: "under trial" in stage.workspace.endpoints.read_text())
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
+    assert process.returncode == 130, words
+    assert stage.as_it_is() == before
+    climb = stage.climb()
+    assert climb.trials and climb.ended == "" and climb.best is None
+
+    done = stage.run("tune", "configure", "--resume", str(stage.workspace.results / "latest"), "--trials", "2")
+    assert done.returncode == 0, done.stderr
+    resumed = stage.climb()
+    assert resumed.ended and resumed.trials[: len(climb.trials)] == climb.trials
+    assert [trial.purpose for trial in resumed.trials].count("start") == 1
+    assert stage.as_it_is() == before
+
+
+def test_whatever_is_raised_among_trials_the_configuration_comes_back(stage: Stage) -> None:
+    before = stage.as_it_is()
+    config = read_config(stage.root / "models.toml")
+
+    def fail_in_the_midst() -> None:
+        with reconfigurable(config, stage.endpoint(), stage.workspace) as model:
+            proven = model.apply(model.batching.model_copy(update={"instances": 2, "ragged": True}))
+            assert {item.configuration.instances for item in proven} == {2}
+            assert stage.as_it_is() != before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_the_midst()
+    assert stage.as_it_is() == before
+
+
+def test_scaling_measures_each_number_and_says_why_it_predicts_nothing(stage: Stage) -> None:
+    before = stage.as_it_is()
+    done = stage.run("tune", "scale", VARIANT, "--instances", "1..2", "--users", "4")
+    assert done.returncode == 0, done.stderr
+    found = read_model(stage.workspace.results / "latest" / "scaling.json", Scaling, "scale")
+    assert [point.n for point in found.points] == [1, 2] and found.complete
+    assert all(point.closed_rps > 0 and point.p99_ms for point in found.points)
+    assert found.prediction is None and "a fit needs" in found.reason
+    assert stage.as_it_is() == before
+
+
+def test_after_a_kill_the_next_make_serve_starts_anew(stage: Stage) -> None:
+    before = stage.as_it_is()
+    command = [sys.executable, "-m", "tune", "configure", VARIANT, *QUICK, *stage.flags]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        wait_until(lambda: "under trial" in stage.workspace.endpoints.read_text())
+        process.kill()
+    done = stage.run("serving", "up")
+    assert done.returncode == 0 and "already run" not in done.stderr
+    models, _, text, _ = stage.as_it_is()
+    assert (models, text) == (before[0], before[2])
+    assert stage.endpoint().configuration.instances == 1
+
+
+def trials_of(stage: Stage) -> int:
+    file = stage.workspace.results / "latest" / "trials.json"
+    return len(stage.climb().trials) if file.is_file() else 0
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.05)
