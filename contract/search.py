@@ -35,10 +35,14 @@ class Found(Entry):
     variant: str = Field(description="id of the variant, `__again` appended for the repeat (A/A)")
     knee_rps: float | None = Field(description="most answers per second of the closed loop that the search began from")
     probes: list[Probe] = Field(description="in order, confirmations among them")
-    confirmed: int | None = Field(description="index into the variant's stages: the confirmation that was kept")
+    confirmed: int | None = Field(
+        description="index into the variant's stages: the confirmation that was kept; three may be needed, so each has "
+        "to hold at a third of the error probability"
+    )
     value: float | None = Field(description="the confirmed rate, requests per second; null when none was")
     high: float | None = Field(description="the lowest rate that was missed, or null when none was")
     limited_by: Limit = Field(description="what ended the search above `value`; empty when it was interrupted")
+    reason: str = Field("", description="why the server could not be measured any more; empty where it could")
     seconds: float = Field(description="that the search took")
 
 

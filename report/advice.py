@@ -23,6 +23,8 @@ BEYOND: dict[Limit, str] = {
     "": "The search was cut short before it met a limit, so it may do more.",
 }
 
+CONFIGURE = "configure"  # the plan of a run whose variants are trials of configurations
+
 
 def order(variants: Sequence[Variant], merit: Merit) -> list[Variant]:
     """Best first: kept objectives, then what would be deployed just as it was measured, then by merit."""
@@ -44,7 +46,7 @@ def _of_model(report: Report, model: str) -> str:
         reasons = [f"{names[variant.id]}: {_why_unranked(variant)}" for variant in variants]
         return f"nothing can be advised: {'; '.join(reasons) or 'nothing was measured'}."
     best, others = ordered[0], [variant for variant in variants if variant.id != ordered[0].id]
-    trials = [variant for variant in others if report.search and report.search.of(variant.id) is None]
+    trials = [item for item in others if report.load_plan == CONFIGURE and not _sought(report, item)]
     reasons = [f"{names[item.id]}: {_why_not(item, best, merit)}" for item in others if item not in trials]
     if trials:
         reasons.append(f"{words.counted(len(trials), 'trial')} of other configurations: see trials.json")
@@ -58,6 +60,10 @@ def _of_model(report: Report, model: str) -> str:
         _machines(report, best, ordered[1:], merit),
     )
     return " ".join(filter(None, sentences))
+
+
+def _sought(report: Report, variant: Variant) -> bool:
+    return report.search is not None and report.search.of(variant.id) is not None
 
 
 def _headline(report: Report, best: Variant) -> str:

@@ -15,7 +15,7 @@ from contract.slo import Slo
 from report.__main__ import main as report
 from tests.builders import MACHINE, endpoint
 from tests.measured_runs import write_run
-from tune.comparing import main
+from tune.comparison.command import main
 
 ROOT = Path(__file__).parents[1]
 STEADY = (1.0, 1.02, 0.99, 1.01, 0.98)

@@ -10,7 +10,7 @@ import pytest
 
 from contract.files import write_text
 from tests.known_latency import known_latency
-from tune.comparing import main
+from tune.comparison.command import main
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from contract.statistics import Floats
-from tune.regression import LEAST, Judged, Pair, interval, judge
-from tune.replications import LEAST_ANSWERS, Round, blocks, values
+from tune.comparison.regression import LEAST, Judged, Pair, interval, judge
+from tune.comparison.replications import LEAST_ANSWERS, Round, blocks, values
 
 PAIRS = 400
 SPREAD = 0.03  # from round to round, relative

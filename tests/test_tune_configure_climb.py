@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tune.climb import Configuration, Key, Space, key, stand
+from tune.configuration.climb import Configuration, Key, Space, key, stand
 
 DELAY = (0, 100, 200, 400, 800, 1600)
 COUNT = (1, 2, 3, 4, 6, 8)

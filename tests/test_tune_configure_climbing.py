@@ -13,9 +13,9 @@ from contract.batching import Batching
 from contract.errors import ParityError, ServerError
 from contract.trials import Climb
 from tests.known_capacity import ENDPOINT, Machine
-from tune.climb import Space
-from tune.climbing import Climber, Limits
-from tune.gauging import Setting
+from tune.configuration.climb import Space
+from tune.configuration.climbing import Climber, Limits
+from tune.configuration.gauging import Setting
 
 SPACE = Space({"instances": (1, 2, 3, 4), "max_queue_delay_us": (0, 200, 1000)})
 START = {"instances": 1, "max_queue_delay_us": 0}

@@ -12,7 +12,8 @@ from contract.files import write_json
 from contract.trials import FILE, Climb, Trials
 from contract.workspace import Workspace
 from tests.builders import endpoint, endpoints
-from tune import configuring, scaling
+from tune.configuration import command as configuring
+from tune.scale import command as scaling
 
 MODELS = """
 schema_version = 1

@@ -14,8 +14,8 @@ from contract.records import Stage, VariantPlan
 from contract.search import FILE, Search
 from loadtest.asking import Measured
 from tests.known_capacity import ENDPOINT, FAST_MS, SLOW_MS, Machine
-from tune.gauging import ATTEMPTS, Question, Setting, gauge
-from tune.instances import Counting
+from tune.configuration.gauging import ATTEMPTS, Question, Setting, gauge
+from tune.scale.instances import Counting
 
 VARIANT = VariantPlan(id="trial", endpoint=ENDPOINT, stages=[], repeat_of=None)
 

@@ -9,8 +9,8 @@ import pytest
 from contract.batching import Batching, Queue
 from contract.tensors import TensorSpec
 from tests.builders import model
-from tune.climb import Configuration
-from tune.space import AXES, Room, may_be_ragged, now, space, with_settings
+from tune.configuration.climb import Configuration
+from tune.configuration.space import AXES, Room, may_be_ragged, now, space, with_settings
 
 START: Configuration = {"instances": 1, "max_queue_delay_us": 0, "threads": 1, "max_batch_size": 32}
 

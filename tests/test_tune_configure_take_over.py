@@ -12,8 +12,8 @@ from contract.endpoints import Endpoints
 from contract.errors import UsageError
 from contract.trials import Climb, Trial, Trials
 from tests.builders import endpoint, endpoints
-from tune.trial_run import choose
-from tune.tuned_file import take_over
+from tune.configuration.trial_run import choose
+from tune.configuration.tuned_file import take_over
 
 MODELS = """
 schema_version = 1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from contract.trials import Climb, Objective, Trial
-from tune.climb import Configuration, Space
-from tune.trials import LEAST_NOISE, Ended, Wanted, concluded, known, next_trial, noise
+from tune.configuration.climb import Configuration, Space
+from tune.configuration.trials import LEAST_NOISE, Ended, Wanted, concluded, known, next_trial, noise
 
 START: Configuration = {"instances": 1}
 SPACE = Space({"instances": (1, 2, 3)})

@@ -9,8 +9,8 @@ import pytest
 
 from contract.config import read_config
 from contract.errors import UsageError
-from tune.climb import Configuration
-from tune.tuned import block, changed, difference, with_block
+from tune.configuration.climb import Configuration
+from tune.configuration.tuned import block, changed, difference, with_block
 
 MODELS = """
 schema_version = 1

@@ -11,7 +11,7 @@ from contract.errors import UsageError
 from contract.load import Affinity
 from contract.scaling import Point, Scaling
 from tests.builders import config, endpoint
-from tune.scaling import numbers_of, scaling, shared_cores, told
+from tune.scale.command import numbers_of, scaling, shared_cores, told
 
 ENDPOINT = endpoint()
 

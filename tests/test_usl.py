@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.scaling import Prediction
-from tune.usl import LEAST_POINTS, WORST_FIT, fit, predict, throughput
+from tune.scale.usl import LEAST_POINTS, WORST_FIT, fit, predict, throughput
 
 
 def points(rate: float, sigma: float, kappa: float, largest: int = 8) -> list[tuple[int, float]]:

@@ -9,10 +9,10 @@ from contract.errors import UsageError
 from contract.table import choose
 
 COMMANDS = {
-    "search": "tune.searching:main",
-    "configure": "tune.configuring:main",
-    "scale": "tune.scaling:main",
-    "compare": "tune.comparing:main",
+    "search": "tune.search.command:main",
+    "configure": "tune.configuration.command:main",
+    "scale": "tune.scale.command:main",
+    "compare": "tune.comparison.command:main",
 }
 USAGE = """usage: python -m tune COMMAND [options]; python -m tune COMMAND --help tells them
 

@@ -13,11 +13,11 @@ from contract.errors import ParityError, ServerError
 from contract.progress import say
 from contract.records import VariantPlan
 from contract.trials import Climb, Trial
-from tune.climb import Space, key
-from tune.gauging import Loading, Question, Setting, Worth, gauge
-from tune.space import with_settings
-from tune.trials import UNITS, Ended, Wanted, concluded, known, next_trial, noise
-from tune.tuned import assignments, changed
+from tune.configuration.climb import Space, key
+from tune.configuration.gauging import Loading, Question, Setting, Worth, gauge
+from tune.configuration.space import with_settings
+from tune.configuration.trials import UNITS, Ended, Wanted, concluded, known, next_trial, noise
+from tune.configuration.tuned import assignments, changed
 
 LOUD = 0.2  # noise that hides what most settings gain
 

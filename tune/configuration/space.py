@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from contract.batching import Batching, Queue
 from contract.config import Model
 from contract.tensors import TensorSpec
-from tune.climb import Configuration, Space, Value
+from tune.configuration.climb import Configuration, Space, Value
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 DELAYS_US = (0, 200, 1000, 5000)

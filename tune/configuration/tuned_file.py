@@ -9,9 +9,9 @@ from contract.config import ModelsFile
 from contract.files import write_text
 from contract.machine import this_machine
 from contract.trials import Climb, Trials
-from tune.space import now
-from tune.trials import UNITS, worth
-from tune.tuned import block, changed, difference, with_block
+from tune.configuration.space import now
+from tune.configuration.trials import UNITS, worth
+from tune.configuration.tuned import block, changed, difference, with_block
 
 RAGGED = "ragged = true is for the python-based backend: it is then what has to be deployed, not NVIDIA's native one"
 

@@ -17,12 +17,12 @@ from contract.hosts import beyond_loopback
 from contract.progress import say
 from contract.scaling import FILE, Point, Scaling
 from serving.reconfiguring import check, reconfigurable
-from tune.gauging import Setting
-from tune.instances import USERS, Counting
-from tune.machine_room import room
-from tune.space import now
-from tune.trial_run import choose, trial_run
-from tune.usl import LEAST_POINTS, predict
+from tune.configuration.gauging import Setting
+from tune.configuration.machine_room import room
+from tune.configuration.space import now
+from tune.configuration.trial_run import choose, trial_run
+from tune.scale.instances import USERS, Counting
+from tune.scale.usl import LEAST_POINTS, predict
 
 NAME = "scale"
 RANGE = re.compile(r"^(\d+)\.\.(\d+)$")

@@ -10,8 +10,8 @@ from contract.config import ModelsFile
 from contract.endpoints import Endpoint
 from contract.golden import read_examples
 from contract.workspace import Workspace
-from tune.climb import Configuration
-from tune.space import Room
+from tune.configuration.climb import Configuration
+from tune.configuration.space import Room
 
 MIB = 2**20
 SPARE = 0.8  # of the memory that is available: the rest is for the load generator, and a reload holds a model twice

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from contract.tuned import FILE
-from tune.climb import Configuration, Value
+from tune.configuration.climb import Configuration, Value
 
 HEAD = f"""# {FILE}: found by `python -m tune configure`, which rewrites it.
 # Take it over into models.toml, or serve with it: python -m serving up --use {FILE}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from contract.cli import Parser
 from contract.errors import UsageError
-from tune.comparison_text import render_json, render_markdown, render_terminal
-from tune.pairing import pair_up
-from tune.regression import LEAST, Judged, judge
-from tune.runs import Run, read_run
+from tune.comparison.pairing import pair_up
+from tune.comparison.regression import LEAST, Judged, judge
+from tune.comparison.runs import Run, read_run
+from tune.comparison.text import render_json, render_markdown, render_terminal
 
 DESCRIPTION = f"""Say whether a newer run is slower than an older one, per variant that both measured.
 Each round of a run is one replication: plan at least {LEAST} (rounds = {LEAST} in [load]), better 10.

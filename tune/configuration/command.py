@@ -18,12 +18,12 @@ from contract.trials import FILE, Climb, Trials
 from contract.tuned import FILE as TUNED
 from contract.workspace import Workspace
 from serving.reconfiguring import check, reconfigurable
-from tune.climbing import Climber, Limits
-from tune.gauging import Setting
-from tune.machine_room import room
-from tune.space import now, space
-from tune.trial_run import TrialRun, choose, trial_run
-from tune.tuned_file import take_over
+from tune.configuration.climbing import Climber, Limits
+from tune.configuration.gauging import Setting
+from tune.configuration.machine_room import room
+from tune.configuration.space import now, space
+from tune.configuration.trial_run import TrialRun, choose, trial_run
+from tune.configuration.tuned_file import take_over
 
 NAME = "configure"
 TRIALS = 20

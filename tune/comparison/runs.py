@@ -16,7 +16,7 @@ from contract.records import Observation, Plan, Stage, StageObservation, Variant
 from contract.verdict import Report
 from report.assemble import assemble
 from report.windows import final
-from tune.replications import Round
+from tune.comparison.replications import Round
 
 SECOND, MILLISECOND = 1e9, 1e6
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.trials import Climb, Objective, Trial
-from tune.climb import Configuration, Key, Space, key, stand
+from tune.configuration.climb import Configuration, Key, Space, key, stand
 
 Purpose = Literal["start", "again", "climb", "confirm"]
 UNITS: dict[Objective, str] = {"rate": "requests/s", "latency": "ms p99"}

@@ -17,9 +17,9 @@ from contract.verdict import Report, StageResult, Variant
 from report.runs.headline import HEADLINES
 from report.runs.side_by_side import differences, other_machine
 from report.words import closed_stages
-from tune.regression import LEAST, Pair
-from tune.replications import Round, blocks, values
-from tune.runs import Measured, Run
+from tune.comparison.regression import LEAST, Pair
+from tune.comparison.replications import Round, blocks, values
+from tune.comparison.runs import Measured, Run
 
 Unit = Literal["rounds", "blocks of time", "runs"]
 OF_STAGE = {"open": ("p50", "p99"), "closed": ("throughput",)}

@@ -13,8 +13,8 @@ from contract.statistics import Floats
 from report.forms.markdown import escape
 from report.forms.terminal import WIDTH
 from report.words import counted, number, share
-from tune.pairing import Pairing
-from tune.regression import LEVEL, Change, Judged
+from tune.comparison.pairing import Pairing
+from tune.comparison.regression import LEVEL, Change, Judged
 
 MARKS = {"regression": "✗", "improvement": "✓", "no difference": "=", "not judged": "?"}
 SIDES = {

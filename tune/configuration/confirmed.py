@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract.files import read_model, write_json
 from contract.search import FILE, Found, Search
-from tune.method import Method
+from tune.search.method import Method
 
 
 def keep(results: Path, found: Found, method: Method, grid_s: float) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contract.endpoints import Endpoint
 from contract.records import VariantPlan
 from contract.scaling import Point
-from tune.climbing import Reloading
-from tune.gauging import METHOD, Loading, Question, Setting, highest_rate, p99_of
-from tune.max_rate import Wanted
-from tune.stages import stage_of
+from tune.configuration.climbing import Reloading
+from tune.configuration.gauging import METHOD, Loading, Question, Setting, highest_rate, p99_of
+from tune.search.max_rate import Wanted
+from tune.search.stages import stage_of
 
 USERS = (16, 64)  # the same closed loops for every number, enough to keep several instances busy
 WINDOW_S = 4.0

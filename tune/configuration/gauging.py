@@ -20,13 +20,13 @@ from contract.trials import Objective, Outcome
 from loadtest.asking import Measured
 from report.summary import good_latencies
 from report.validity import MOST_CLIENT_CPU
-from tune.confirmed import keep
-from tune.max_rate import MaxRate, Wanted
-from tune.method import Method
-from tune.seeking import Seeker
-from tune.span import GIVEN_UP, Top
-from tune.stages import stage_of
-from tune.tally import spoiled
+from tune.configuration.confirmed import keep
+from tune.search.max_rate import MaxRate, Wanted
+from tune.search.method import Method
+from tune.search.seeking import Seeker
+from tune.search.span import GIVEN_UP, Top
+from tune.search.stages import stage_of
+from tune.search.tally import spoiled
 
 P99 = 0.99
 # A trial steers and is compared; what it needs for that is less than what a search of its own takes.

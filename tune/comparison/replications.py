@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 
 from contract.statistics import PERCENTILES, Floats, dependence, order_statistic
-from tune.regression import LEAST
+from tune.comparison.regression import LEAST
 
 TIMES = 20
 LEAST_ANSWERS = 500

@@ -1,0 +1,1 @@
+"""Whether a newer run is slower than an older one."""

@@ -1,0 +1,1 @@
+"""Which configuration of a model keeps the objectives at the highest rate."""
