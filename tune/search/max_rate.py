@@ -2,20 +2,20 @@
 
 1. *Knee*: closed loops tell how many requests per second are answered when the server is kept busy.
 2. *Bracket*: Poisson probes from three quarters of it, up while they are kept or down while they are missed, farther
-   each time (`tune/search/span.py`), until a kept and a missed rate enclose the answer.
+   each time (`span.py`), until a kept and a missed rate enclose the answer.
 3. *Bisection* in the middle of the two, geometrically, until they are one resolution apart.
 4. *Confirmation* at the highest kept rate, of a length that the method fixes before the first probe. It alone carries
    the claim. Where it misses, its rate is a missed one and the search goes on below it, with its longest probes.
 
-A probe is judged by its counts (`tune/search/tally.py`). A miss that is close, or that was cut short as hopeless, is asked
+A probe is judged by its counts (`tally.py`). A miss that is close, or that was cut short as hopeless, is asked
 again with the longest window and the counts are pooled: one hiccup of a shared machine must not halve the answer. A
 window that the load generator spoiled is tried again; a rate at which it stays so ends the range like a miss, but the
-load generator was the limit and not the server (`tune/search/bracket.py` keeps the account). Where the answer would be less
+load generator was the limit and not the server (`bracket.py` keeps the account). Where the answer would be less
 than half of the knee, the rate that ended the range is asked once more before it is believed.
 
 *Repeated confirmations*: whoever tries k rates at 99 % confidence each and takes the first that is kept is wrong with
 up to k %. There are at most ``CONFIRMATIONS``, and each has to hold at a confidence of ``1 - 0.01 / CONFIRMATIONS``
-(Bonferroni; `tune/search/claim.py`), so that the answer as a whole has 99 %. One that was spoiled is repeated without
+(Bonferroni; `claim.py`), so that the answer as a whole has 99 %. One that was spoiled is repeated without
 counting: what spoils it does not look at how fast the server was.
 """
 

@@ -57,7 +57,7 @@ def judge(tally: Tally, slo: Slo, forgiven: int = 0) -> Judged:
 
 
 def judge_confirmation(tally: Tally, slo: Slo, claimed_ms: Mapping[str, float]) -> Judged:
-    """By the counts, and by what may be claimed of each percentile (milliseconds, `tune/search/claim.py`)."""
+    """By the counts, and by what may be claimed of each percentile (milliseconds, `claim.py`)."""
     counted = judge(tally, slo)
     over = [name for name, limit in slo.latency_ms.items() if claimed_ms.get(name, 0.0) > limit]
     if counted.missed or not over:
@@ -87,7 +87,7 @@ def spoiled(seen: Measured, slo: Slo, most_cpu: float | None = None) -> str:
 def _queued(seen: Measured, slo: Slo) -> bool:
     """Whether some percentile is missed by as many requests as were late, nearly: what held them up is the queue.
 
-    A stage keeps as many requests in flight as its rate needs at twice the limit (`tune/search/stages.py`), so that a request
+    A stage keeps as many requests in flight as its rate needs at twice the limit (`stages.py`), so that a request
     is only held back when the objective is lost. A generator that is late by itself is so by a few milliseconds: most
     of its late requests are still within the limit.
     """
