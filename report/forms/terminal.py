@@ -22,7 +22,7 @@ class Column:
     head: str
 
 
-CLAIM = Column("claim", 19, "p99 claimable", "at 99 %")
+CLAIM = Column("claim", 20, "p99 claimable", "at 99 %")
 ERRORS = Column("errors", 7, "", "errors")
 SLO = Column("slo", 11, "", "SLO")
 AT_A_RATE = (
@@ -40,7 +40,7 @@ HIGHEST_RATE = (
     Column("p99", 7, "there", "p99 ms"),
     CLAIM,
 )
-COST = Column("cost", 12, "cost", "per million")
+COST = Column("cost", 11, "cost", "per million")
 
 
 def render_summary(report: Report) -> str:
