@@ -38,12 +38,19 @@ def effort(report: Report) -> str:
     search = report.search
     if search is None:
         return ""
+    wide = sum(_apart(item) > 1.1 * search.resolution for item in search.found)
+    apart = f" ({wide} of them are less near)" if wide else ""
     text = (
-        f"Rates are known to within {words.share(search.resolution)}. The search took {duration(search.seconds)}; "
-        f"a grid of the same range, resolution and windows would have taken {duration(search.grid_seconds)}"
+        f"Rates are sought to within {words.share(search.resolution)}{apart}. "
+        f"The search took {duration(search.seconds)}; a grid of the same range, resolution and windows would have taken {duration(search.grid_seconds)}"
     )
     text += f" ({words.share(search.seconds / search.grid_seconds)} of it)" if search.grid_seconds > 0 else ""
     return f"{text}. {'' if search.complete else 'It was interrupted: what is missing was not sought.'}".rstrip()
+
+
+def _apart(found: Found) -> float:
+    """How far the kept and the missed rate lie apart, relative."""
+    return found.high / found.value - 1 if found.value and found.high else 0.0
 
 
 def duration(seconds: float) -> str:

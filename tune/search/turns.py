@@ -13,6 +13,8 @@ from tune.search.budget import expected_seconds
 from tune.search.method import DEAD_S, Method
 from tune.search.seeking import Measuring, Seeker
 
+PATIENCE = 1.4
+
 
 def seek(
     seekers: Sequence[Seeker],
@@ -24,13 +26,13 @@ def seek(
 ) -> None:
     """Carry all searches to their end.
 
-    When no more of ``budget_s`` (by default of what is expected) is left than the confirmations need, they bisect no
-    further and confirm what was kept: beside a busy neighbour many a probe has to be made again.
+    When no more of ``budget_s`` (by default ``PATIENCE`` times what is expected) is left than the confirmations need,
+    they bisect no further and confirm what was kept: beside a busy neighbour many a probe has to be made again.
     """
     expected_s = expected_seconds(method, len(seekers))
     what = "1 search" if len(seekers) == 1 else f"{len(seekers)} searches"
     say(f"{what}, about {expected_s / 60:.1f} min; slow servers need longer windows")
-    limit_s = budget_s or expected_s
+    limit_s = budget_s or PATIENCE * expected_s
     width = max(len(seeker.id) for seeker in seekers)
     began = time.monotonic()
     write_json(results / FILE, document(seekers, method, 0.0))
