@@ -42,7 +42,8 @@ def effort(report: Report) -> str:
     apart = f" ({wide} of them are less near)" if wide else ""
     text = (
         f"Rates are sought to within {words.share(search.resolution)}{apart}. "
-        f"The search took {duration(search.seconds)}; a grid of the same range, resolution and windows would have taken {duration(search.grid_seconds)}"
+        f"The search took {duration(search.seconds)}; "
+        f"a grid of the same range, resolution and windows would have taken {duration(search.grid_seconds)}"
     )
     text += f" ({words.share(search.seconds / search.grid_seconds)} of it)" if search.grid_seconds > 0 else ""
     return f"{text}. {'' if search.complete else 'It was interrupted: what is missing was not sought.'}".rstrip()
