@@ -14,6 +14,7 @@ import gevent
 
 from contract.endpoints import Endpoint
 from contract.errors import ServerError
+from contract.events import append_event, happened
 from contract.records import Stage
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, spread
 from loadtest.asking import Cut
@@ -25,6 +26,7 @@ from loadtest.steps import Step, Steps, subject
 from loadtest.watching import counters
 from loadtest.worker import DRAIN_S, PAUSE_S
 
+EVENTS = "events.jsonl"  # what happened to the servers during the run
 LEAD_S = 0.05  # between an order and its begin, so that every load process has it
 GRACE_S = 10.0  # after window and drain, for the report of a load process that is busy writing
 GLANCE_S = 0.1  # how often a window that may end early is looked at
@@ -55,6 +57,7 @@ class Conductor:
         self._cut = cut
         self._prepare = prepare
         self._note = note
+        self._results = results
         self._observed = Observed(results)
         self._number = 0
         self._interrupted = False
@@ -92,6 +95,8 @@ class Conductor:
         try:
             self._prepare(endpoint)
         except ServerError as error:
+            event = happened("not measured", endpoint.engine, endpoint.served_name, f"{variant.id}: {error}")
+            append_event(self._results / EVENTS, event)
             self._steps.refused(step, error)
             return
         order = self._order(step, workers)

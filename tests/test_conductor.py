@@ -11,6 +11,7 @@ import pytest
 
 from contract.endpoints import Endpoint
 from contract.errors import ServerError
+from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.load import Load
 from contract.records import Observation, Plan
@@ -172,6 +173,8 @@ def test_a_variant_that_cannot_be_loaded_is_left_out_of_its_round_and_the_others
     ]
     assert not observed(tmp_path, plan, 0).complete
     assert observed(tmp_path, plan, 1).complete
+    (event,) = read_events(tmp_path / "events.jsonl")
+    assert event.what == "not measured" and event.detail.endswith("failed to load")
 
 
 def test_the_times_of_an_order_follow_each_other_and_are_the_stages(tmp_path: Path) -> None:
