@@ -23,8 +23,8 @@ class Event(Entry):
     at_ns: int | None = Field(None, description="the same by CLOCK_MONOTONIC, the clock of the records")
     what: What = Field(
         description="`died`: a server or a process of a model; `restarted`: a server; `reloaded`: a model whose "
-        "process had died; `gave up`: it stays down; `rolled`: a new version is served; `refused`: a new version is not; "
-        "`not measured`: it could not be made ready for a load test"
+        "process had died; `gave up`: it stays down; `rolled`: a new version is served; `refused`: a new version is "
+        "not; `not measured`: it could not be made ready for a load test"
     )
     engine: EngineName = Field(description="`triton` | `tfserving`")
     model: str | None = Field(description="served name, where one model is concerned")
