@@ -1,24 +1,50 @@
-"""How many TCP connections are open, by the kernel's own table: for all ports in one reading."""
+"""How many TCP connections are open, asked of the kernel (sock_diag(7)): for all ports in one question.
+
+/proc/net/tcp has the same, but also every connection that was closed in the last minute: 7 ms for a busy machine, again
+and again, which one request in a few hundred would have to wait for.
+"""
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 
-TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-ESTABLISHED = "01"
+NETLINK_SOCK_DIAG = 4
+BY_FAMILY, DONE, ERROR = 20, 3, 2  # types of messages
+REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+REQUEST = struct.Struct("=BBBxI48x")  # inet_diag_req_v2: family, protocol, extensions, states; any socket
+LOCAL_PORT = struct.Struct("!H")
+PORT_AT = HEADER.size + 4  # inet_diag_msg: after family, state, timer and retransmits
+ESTABLISHED = 1 << 1  # states are bits
+CHUNK = 1 << 16
 
 
 def established() -> Counter[int]:
-    """Established connections of this machine by the port of their local end. 5 ms for a table of 700 lines."""
+    """Established connections of this machine by the port of their local end; empty where the kernel does not tell."""
     found: Counter[int] = Counter()
-    for table in TABLES:
-        try:
-            lines = table.read_text().splitlines()[1:]
-        except OSError:
-            continue  # a kernel without IPv6
-        for line in lines:
-            _, local, _, state = line.split(maxsplit=4)[:4]
-            if state == ESTABLISHED:
-                found[int(local.rpartition(":")[2], 16)] += 1
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+            kernel.settimeout(1.0)
+            for family in (socket.AF_INET, socket.AF_INET6):
+                found.update(_ports(kernel, family))
+    except (OSError, AttributeError):  # not Linux, or a kernel without it
+        return found
     return found
+
+
+def _ports(kernel: socket.socket, family: int) -> Iterator[int]:
+    """The local port of every established connection of a family."""
+    body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, ESTABLISHED)
+    kernel.send(HEADER.pack(HEADER.size + len(body), BY_FAMILY, REQUEST_DUMP, 0, 0) + body)
+    while True:
+        data = kernel.recv(CHUNK)
+        at = 0
+        while at < len(data):
+            length, kind, *_ = HEADER.unpack_from(data, at)
+            if kind in (DONE, ERROR):
+                return
+            yield LOCAL_PORT.unpack_from(data, at + PORT_AT)[0]
+            at += (length + 3) & ~3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ from loadtest.watching.process_tree import parents
 from loadtest.watching.server_probes import probes_of
 
 PART_S = 60.0
-CONNECTIONS_EVERY = 4  # instants, for the kernel's table of connections may be long
+TABLES_EVERY = 4  # instants: processes and connections of the whole machine, which take longer than a reading
 END_S = 15.0
 NICENESS = 15
 
@@ -83,10 +83,12 @@ class Sampler:
                 probe.close()
 
     def _sample_until_the_end(self) -> None:
-        due, instants = time.monotonic(), 0
+        due, instants, processes = time.monotonic(), 0, parents()
         while True:
             last = self._ended.is_set()  # one more reading, so that the samples reach beyond the last window
-            self._sample(established() if instants % CONNECTIONS_EVERY == 0 else None)
+            if instants % TABLES_EVERY == 0:
+                processes = parents()
+            self._sample(Instant(processes, established() if instants % TABLES_EVERY == 0 else None))
             instants += 1
             if last or instants % self._instants_of_a_part == 0:
                 self._write_part()
@@ -95,8 +97,7 @@ class Sampler:
             due = max(due + self._period_s, time.monotonic())  # what was missed is not made up for
             self._ended.wait(due - time.monotonic())
 
-    def _sample(self, connections: Mapping[int, int] | None) -> None:
-        instant = Instant(parents(), connections)
+    def _sample(self, instant: Instant) -> None:
         for probe in self._probes:
             try:
                 rows = probe.rows(instant)
