@@ -197,10 +197,19 @@ def test_connections_are_counted_at_the_servers_ports() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as listening:
         port = int(listening.server_address[1])
         with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
-            assert established()[port] == 2
+            counted = established()
+            assert counted is not None and counted[port] == 2
         probe = ServerProcess(record(os.getpid(), ports={"http": port, "grpc": 7}), Path("nowhere"))
         assert probe.rows(now({port: 2, 7: 1, 8: 5}))[0]["connections"] == 3
         assert "connections" not in probe.rows(now())[0]
+
+
+def test_connections_that_the_kernel_does_not_tell_are_unknown_and_not_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> socket.socket:
+        raise PermissionError("a sandbox")
+
+    monkeypatch.setattr("loadtest.watching.connections.socket.socket", refused)
+    assert established() is None
 
 
 def test_what_the_servers_own_page_says_is_sampled(serve_page: Callable[[int], int]) -> None:

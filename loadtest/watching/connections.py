@@ -22,21 +22,23 @@ ESTABLISHED = 1 << 1  # states are bits
 CHUNK = 1 << 16
 
 
-def established() -> Counter[int]:
-    """Established connections of this machine by the port of their local end; empty where the kernel does not tell."""
+def established() -> Counter[int] | None:
+    """Established connections of this machine by the port of their local end; None where the kernel does not tell."""
+    if not hasattr(socket, "AF_NETLINK"):
+        return None
     found: Counter[int] = Counter()
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
             kernel.settimeout(1.0)
             for family in (socket.AF_INET, socket.AF_INET6):
                 found.update(_ports(kernel, family))
-    except (OSError, AttributeError):  # not Linux, or a kernel without it
-        return found
+    except OSError:  # a kernel, or a sandbox, without it
+        return None
     return found
 
 
 def _ports(kernel: socket.socket, family: int) -> Iterator[int]:
-    """The local port of every established connection of a family."""
+    """The local port of every established connection of a family. Raises OSError where the kernel refuses."""
     body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, ESTABLISHED)
     kernel.send(HEADER.pack(HEADER.size + len(body), BY_FAMILY, REQUEST_DUMP, 0, 0) + body)
     while True:
@@ -44,7 +46,9 @@ def _ports(kernel: socket.socket, family: int) -> Iterator[int]:
         at = 0
         while at < len(data):
             length, kind, *_ = HEADER.unpack_from(data, at)
-            if kind in (DONE, ERROR):
+            if kind == ERROR:
+                raise OSError(f"the kernel does not tell its connections of family {family}")
+            if kind == DONE:
                 return
             yield LOCAL_PORT.unpack_from(data, at + PORT_AT)[0]
             at += (length + 3) & ~3

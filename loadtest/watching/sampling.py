@@ -83,12 +83,13 @@ class Sampler:
                 probe.close()
 
     def _sample_until_the_end(self) -> None:
-        due, instants, processes = time.monotonic(), 0, parents()
+        due, instants, processes = time.monotonic(), 0, dict[int, int]()
         while True:
             last = self._ended.is_set()  # one more reading, so that the samples reach beyond the last window
+            connections = None
             if instants % TABLES_EVERY == 0:
-                processes = parents()
-            self._sample(Instant(processes, established() if instants % TABLES_EVERY == 0 else None))
+                processes, connections = parents(), established()
+            self._sample(Instant(processes, connections))
             instants += 1
             if last or instants % self._instants_of_a_part == 0:
                 self._write_part()
