@@ -37,6 +37,16 @@ def steps(report: Report) -> list[Step]:
     return [*found, Step("verdict", "This page", again, "judge the same records again, without measuring")]
 
 
+def road(report: Report) -> list[tuple[str, str]]:
+    """The shortest way to this report again: commands, and what each does."""
+    again = f"python -m report results/{report.id}", "make this report again from the same records"
+    if report.load_plan in ASKED:
+        return [("make export serve", "start from the trained models"), (_measuring(report), "measure again"), again]
+    plan = f" PLAN={report.load_plan}" if report.load_plan and not report.search else ""
+    goal = "slo" if report.search else f"loadtest{plan}"
+    return [(f"make export serve {goal}", "measure again, on your machine"), again]
+
+
 def alone(report: Report) -> list[tuple[str, str]]:
     """Per variant: its id and the command that measures it and nothing else."""
     command = _measuring(report)
@@ -45,8 +55,8 @@ def alone(report: Report) -> list[tuple[str, str]]:
 
 def _measuring(report: Report) -> str:
     """The command that made the records."""
+    if report.load_plan in ASKED:  # whose confirmations are searches of their own
+        return f"python -m tune {report.load_plan}"
     if report.search:
         return "python -m tune search"
-    if report.load_plan in ASKED:
-        return f"python -m tune {report.load_plan}"
     return "python -m loadtest" + (f" --plan {report.load_plan}" if report.load_plan else "")

@@ -228,14 +228,6 @@ def noise(report: Report) -> str:
     return f"{'; '.join(parts)}. Smaller differences between variants mean nothing. {reason}"
 
 
-def reproduce(report: Report) -> list[tuple[str, str]]:
-    """The commands that lead to this report again, and what each does."""
-    return [
-        (f"make export serve {'slo' if report.search else 'loadtest'}", "measure again, on your machine"),
-        (f"python -m report results/{report.id}", "make this report again from the same records"),
-    ]
-
-
 def badges(variant: Variant) -> list[tuple[str, str]]:
     """Short words that set a variant apart, each with its explanation."""
     found = []

@@ -9,8 +9,8 @@ import pytest
 
 from contract.search import Search
 from contract.verdict import MaxRate, Report
-from report import words
-from report.page import rates, reproduce
+from report import reproduce, words
+from report.page import rates
 from report.page.charts import Charts
 from report.page.charts.tradeoff import judged_percentile
 from report.page.figures import Chart
@@ -210,6 +210,26 @@ def test_each_promised_percentile_has_its_bar_on_the_tail() -> None:
     assert marks["hovertext"] == ["SLO: p95 ≤ 20 ms", "SLO: p99.9 ≤ 80 ms"]
     layout = charts.tradeoff().panels[0].figures[""]["layout"]
     assert layout["annotations"][0]["text"] == "— SLO: p99.9 ≤ 80 ms at 200 req/s"
+
+
+@pytest.mark.parametrize(
+    ("plan", "first", "measuring"),
+    [
+        ("", "make export serve loadtest", "python -m loadtest"),
+        ("map", "make export serve loadtest PLAN=map", "python -m loadtest --plan map"),
+        ("configure", "make export serve", "python -m tune configure"),
+    ],
+)
+def test_the_commands_are_those_of_the_plan_that_was_run(plan: str, first: str, measuring: str) -> None:
+    found = samples.report().model_copy(update={"load_plan": plan})
+    assert reproduce.road(found)[0][0] == first
+    assert measuring in {step.command for step in reproduce.steps(found)}
+
+
+def test_what_a_climb_confirmed_is_measured_by_climbing_again(report: Report) -> None:
+    climbed = report.model_copy(update={"load_plan": "configure"})
+    assert report.search is not None
+    assert "python -m tune search" not in {step.command for step in reproduce.steps(climbed)}
 
 
 def test_each_number_has_its_command_and_each_command_its_section(report: Report, page: str) -> None:

@@ -6,7 +6,7 @@ Every text of the report is escaped, so that none can shape the comment.
 from __future__ import annotations
 
 from contract.verdict import Report, Variant
-from report import comparison, strain, words
+from report import comparison, reproduce, strain, words
 
 COLUMNS = ("slo", "max_rate", "cost", "throughput", "p50", "p95", "p99", "errors", "wrong", "parity", "load")
 SPECIAL = {character: f"\\{character}" for character in "\\`*_[]|~"} | {
@@ -105,7 +105,7 @@ def _listed(title: str, entries: list[str]) -> list[str]:
 
 def _reproduce(report: Report) -> list[str]:
     # A fence shows its text as it is: only what could end it is taken out.
-    commands = [(" ".join(command.replace("`", "").split()), what) for command, what in words.reproduce(report)]
+    commands = [(" ".join(command.replace("`", "").split()), what) for command, what in reproduce.road(report)]
     width = max(len(command) for command, _ in commands)
     block = ["```sh", *(f"{command:<{width}}  # {what}" for command, what in commands), "```"]
     cores = words.counted(report.machine.cores, "core")

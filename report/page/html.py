@@ -20,9 +20,9 @@ from markupsafe import Markup
 from pydantic_core import to_json
 
 from contract.verdict import Report
-from report import comparison, server_words, strain, words
+from report import comparison, reproduce, server_words, strain, words
 from report.fairness import sheets
-from report.page import rates, reproduce, winner_map
+from report.page import rates, winner_map
 from report.page.charts import Charts
 from report.page.figures import Chart, Value
 from report.page.library import packed_plotly
