@@ -31,7 +31,8 @@ def assemble(results: Path) -> Report:
     plan = read_model(results / "plan.json", Plan, "make loadtest")
     search = _search(results)
     context = Context.of(results)
-    measured = {item.id: measure(results, item, context) for item in plan.variants}
+    compared = {name for item in plan.variants if item.repeat_of for name in (item.id, item.repeat_of)}
+    measured = {item.id: measure(results, item, context, item.id in compared) for item in plan.variants}
     judged = {item.id: _judge(plan, item, measured[item.id], search) for item in plan.variants}
     variants = [
         _variant(item, measured[item.id], judged[item.id], search) for item in plan.variants if item.repeat_of is None

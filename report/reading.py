@@ -56,8 +56,11 @@ class Context:
         return cls(read_certificates(results), read_samples(results), read_events(results / "events.jsonl"))
 
 
-def measure(results: Path, item: VariantPlan, context: Context) -> Measured:
-    """Read one variant's records and take its stages' figures; nothing where it was never begun."""
+def measure(results: Path, item: VariantPlan, context: Context, compared: bool = False) -> Measured:
+    """Read one variant's records and take its stages' figures; nothing where it was never begun.
+
+    Only of a variant that is ``compared`` with itself (A/A) the latencies are kept.
+    """
     path = results / f"server-stats-{item.id}.json"
     if not path.is_file():
         return Measured()
@@ -75,12 +78,10 @@ def measure(results: Path, item: VariantPlan, context: Context) -> Measured:
             continue
         found, records = judged.get(number, Judged()), parts.stage(number)
         result = summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate)
-        stages[number] = result.model_copy(
-            update={"payloads": stage.payloads, "faults": faults(context.events, item.endpoint, rounds)}
-        )
+        stages[number] = result.model_copy(update={"faults": faults(context.events, item.endpoint, rounds)})
         if result.of_slo:
             rows[number] = _rows_per_request(results, item, number)
-        if latencies is None and result.of_slo:
+        if compared and latencies is None and result.of_slo:
             latencies = good_latencies(records, number, rounds)
     return Measured(stages, observation.complete, latencies, rows, _overload(item, stages, parts, observation))
 

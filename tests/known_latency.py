@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.codecs.triton_http import LENGTH_HEADER
 from contract.endpoints import Endpoint
 from contract.files import write_bytes, write_json, write_text
 from contract.golden import Example
 from contract.records import Plan
 from contract.tensors import to_bytes
-from loadtest.clients.deadline import LENGTH_HEADER
 from loadtest.payloads import read_requests
 from serving.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, server, workspace

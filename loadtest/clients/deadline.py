@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-LENGTH_HEADER = "Inference-Header-Content-Length"
+from contract.codecs.triton_http import LENGTH_HEADER
 
 
 def with_deadline(body: bytes, headers: Mapping[str, str], timeout_us: int) -> tuple[bytes, dict[str, str]]:

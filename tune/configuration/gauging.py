@@ -13,14 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from contract.errors import ServerError
-from contract.files import read_model
-from contract.records import Observation, Plan, Stage, VariantPlan, read_records
+from contract.records import Plan, Stage, VariantPlan
 from contract.statistics import order_statistic
 from contract.trials import Objective, Outcome
 from loadtest.asking import Measured
-from report.summary import good_latencies
 from report.validity import MOST_CLIENT_CPU
 from tune.configuration.confirmed import keep
+from tune.latencies import latencies_ms
 from tune.search.max_rate import MaxRate, Wanted
 from tune.search.method import Method
 from tune.search.seeking import Seeker
@@ -138,9 +137,7 @@ def p99_at(session: Loading, question: Question, setting: Setting) -> Worth:
 
 def p99_of(results: Path, variant: str, stage: int) -> float | None:
     """Of the good answers of one stage (index into the variant's), milliseconds; None where there are none."""
-    observed = read_model(results / f"server-stats-{variant}.json", Observation, "python -m tune")
-    rounds = [seen for seen in observed.stages if seen.stage == stage]
-    latencies = good_latencies(read_records(results, variant), stage, rounds)
+    latencies = latencies_ms(results, variant, stage)
     return order_statistic(np.sort(latencies), P99) if len(latencies) else None
 
 

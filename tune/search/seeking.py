@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from contract.errors import ServerError
-from contract.files import read_model
-from contract.records import Observation, Stage, VariantPlan, read_records
+from contract.records import Stage, VariantPlan
 from contract.search import Found
 from loadtest.asking import Measured
-from report.summary import good_latencies
+from tune.latencies import latencies_ms
 from tune.search.claim import claimed_ms
 from tune.search.max_rate import MaxRate
 from tune.search.stages import stage_of
@@ -51,15 +50,12 @@ class Seeker:
         except ServerError as error:
             self.failure = str(error)
             return f"left out: {error}", 0.0
-        claimed = self._claimed(seen.stage) if wanted.purpose == "confirm" and not seen.lost else None
+        if wanted.purpose != "confirm" or seen.lost:
+            return self.search.tell(seen), seen.seconds
+        claimed = claimed_ms(latencies_ms(self._results, self.id, seen.stage), self._slo)
         return self.search.tell(seen, claimed), seen.seconds
 
     def found(self) -> Found:
         """The result as far as it goes."""
         found = self.search.found(self.id)
         return found.model_copy(update={"limited_by": "server", "reason": self.failure}) if self.failure else found
-
-    def _claimed(self, stage: int) -> dict[str, float]:
-        path = self._results / f"server-stats-{self.id}.json"
-        seen = [item for item in read_model(path, Observation, "python -m tune search").stages if item.stage == stage]
-        return claimed_ms(good_latencies(read_records(self._results, self.id), stage, seen), self._slo)
