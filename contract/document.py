@@ -172,7 +172,11 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
             verdict.Noise,
         ],
     ),
-    ("reports/&lt;id&gt;/recommendation.json", "Written by report: what to deploy.", [verdict.Recommendation]),
+    (
+        "reports/&lt;id&gt;/recommendation.json",
+        "Written by report: what to deploy.",
+        [verdict.Recommendation, verdict.Recommended],
+    ),
     (
         "reports/compared/&lt;ids&gt;/comparison.json, reports/history.html",
         "Written by `python -m report RUN RUN …` (with `comparison.md` beside it) and by `python -m report history`.",

@@ -102,7 +102,7 @@ def test_the_embedded_server_is_shown_and_never_ranked(run: Run) -> None:
     assert not shown["embedded"].rankable
     assert "not what a deployment would run" in shown["embedded"].not_ranked_because[0]
     assert [winner.variant for winner in report.winners] == ["words__onnx__triton__http"]
-    assert recommend(report).models == {"words": "words__onnx__triton__http"}
+    assert recommend(report).models["words"].variant == "words__onnx__triton__http"
     assert any("embedded stand-in" in warning for warning in report.warnings)
 
 
@@ -123,7 +123,7 @@ def test_stand_ins_are_ranked_among_themselves_and_warned_of(run: Run) -> None:
         "cpu, real": "words__savedmodel__triton__http",
     }
     assert any("stand in for NVIDIA's native onnxruntime backend" in warning for warning in report.warnings)
-    assert recommend(report).models == {"words": "words__savedmodel__triton__http"}
+    assert recommend(report).models["words"].variant == "words__savedmodel__triton__http"
 
 
 def test_devices_are_ranked_apart(run: Run) -> None:

@@ -45,16 +45,15 @@ def test_the_highest_rate_is_recommended_with_its_rate_and_p99(run: Run) -> None
     slower_but_faster_at_its_rate = run.sought(real(), 400.0, 5.0)
     report = run.report(search(slower_but_faster_at_its_rate, run.sought(real(format="torchscript"), 800.0, 20.0)))
     found = recommend(report)
-    assert found.models == {"words": "words__torchscript__triton__http"}
-    assert found.rates == {"words": 800.0}
-    assert found.p99_ms["words"] == pytest.approx(21.8, abs=0.2)
+    words = found.models["words"]
+    assert (words.variant, words.max_rps) == ("words__torchscript__triton__http", 800.0)
+    assert words.p99_ms == pytest.approx(21.8, abs=0.2)
 
 
 def test_a_recommendation_without_a_search_is_as_it_was(run: Run) -> None:
     run.add(real())
-    found = recommend(run.report())
-    assert found.models == {"words": "words__onnx__triton__http"}
-    assert found.rates == {"words": 200.0}
+    words = recommend(run.report()).models["words"]
+    assert (words.variant, words.max_rps) == ("words__onnx__triton__http", 200.0)
 
 
 def test_only_the_confirmation_is_judged_and_no_probe(run: Run) -> None:
