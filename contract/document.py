@@ -24,6 +24,7 @@ from contract import (
     machine,
     manifest,
     prices,
+    recommendation,
     records,
     samples,
     scaling,
@@ -175,7 +176,7 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
     (
         "reports/&lt;id&gt;/recommendation.json",
         "Written by report: what to deploy.",
-        [verdict.Recommendation, verdict.Recommended],
+        [recommendation.Recommendation, recommendation.Recommended],
     ),
     (
         "reports/compared/&lt;ids&gt;/comparison.json, reports/history.html",

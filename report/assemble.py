@@ -14,12 +14,12 @@ from contract.files import read_model
 from contract.records import Plan, VariantPlan
 from contract.scaling import Scaling
 from contract.search import Search
-from contract.verdict import Recommendation, Recommended, Report, SloResult, Variant, VariantParity
+from contract.verdict import Report, SloResult, Variant, VariantParity
 from report import caveats, objectives, ranking, words
 from report.advice import advise, order
 from report.certificate import sentences
 from report.cost import Basis, priced
-from report.merit import Merit, merit_of, open_stage
+from report.merit import Merit, merit_of
 from report.noise import noise_of_run, noise_of_search
 from report.reading import Context, Measured, measure
 
@@ -98,61 +98,6 @@ def _some(models: list[str], word: str = "or") -> str:
     if len(models) > MOST_NAMES + 1:
         models = [*models[:MOST_NAMES], f"{len(models) - MOST_NAMES} more"]
     return f" {word} ".join(filter(None, [", ".join(models[:-1]), models[-1]]))
-
-
-def recommend(report: Report) -> Recommendation:
-    """What to deploy: per model the best rankable variant that keeps its objectives.
-
-    Variants that would be deployed just as they were measured come before stand-ins.
-    """
-    merit = merit_of(report.noise, report.search)
-    best: dict[str, Variant] = {}
-    for model in sorted({variant.model for variant in report.variants}):
-        candidates = order([v for v in report.variants if v.model == model and v.slo.passed], merit)
-        if candidates:
-            best[model] = candidates[0]
-    return Recommendation(
-        schema_version=2,
-        report=report.id,
-        target=report.target,
-        machine=report.machine,
-        resident=report.resident,
-        warnings=report.warnings,
-        models={model: _recommended(item, report.objectives[model]) for model, item in best.items()},
-    )
-
-
-def _recommended(item: Variant, objectives: dict[str, float]) -> Recommended:
-    stage = open_stage(item)
-    server = stage.server_side if stage else None
-    queue_ms = stage.attribution_ms.queue if stage else None
-    resident = [
-        mib
-        for other in item.stages
-        if other.server_side
-        for mib in (other.server_side.memory_begin_mib, other.server_side.memory_end_mib)
-        if mib is not None
-    ]
-    return Recommended(
-        variant=item.id,
-        format=item.format,
-        engine=item.engine,
-        engine_kind=item.engine_kind,
-        engine_version=item.engine_version,
-        backend_kind=item.backend_kind,
-        stand_in_for=item.stand_in_for,
-        device=item.device,
-        protocol=item.protocol,
-        configuration=item.configuration,
-        artifact_sha256=item.artifact_sha256,
-        objectives=objectives,
-        max_rps=item.slo.max_rps.value,
-        p99_ms=stage.latency_ms.p99.value if stage else None,
-        queue_us=None if queue_ms is None else round(1000 * queue_ms, 1),
-        server_cores=server.cpu.mean if server and server.cpu else None,
-        server_mib=max(resident, default=None),
-        load_to_ready_s=item.load_to_ready_s,
-    )
 
 
 def _search(results: Path) -> Search | None:

@@ -11,7 +11,8 @@ from contract.codecs.triton_http import LENGTH_HEADER
 from contract.events import append_event, happened
 from contract.files import write_bytes
 from contract.records import VariantPlan, answer_frame
-from report.assemble import decide, recommend
+from report.assemble import decide
+from report.recommending import recommend
 from tests.builders import parity
 from tests.report_runs import STAGES, Run, answer, embedded, real
 from tests.report_samples import variant

@@ -11,7 +11,7 @@ import pytest
 from contract.errors import UsageError
 from contract.files import write_bytes
 from contract.prices import Price
-from report.assemble import recommend
+from report.recommending import recommend
 from tests.builders import confirm_stage, found, probe, probe_stage, search
 from tests.report_runs import Run, embedded, real
 

@@ -7,7 +7,7 @@ import json
 from pydantic import BaseModel
 
 from contract.verdict import Report
-from report.assemble import recommend
+from report.recommending import recommend
 
 
 def render_json(report: Report) -> str:
