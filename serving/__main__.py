@@ -16,6 +16,7 @@ from contract.progress import say
 from contract.workspace import Workspace
 from serving import elsewhere, fleet, foreign, models, releases, repository, rolling, supervise, tensorflow_serving
 from serving.addresses import is_address
+from serving.deploying import command as deploying
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
 
@@ -32,9 +33,12 @@ def main(arguments: Sequence[str]) -> int:
         ("reload", "unload and load one served model of Triton"),
         ("status", "tell what runs"),
         ("stop", "stop what was started"),
+        ("deploy", "write what a report recommends as an overlay of k8s/, or say why it cannot be deployed"),
     ):
         command = commands.add_parser(name, help=about, description=about)
         add_common(command)
+        if name == "deploy":
+            deploying.add_arguments(command)
         if name in MODEL_CONTROL:
             command.add_argument("model", help="its name on the server, e.g. sentiment_torch__onnx")
         if name in ("repository", "up", "roll"):
@@ -70,7 +74,9 @@ def _repository(options: argparse.Namespace) -> int:
     config, workspace = _config(options), workspace_of(options)
     served, refused = repository.plan(config, options.group, workspace)
     _warn(config.target, served, refused)
-    repository.lay_out(served, workspace)
+    if options.target and fleet.running(workspace):
+        raise UsageError(f"servers run from this repository that cannot read {config.target}'s; run 'make stop' first")
+    repository.lay_out(served, workspace, options.target)
     for item in served:
         print(f"{item.engine:9} {item.name} version {item.version} ({item.format})")
     return 0
@@ -120,7 +126,8 @@ def _already_up(workspace: Workspace, fingerprint: str) -> bool:
         return False
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     ours = [server for server in known.servers if server.engine != foreign.ENGINE]
-    return bool(ours) and known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(ours)
+    running = bool(ours) and known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(ours)
+    return running and fleet.still_loaded(known)
 
 
 def _roll(options: argparse.Namespace) -> int:
@@ -221,6 +228,7 @@ COMMANDS = {
     **dict.fromkeys(MODEL_CONTROL, _control_model),
     "status": _status,
     "stop": _stop,
+    "deploy": deploying.deploy,
 }
 
 if __name__ == "__main__":

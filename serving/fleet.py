@@ -127,6 +127,16 @@ def up(
     return record
 
 
+def still_loaded(known: Endpoints) -> bool:
+    """Whether Triton has the models that it was given: one that is not ours may have been started again meanwhile."""
+    controls = {server.engine: _control(server) for server in known.servers if server.engine == "triton"}
+    return known.one_at_a_time or all(
+        controls[item.engine].ready(item.served_name, item.version)
+        for item in known.endpoints
+        if item.engine in controls
+    )
+
+
 def too_many(served: list[Served]) -> bool:
     """Whether Triton could not hold all of these: each instance of a python-based backend is a process of its own."""
     instances = sum(item.model.batching.instances for item in served if item.engine == "triton")

@@ -9,6 +9,7 @@ from contract.config import ModelsFile
 from contract.endpoints import Configuration, Endpoint, Protocol, ServerRecord
 from contract.errors import LoadproofError, ParityError
 from contract.golden import read_examples
+from contract.hosts import beyond_loopback
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving.conditions import conditions, instance_mib, joins
@@ -105,9 +106,15 @@ def _endpoint(
 
 
 def _device(item: Served, server: ServerRecord) -> str:
-    """Where the model runs; one that models.toml keeps on the CPU is there on any machine."""
+    """Where the model runs; one that models.toml keeps on the CPU is there on any machine.
+
+    What another machine runs on cannot be seen from here.
+    """
     kept = item.engine == "triton" and item.model.triton.device == "cpu"
-    return "cpu" if kept or server.engine_kind == "embedded" else device()
+    if kept or server.engine_kind == "embedded":
+        return "cpu"
+    address = host_port(server.host, next(iter(server.ports.values())))
+    return "unknown" if beyond_loopback(address) else device()
 
 
 def _backend_kind(item: Served, server: ServerRecord) -> Literal["native", "python"]:

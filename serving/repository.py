@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from contract.config import Engine, Model, ModelsFile
@@ -19,6 +20,7 @@ from contract.golden import Example, read_examples
 from contract.manifest import GOLDEN, FormatRecord, Manifest, read_newest
 from contract.tensors import to_bytes
 from contract.workspace import Workspace
+from serving.latency_buckets import counts_latency, latency_buckets
 from serving.tfserving_config import MONITORING_CONFIG, batching_config, models_config
 from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
 
@@ -96,8 +98,12 @@ def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | 
     return None
 
 
-def lay_out(served: list[Served], workspace: Workspace) -> None:
-    """Write both trees. Raises UsageError for paths that Triton's Python backend could not take."""
+def lay_out(served: list[Served], workspace: Workspace, release: str | None = None) -> None:
+    """Write both trees. Raises UsageError for paths that Triton's Python backend could not take.
+
+    ``release`` is the Triton that will read its tree, where that is known: a tree for production, with what the release
+    knows beyond the others. Without it the tree is one that the local server (24.10) reads too.
+    """
     root = str(workspace.triton_repository)
     if not SAFE_PATH.match(root):
         raise UsageError(
@@ -106,7 +112,8 @@ def lay_out(served: list[Served], workspace: Workspace) -> None:
         )
     for item in served:
         check_files(item)
-    _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], _lay_out_triton)
+    for_triton = partial(_lay_out_triton, release=release)
+    _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], for_triton)
     _swap(workspace.tfserving_repository, [item for item in served if item.engine == "tfserving"], _lay_out_tfserving)
 
 
@@ -132,10 +139,10 @@ def _swap(target: Path, items: list[Served], write: object) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _lay_out_triton(items: list[Served], tree: Path, target: Path) -> None:
+def _lay_out_triton(items: list[Served], tree: Path, target: Path, release: str | None) -> None:
     for item in items:
         write_triton_version(item, tree / item.name)
-        write_triton_config(item, tree / item.name)
+        write_triton_config(item, tree / item.name, release=release)
 
 
 def write_triton_version(item: Served, folder: Path) -> None:
@@ -143,8 +150,8 @@ def write_triton_version(item: Served, folder: Path) -> None:
     copy_whole(item.artifact, folder / str(item.version) / BACKENDS[item.format].filename)
 
 
-def write_triton_config(item: Served, folder: Path, warm_up: bool = True) -> None:
-    """Write the warm-up requests, then config.pbtxt, which names them."""
+def write_triton_config(item: Served, folder: Path, warm_up: bool = True, release: str | None = None) -> None:
+    """Write the warm-up requests, then config.pbtxt, which names them; ``release`` as in `lay_out`."""
     examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size) if warm_up else []
     config = model_config(
         item.name,
@@ -156,6 +163,7 @@ def write_triton_config(item: Served, folder: Path, warm_up: bool = True) -> Non
         item.record.sha256 or "",
         item.model.triton,
         item.model.padding,
+        latency_buckets(item.model.slo) if release and counts_latency(release) else [],
     )
     _write_warm_up(folder / "warmup", examples)
     write_text(folder / "config.pbtxt", to_text(config))

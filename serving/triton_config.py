@@ -8,6 +8,7 @@ golden batch.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf import text_format
@@ -16,6 +17,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from contract.batching import Batching, TensorRT, Triton
 from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
+from serving.latency_buckets import add_latency_buckets
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,12 @@ def model_config(
     artifact_sha256: str,
     triton: Triton = Triton(),  # noqa: B008 - frozen
     padding: dict[str, float] | None = None,
+    latency_buckets: Sequence[float] = (),
 ) -> pb.ModelConfig:
-    """Build the message. ``dims`` leave out the batch axis, which max_batch_size implies."""
+    """Build the message. ``dims`` leave out the batch axis, which max_batch_size implies.
+
+    ``latency_buckets`` are bounds in milliseconds; only a release that counts latency reads a message with them.
+    """
     row = BACKENDS[form]
     config = pb.ModelConfig(
         name=name,
@@ -114,6 +120,8 @@ def model_config(
         config.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
     if row is ONNX_RUNTIME:
         _optimise(config, triton)
+    if latency_buckets:
+        add_latency_buckets(config, latency_buckets)
     for example in warm_up:
         entry = config.model_warmup.add(name=example.key, batch_size=example.rows)
         for spec in inputs:

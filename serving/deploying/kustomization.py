@@ -1,0 +1,86 @@
+"""The overlay's kustomization.yaml: which base, which components, which image, which patches. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.deploying.manifest_text import to_yaml
+from serving.deploying.plan import Plan
+from serving.deploying.wanted import split_image
+from serving.tensorflow_serving import BATCHES
+from serving.tensorflow_serving import IMAGE as TFSERVING_IMAGE
+from serving.triton import IMAGE as TRITON_IMAGE
+
+KIND = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+IMAGES = {"triton": TRITON_IMAGE, "tfserving": TFSERVING_IMAGE}  # as the bases name them
+SERVER, AUTOSCALER, BATCHING = "server.yaml", "autoscaler.yaml", "batching.config"
+# One pod's address each, behind the headless Service (k8s/components/measure).
+MEASURED_AT = {
+    "triton": "http://triton-headless:8000,grpc://triton-headless:8001",
+    "tfserving": "rest://tfserving-headless:8501,grpc://tfserving-headless:8500",
+}
+# The folder model/: which model, and its SHA256SUMS (k8s/components/model-store).
+MODEL = {**KIND, "configMapGenerator": [{"name": "model", "envs": ["model.env"], "files": ["SHA256SUMS"]}]}
+Document = dict[str, Any]
+
+
+def kustomization(plan: Plan, k8s: str) -> Document:
+    """The list; ``k8s`` is the path of k8s/ as the overlay sees it."""
+    components = {
+        "model-store": True,
+        "gpu": plan.case.gpu,
+        "monitoring": True,
+        "hpa": plan.autoscaled,
+        "measure": plan.case.wanted.unmeasured,
+    }
+    image, settings = _image(plan), _settings(plan)
+    return {
+        **KIND,
+        "namespace": "loadproof",
+        "resources": [f"{k8s}/base/namespace", f"{k8s}/base/{plan.engine}", "model"],
+        "components": [f"{k8s}/components/{name}" for name, wanted in components.items() if wanted],
+        **({"images": [image]} if image else {}),
+        **({"configMapGenerator": settings} if settings else {}),
+        "patches": _patches(plan),
+    }
+
+
+def _image(plan: Plan) -> Document | None:
+    """The image that was named; else the engine's own, in the version that is wanted or was measured."""
+    case, name = plan.case, IMAGES[plan.engine]
+    if case.wanted.image:
+        named = split_image(case.wanted.image)
+        version = {"digest": named["digest"]} if named["digest"] else {"newTag": named["tag"]}
+        return {"name": name, "newName": named["name"], **version}
+    if plan.engine == "triton":
+        return {"name": name, "newTag": f"{case.wanted.target}-py3"}
+    if case.wanted.unmeasured:
+        return None  # the base's
+    return {"name": name, "newTag": f"{case.recommended.engine_version}{'-gpu' if case.gpu else ''}"}
+
+
+def _patches(plan: Plan) -> list[Document]:
+    found: list[Document] = [{"path": SERVER}]
+    if plan.autoscaled:
+        found.append({"path": AUTOSCALER})
+    if plan.laid.joins:
+        words = (BATCHES, f"--batching_parameters_file=/etc/tfserving/{BATCHING}")
+        # By operations: a merge would replace the base's arguments.
+        operations = [{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": word} for word in words]
+        found.append({"target": {"kind": "Deployment", "name": plan.engine}, "patch": to_yaml(operations)})
+    return found
+
+
+def _settings(plan: Plan) -> list[Document]:
+    """What differs from the ConfigMaps that the base generates, and the one that the measuring Job is told by."""
+    found: list[Document] = []
+    if plan.engine == "tfserving":
+        threads = f"INTRA_OP_THREADS={plan.batching.threads}"
+        found.append({"name": "tfserving-flags", "behavior": "merge", "literals": [threads]})
+    if plan.laid.joins:
+        found.append({"name": "tfserving-config", "behavior": "merge", "files": [BATCHING]})
+    if plan.case.wanted.unmeasured:
+        # It cannot see what it measures.
+        told = {"SERVER": MEASURED_AT[plan.engine], "DEVICE": plan.case.device}
+        found.append({"name": "measure", "literals": [f"{key}={value}" for key, value in told.items()]})
+    return found

