@@ -111,7 +111,7 @@ class Worker:
         window, stage = self._current()
         requests = self._requests_of(window.order)
         drawn = picks(self._plan.seeds, window.order, self._name, user, requests)
-        connection = self._connect(window.order, requests.target, connections=1)
+        connection = self._connect(window.order, requests.target, connections=1, sharing=stage.in_flight)
         pause_ns = int(stage.in_flight / self._plan.max_rps * 1e9) if self._plan.max_rps else 0
         try:
             while not window.ended(now := time.monotonic_ns()):
@@ -131,8 +131,9 @@ class Worker:
             return
         window.dispatched = True
         requests = self._requests_of(window.order)
-        limit = max(1, stage.in_flight // len(window.order.workers))
-        connection = self._connect(window.order, requests.target, limit)
+        processes = len(window.order.workers)
+        limit = max(1, stage.in_flight // processes)
+        connection = self._connect(window.order, requests.target, limit, sharing=processes)
         free = BoundedSemaphore(limit)
         drawn, known = picks(self._plan.seeds, window.order, self._name, user, requests), requests.named()
         try:
@@ -167,9 +168,13 @@ class Worker:
         assert self.window is not None
         return self.window, self.window.order.plan
 
-    def _connect(self, order: Order, target: str, connections: int) -> Connection:
+    def _connect(self, order: Order, target: str, connections: int, sharing: int = 1) -> Connection:
+        """Connections of one user, or of one load process; so many of them are ``sharing`` the run's ceiling."""
         endpoint = order.item.endpoint
-        return connect(endpoint.protocol, endpoint.address, target, connections, self._plan.client)
+        connection = connect(endpoint.protocol, endpoint.address, target, connections, self._plan.client)
+        if self._plan.max_rps is not None:
+            connection.keep_below(self._plan.max_rps / sharing)
+        return connection
 
     def _requests_of(self, order: Order) -> Requests:
         key = order.variant, order.plan.payloads

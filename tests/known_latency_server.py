@@ -5,7 +5,8 @@
 ``FOLDER`` holds ``<sha256 of a request's tensors>.bin``, the answer's body, and ``….length``, the size of its JSON
 header. It measures itself: ``GET /seen`` tells for every answered request when it had arrived and when it was answered
 (CLOCK_MONOTONIC, nanoseconds), and how many were in flight at most. ``GET /stall/<ms>/<in ms>`` holds all answers back
-once for that long, beginning so many milliseconds from now; no request is lost by it.
+once for that long, beginning so many milliseconds from now; no request is lost by it. From ``GET /refuse/1`` to
+``GET /refuse/0`` every answer is a 503, and noted like the others.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Known:
         self.times: list[tuple[int, int]] = []
         self.in_flight = self.most_in_flight = 0
         self.stall = (0, 0)
+        self.refuses = False
 
     def answer(self, tensors: bytes) -> bytes:
         """Answer one request after the delay, or after the stall that is going on then."""
@@ -48,6 +50,8 @@ class Known:
         with self.lock:
             self.in_flight -= 1
             self.times.append((arrived, time.monotonic_ns()))
+        if self.refuses:
+            return response(503, b'{"error": "too much"}')
         return response(200, data, f"Inference-Header-Content-Length: {length}\r\n")
 
     def told(self, path: str) -> bytes:
@@ -57,6 +61,9 @@ class Known:
             begin = time.monotonic_ns() + int(words[2]) * 1_000_000
             self.stall = (begin, begin + int(words[1]) * 1_000_000)
             return response(200, json.dumps(self.stall).encode())
+        if words[0] == "refuse":
+            self.refuses = words[1] == "1"
+            return response(200, json.dumps(self.refuses).encode())
         if words[0] == "seen":
             with self.lock:
                 seen = {"times": self.times, "most_in_flight": self.most_in_flight, "stall": self.stall}

@@ -232,6 +232,17 @@ def test_retries_end_with_the_time_that_a_request_has() -> None:
     assert 2 <= reply.retries < 10
 
 
+def test_nothing_is_sent_again_without_room_under_the_ceiling() -> None:
+    busy = answer(b"", status="503 Service Unavailable")
+    with scripted([busy] * 20) as server, client(server.address, settings=Client(retries=10)) as ours:
+        ours.keep_below(2.0)
+        assert [ours(b"", HEADERS).retries for _ in range(3)] == [0, 0, 0]
+        assert len(server.requests) == 3
+    with scripted([busy] * 20) as server, client(server.address, settings=Client(retries=4)) as ours:
+        ours.keep_below(1000.0)
+        assert (ours(b"", HEADERS).retries, len(server.requests)) == (4, 5)
+
+
 def test_as_many_connections_as_requests_in_flight_and_no_more() -> None:
     both = threading.Barrier(2)
 
