@@ -32,7 +32,10 @@ class Setting(Entry):
     protocol: Protocol = Field(description="`http` | `grpc` | `rest`")
     request_class: int = Field(description="requests have at most so many bytes: a power of two")
     answer_class: int = Field(description="answers have at most so many bytes: a power of two")
-    client: Client = Field(description="connections and headers; without TLS, which a null server does not speak")
+    client: Client = Field(
+        description="connections, headers, and whether under TLS; without its files and names, for a null server shows a "
+        "certificate of its own"
+    )
     concurrency: int = Field(description="users of the closed loop that found the ceiling")
     processes: int = Field(description="load processes")
     cores: list[int] = Field(description="which the load processes may use")

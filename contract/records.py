@@ -99,9 +99,9 @@ class Plan(Entry):
     load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`")
     price: Price | None = Field(None, description="of the machine that serves; null where nobody said which it is")
     rounds: int = Field(1, description="how often all variants took their turn")
-    processes: int = Field(1, description="load processes")
+    processes: int = Field(1, description="load processes that were started here; 0: they joined from elsewhere")
     isolate: bool = Field(False, description="Triton held only the variant under test")
-    max_rps: float | None = Field(None, description="ceiling that no stage may exceed")
+    max_rps: float | None = Field(None, description="ceiling that no stage may exceed, retries included")
     abort_error_rate: float | None = Field(
         None, description="share of the last 200 requests whose failure ends a stage"
     )

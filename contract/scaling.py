@@ -25,7 +25,14 @@ class Point(Entry):
     max_rps: float | None = Field(
         description="highest rate at which probes kept the objectives, not confirmed; null where none did"
     )
-    reason: str = Field("", description="why `max_rps` is null; else empty")
+    reason: str = Field("", description="why `max_rps` is null, or what is to be known of it; else empty")
+    invalid: str = Field("", description="why nothing may be concluded from this point; else empty")
+    shares: list[float] = Field(
+        [], description="share of the answers that each replica gave; empty where they cannot be asked"
+    )
+    proxy_us: float | None = Field(
+        None, description="processor time of the proxy per request, microseconds; null without one"
+    )
 
 
 class Prediction(Entry):
@@ -47,6 +54,13 @@ class Scaling(Entry):
     unit: Literal["instances", "replicas"] = Field(description="what `n` counts")
     points: list[Point] = Field(description="as measured, smallest number first")
     shared: str = Field(description="which cores load generator or proxy shared with the servers; empty: none")
+    proxy: str = Field("", description="what spreads requests over replicas, and how; empty for instances")
+    proxy_threads: int | None = Field(None, description="of our proxy; null without one")
+    direct: Point | None = Field(
+        None,
+        description="one replica asked without the proxy: what the first point has less, the proxy costs; "
+        "null where it was not measured",
+    )
     prediction: Prediction | None = Field(description="of the closed-loop throughput; null with the reason below")
     reason: str = Field(description="how well the law fits, or why there is no prediction")
     complete: bool = Field(description="false when it was interrupted")

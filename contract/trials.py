@@ -31,7 +31,7 @@ class Trial(Entry):
         description="`missed`: no rate kept the objectives; `failed`: not loaded, proven, measured"
     )
     value: float | None = Field(description="rate: requests per second; latency: p99 in ms; null where not measured")
-    reason: str = Field("", description="why there is no value")
+    reason: str = Field("", description="why there is no value, or why it was measured more than once")
     load_s: float | None = Field(description="from the load command to ready")
     seconds: float = Field(description="that the trial took, reload and proof included")
 

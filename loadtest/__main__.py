@@ -30,8 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps, options.processes)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = chosen_endpoints(endpoints, options.variant)
-    plan, results = prepare(config, workspace, endpoints, chosen, options.plan, options.allow_host)
-    if options.workers:
+    allowed, joining = options.allow_host, options.workers > 0
+    plan, results = prepare(config, workspace, endpoints, chosen, options.plan, allowed, joining=joining)
+    if joining:
         say("not certified: the load comes from other machines, of which this one's ceiling says nothing")
     elif not options.uncertified:
         most = max((stage.concurrency or 0 for item in plan.variants for stage in item.stages), default=0) or None

@@ -40,10 +40,12 @@ def prepare(
     load_plan: str = "",
     allowed_hosts: Sequence[str] = (),
     asked: str = "",
+    joining: bool = False,
 ) -> tuple[Plan, Path]:
     """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet.
 
     ``asked`` names, instead of a ``load_plan``, a run whose stages are asked for one at a time: it begins without any.
+    ``joining``: all load processes join from elsewhere, none is started here.
     """
     if asked:
         choice = Choice(asked, asked=True)
@@ -68,6 +70,7 @@ def prepare(
             if not needed.is_file():
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
     plan = admitted(plan, allowed_hosts).model_copy(update={"price": config.price})
+    plan = plan.model_copy(update={"processes": 0}) if joining else plan
     with_secrets(plan.client.headers, os.environ)  # what is missing is said before anything is sent
     tls_context(plan.client, "http/1.1")
     results = workspace.results / plan.id

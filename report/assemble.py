@@ -30,7 +30,7 @@ def assemble(results: Path) -> Report:
     """Read one run and judge it."""
     plan = read_model(results / "plan.json", Plan, "make loadtest")
     search = _search(results)
-    context = Context.of(results)
+    context = Context.of(results, plan)
     compared = {name for item in plan.variants if item.repeat_of for name in (item.id, item.repeat_of)}
     measured = {item.id: measure(results, item, context, item.id in compared) for item in plan.variants}
     judged = {item.id: _judge(plan, item, measured[item.id], search) for item in plan.variants}
@@ -67,7 +67,7 @@ def assemble(results: Path) -> Report:
         search=search,
         scaling=_scaling(results),
         load_plan=plan.load_plan,
-        generator=sentences(context.certificates),
+        generator=sentences(context.certificates, context.uncertified),
     )
     return report.model_copy(update={"advice": advise(report)})
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate, Certificates
 from contract.files import read_model
+from contract.records import Plan
 from report.words import PROTOCOLS, number
 
 NAME = "certificate.json"
+NOBODY_DID = "run 'python -m loadtest certify'"
+ELSEWHERE = "these load processes are on other machines, of which this one's ceiling says nothing"
 NOT_CERTIFIED = (
-    "The load generator was not certified: nobody measured what it can do at most, nor what it adds to a latency. "
-    "Run 'python -m loadtest certify'."
+    "The load generator was not certified, so nobody knows what it can do at most, nor what it adds to a latency: "
+    "{why}."
 )
 LIMITS: dict[CeilingOf, str] = {
     "client": "is {rate} requests/s",
@@ -28,20 +31,26 @@ def read_certificates(results: Path) -> Certificates:
     return read_model(path, Certificates, "make loadtest")
 
 
-def sentences(certificates: Certificates) -> list[str]:
-    """One sentence per certificate, in the order of protocol and sizes; or the one that says that there is none."""
+def uncertified(plan: Plan) -> str:
+    """Why a run has no certificate, if it has none."""
+    return NOBODY_DID if plan.processes else ELSEWHERE
+
+
+def sentences(certificates: Certificates, why: str = NOBODY_DID) -> list[str]:
+    """One sentence per certificate, in the order of protocol and sizes; or the one that says ``why`` there is none."""
     known = certificates.certificates.values()
     ordered = sorted(known, key=lambda item: (item.setting.protocol, item.request_bytes, item.answer_bytes))
-    return [sentence(item) for item in ordered] or [NOT_CERTIFIED]
+    return [sentence(item) for item in ordered] or [NOT_CERTIFIED.format(why=why)]
 
 
 def sentence(certificate: Certificate) -> str:
     """What the load generator can do with one kind of request, and what it adds."""
     setting, added = certificate.setting, certificate.added
+    protocol = f"{PROTOCOLS[setting.protocol]}{' under TLS' if setting.client.tls else ''}"
     processes = "one load process" if setting.processes == 1 else f"{setting.processes} load processes"
     limit = LIMITS[certificate.ceiling_of].format(rate=number(certificate.ceiling_rps))
     return (
-        f"{PROTOCOLS[setting.protocol]}, requests of {certificate.request_bytes:,} and answers of "
+        f"{protocol}, requests of {certificate.request_bytes:,} and answers of "
         f"{certificate.answer_bytes:,} bytes: the ceiling of {processes} at concurrency {setting.concurrency} {limit}; "
         f"rates up to {number(MOST_OF_CEILING * certificate.ceiling_rps)} are trusted. To a known delay of "
         f"{number(added.server_p50_ms)} ms it adds {number(added.p50_ms)} ms at the median and "

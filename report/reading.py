@@ -13,12 +13,12 @@ from contract.certificate import Certificates
 from contract.events import Event, read_events
 from contract.files import read_model
 from contract.parts import Parts
-from contract.records import Observation, VariantPlan, part_files
+from contract.records import Observation, Plan, VariantPlan, part_files
 from contract.samples import read_samples
 from contract.statistics import Floats
 from contract.verdict import Overload, StageResult
 from report.answers import Judged, judge
-from report.certificate import read_certificates
+from report.certificate import read_certificates, uncertified
 from report.faults import faults
 from report.overload import overload, part_of_maximum, recovered_after, triple
 from report.series import Samples
@@ -47,13 +47,15 @@ class Context:
     """What was measured beside the requests of a run."""
 
     certificates: Certificates
+    uncertified: str  # why an endpoint has no certificate, where it has none
     samples: pa.Table
     events: list[Event]
 
     @classmethod
-    def of(cls, results: Path) -> Context:
+    def of(cls, results: Path, plan: Plan) -> Context:
         """Read it from a run's folder."""
-        return cls(read_certificates(results), read_samples(results), read_events(results / "events.jsonl"))
+        events = read_events(results / "events.jsonl")
+        return cls(read_certificates(results), uncertified(plan), read_samples(results), events)
 
 
 def measure(results: Path, item: VariantPlan, context: Context, compared: bool = False) -> Measured:
@@ -77,7 +79,7 @@ def measure(results: Path, item: VariantPlan, context: Context, compared: bool =
         if not rounds:
             continue
         found, records = judged.get(number, Judged()), parts.stage(number)
-        result = summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate)
+        result = summarize(stage, rounds, records, found, item.endpoint.slo, samples, certificate, context.uncertified)
         stages[number] = result.model_copy(update={"faults": faults(context.events, item.endpoint, rounds)})
         if result.of_slo:
             rows[number] = _rows_per_request(results, item, number)

@@ -14,6 +14,7 @@ from contract.slo import Slo
 from contract.statistics import PERCENTILES, Floats, quantiles
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
 from report.answers import Judged
+from report.certificate import NOBODY_DID
 from report.course import course
 from report.endurance import endurance
 from report.requests import MILLISECOND, Requests, answered
@@ -32,18 +33,19 @@ def summarize(
     slo: Slo,
     samples: Samples | None = None,
     certificate: Certificate | None = None,
+    uncertified: str = NOBODY_DID,
 ) -> StageResult:
     """Judge the requests that were intended within the stage's windows, with what the servers used in them.
 
     ``rounds`` holds the observation that counts of each round; ``records`` are those of the variant, all its stages
-    or this one alone (contract/parts.py).
+    or this one alone (contract/parts.py). ``uncertified`` is why there is no ``certificate``, where there is none.
     """
     requests = Requests(records, rounds[0].stage, rounds)
     windows, good = requests.windows, requests.good
     throughput, points = _came_out(records, rounds[0].stage, windows)
     client_cpu = max(seen.client_cpu for seen in rounds)
     ceiling = certificate.ceiling_rps if certificate else None
-    checks = check(_facts(stage, rounds, requests, judged, certificate), slo)
+    checks = check(_facts(stage, rounds, requests, judged, certificate, uncertified), slo)
     bound = stage.mode == "closed" and client_bound(throughput, client_cpu, ceiling)
     side = server_side(samples, windows.spans) if samples else None
     server = None if side and side.restarts else counted(rounds)  # counters begin anew with the server
@@ -111,6 +113,7 @@ def _facts(
     requests: Requests,
     judged: Judged,
     certificate: Certificate | None,
+    uncertified: str,
 ) -> StageFacts:
     return StageFacts(
         mode=stage.mode,
@@ -125,6 +128,7 @@ def _facts(
         wrong_reason=judged.first_reason,
         ceiling_rps=certificate.ceiling_rps if certificate else None,
         ceiling_of=certificate.ceiling_of if certificate else "client",
+        uncertified=uncertified,
         lost=[name for seen in rounds for name in seen.lost],
         aborted=any(seen.aborted for seen in rounds),
     )

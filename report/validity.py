@@ -13,6 +13,7 @@ from contract.slo import Slo
 from contract.statistics import Floats, least_samples
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, late_limit_ms, spread
 from contract.verdict import Check
+from report.certificate import NOBODY_DID
 
 MOST_ERRORS = 0.05
 MOST_CLIENT_CPU = 0.8
@@ -28,7 +29,8 @@ WHOSE: dict[CeilingOf, str] = {
 class StageFacts:
     """What the constraints look at. Times in milliseconds; ``good_done_s`` are seconds since the window's start.
 
-    ``ceiling_rps`` is what the load generator can do at most (requests per second), None where it was not certified.
+    ``ceiling_rps`` is what the load generator can do at most (requests per second), None where it was not certified,
+    and then ``uncertified`` says why.
     """
 
     mode: Mode
@@ -43,6 +45,7 @@ class StageFacts:
     wrong_reason: str | None
     ceiling_rps: float | None = None
     ceiling_of: CeilingOf = "client"
+    uncertified: str = NOBODY_DID
     lost: Sequence[str] = ()  # load processes, or users of a closed loop, that were not there
     aborted: bool = False
 
@@ -136,7 +139,7 @@ def _client(facts: StageFacts) -> Check:
         passed = facts.client_cpu <= MOST_CLIENT_CPU
         detail = (
             f"the load process used {facts.client_cpu:.0%} of a core, at most {MOST_CLIENT_CPU:.0%} allowed; "
-            "not certified: run 'python -m loadtest certify'"
+            f"not certified: {facts.uncertified}"
         )
     else:
         rate = facts.requests / facts.duration_s

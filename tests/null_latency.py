@@ -16,6 +16,7 @@ from contract.files import read_model, write_bytes, write_json, write_text
 from contract.records import Observation, StageObservation, answer_frame, read_records
 from loadtest.certification.figures import Matched, match
 from loadtest.certification.null_server import NullServer, null_server
+from loadtest.certification.self_made import SelfMade, self_made
 from serving.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, workspace
 from tests.conftest import ROOT
@@ -32,10 +33,12 @@ class Nulled:
     root: Path
     endpoint: Endpoint
     server: NullServer
+    shown: SelfMade | None = None
 
     def configure(self, concurrency: list[int], closed_s: float, open_s: float, rate: float) -> None:
         """Write models.toml and the endpoint whose SLO has that rate."""
         text = TOML.format(concurrency=concurrency, closed_s=closed_s, open_s=open_s, rate=rate)
+        text += f'\n[client]\ntls = true\nca = "{self.shown.certificate}"\n' if self.shown else ""
         write_text(self.root / "models.toml", text)
         slo = self.endpoint.slo.model_copy(update={"rate": rate})
         item = self.endpoint.model_copy(update={"slo": slo})
@@ -66,12 +69,13 @@ class Nulled:
 
 
 @contextmanager
-def null_latency(root: Path, protocol: Protocol, *held: str) -> Iterator[Nulled]:
+def null_latency(root: Path, protocol: Protocol, *held: str, tls: bool = False) -> Iterator[Nulled]:
     """Start a null server and prepare a workspace; the server is gone afterwards, what it has seen is there."""
     place = workspace(root)
     write_payloads(served(place), protocol, examples(), place.live)
     answer = root / "answer.bin"
     write_bytes(answer, answer_frame(0, "r0000", HEADERS, BODY))
-    with null_server(protocol, answer, root / "null", [], *held) as server:
+    shown = self_made(root / "tls") if tls else None
+    with null_server(protocol, answer, root / "null", [], *held, shown=shown) as server:
         item = endpoint(protocol=protocol, address=server.address, engine_kind="embedded", stand_in_for="a real server")
-        yield Nulled(root, item, server)
+        yield Nulled(root, item, server, shown)

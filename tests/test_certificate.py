@@ -6,17 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from contract.client import Client
 from contract.errors import UsageError
 from contract.files import write_json
-from report.certificate import NAME, NOT_CERTIFIED, read_certificates, sentence, sentences
+from report.certificate import ELSEWHERE, NAME, NOBODY_DID, read_certificates, sentence, sentences, uncertified
+from tests.builders import plan
 from tests.certificates import certificate, certificates, setting
 
 
 def test_a_run_without_certificates_says_so(tmp_path: Path) -> None:
     found = read_certificates(tmp_path)
     assert found.of("words__onnx__triton__http") is None
-    assert sentences(found) == [NOT_CERTIFIED]
-    assert "python -m loadtest certify" in NOT_CERTIFIED
+    (said,) = sentences(found)
+    assert said.startswith("The load generator was not certified") and said.endswith(
+        "run 'python -m loadtest certify'."
+    )
+
+
+def test_load_that_came_from_other_machines_is_not_certified_by_this_one() -> None:
+    assert uncertified(plan(processes=2)) == NOBODY_DID
+    assert uncertified(plan(processes=0)) == ELSEWHERE
+    (said,) = sentences(certificates(), ELSEWHERE)
+    assert said.startswith("The load generator was not certified")
+    assert said.endswith("these load processes are on other machines, of which this one's ceiling says nothing.")
 
 
 def test_the_certificates_of_a_run_are_found_by_endpoint(tmp_path: Path) -> None:
@@ -53,6 +65,10 @@ def test_a_ceiling_beside_other_work_says_so() -> None:
     assert "was 10,000 requests/s beside other work on the machine; rates" in sentence(
         certificate(ceiling_of="machine")
     )
+
+
+def test_a_ceiling_under_tls_says_so() -> None:
+    assert sentence(certificate(setting(client=Client(tls=True)))).startswith("HTTP under TLS, requests of 400 and ")
 
 
 def test_sentences_come_in_the_order_of_protocol_and_size() -> None:

@@ -15,11 +15,12 @@ from contract.client import Client
 from contract.errors import LoadproofError, ServerError, UsageError
 from contract.files import read_model, write_json, write_text
 from contract.load import Load
-from contract.records import StageObservation
+from contract.records import Plan, StageObservation
 from loadtest.certification import figures
 from loadtest.certification.asking import ask, what_is_sent
 from loadtest.certification.command import line, main
 from loadtest.certification.null_server import NullServer
+from loadtest.certification.self_made import self_made
 from loadtest.certification.store import certificates_for, setting_of
 from tests.builders import MACHINE, SECOND, config, endpoint, endpoints, records, workspace
 from tests.certificates import certificate, setting
@@ -48,6 +49,7 @@ def test_a_size_class_is_the_power_of_two_that_it_fits_into(size: float, bound: 
         {"request_class": 1024},
         {"answer_class": 512},
         {"client": Client(calls_per_channel=1)},
+        {"client": Client(tls=True)},
         {"concurrency": 32},
         {"processes": 2},
         {"cores": [1]},
@@ -198,6 +200,40 @@ class TestCommand:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_an_endpoint_under_tls_is_certified_under_tls(tmp_path: Path, protocol: Any) -> None:
+    with null_latency(tmp_path, protocol, tls=True) as nulled:
+        nulled.configure(concurrency=[4], closed_s=1.0, open_s=1.0, rate=50.0)
+        result = nulled.run("certify", "--json")
+        assert result.returncode == 0, result.stderr
+        (found,) = Certificates.model_validate_json(result.stdout).certificates.values()
+        assert found.setting.client == Client(tls=True)  # whose certificates they were changes no ceiling
+        plan = next((tmp_path / "certificates").glob("*/attempt-*/plan.json"))
+        used = read_model(plan, Plan, "certify").client
+        assert used.tls and used.ca is not None and used.ca.is_relative_to(plan.parent)
+        assert found.ceiling_rps > 1000.0
+        assert found.added.server_p50_ms >= 5.0 and 0.0 < found.added.p50_ms < 3.0
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_ceiling_under_tls_can_be_had_where_the_endpoints_are_plain(tmp_path: Path) -> None:
+    with null_latency(tmp_path, "http") as nulled:
+        nulled.configure(concurrency=[4], closed_s=1.0, open_s=1.0, rate=50.0)
+        result = nulled.run("certify", "--tls", "--json")
+    assert result.returncode == 0, result.stderr
+    (found,) = Certificates.model_validate_json(result.stdout).certificates.values()
+    assert found.setting.client.tls
+
+
+def test_without_openssl_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LoadproofError, match=r"openssl cannot be run .*; install it \(Debian: apt-get install openssl"):
+        self_made(tmp_path)
+
+
+@pytest.mark.e2e
 def test_an_endpoint_that_is_down_is_a_sentence(tmp_path: Path) -> None:
     with null_latency(tmp_path, "http") as gone:
         pass
@@ -280,3 +316,4 @@ def test_a_line_says_what_is_trusted_and_whose_the_ceiling_is() -> None:
     busier = line(certificate(ceiling_of="null server"))
     assert "16, the null server's: the client's own lies higher (client" in busier
     assert "16, what other work on the machine left (client" in line(certificate(ceiling_of="machine"))
+    assert line(certificate(setting(client=Client(tls=True)))).startswith("http under TLS, requests <= ")

@@ -18,6 +18,8 @@ from contract.shapes import Steady
 from loadtest.arrivals import arrivals
 from loadtest.draws import schedule_seed
 from report.answers import judge
+from report.assemble import assemble
+from report.certificate import ELSEWHERE, NOT_CERTIFIED
 from tests.builders import free_port, wait_until
 from tests.conftest import ROOT
 from tests.known_latency import VARIANT, Known, known_latency
@@ -88,6 +90,10 @@ def test_load_processes_that_join_from_elsewhere_get_everything_from_the_master(
             process.kill()
             process.wait()
     check_that_all_was_measured(known, processes=2)
+    report = assemble(known.newest())
+    assert report.generator == [NOT_CERTIFIED.format(why=ELSEWHERE)]
+    opened = report.variants[0].stages[1]
+    assert any(check.detail.endswith(f"not certified: {ELSEWHERE}") for check in opened.checks)
 
 
 def test_a_load_process_that_is_killed_is_said_and_the_run_goes_on(known: Known) -> None:

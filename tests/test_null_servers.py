@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from contract.errors import UsageError
 from contract.files import write_bytes
 from contract.records import answer_frame
 from loadtest.certification.null_server import NullServer, null_server
+from loadtest.certification.self_made import self_made
 from loadtest.null.delay import Hold, NullOptions, parse, read_seen
 from loadtest.null.grpc import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, WINDOW_UPDATE, Grpc, frame
 from loadtest.null.http import ends_of_requests
@@ -278,6 +280,73 @@ class TestGrpc:
         assert len(told) == 40
         assert (told >= 300e6).all()
         assert took < 40 * 0.3 / 4
+
+
+@pytest.mark.e2e
+class TestTls:
+    def test_pipelined_requests_and_a_large_answer_pass_encrypted(self, tmp_path: Path) -> None:
+        body = bytes(range(256)) * 40_000
+        shown = self_made(tmp_path / "tls")
+        trusted = ssl.create_default_context(cafile=str(shown.certificate))
+        with (
+            null_server("http", answer_file(tmp_path, body), tmp_path / "null", [], shown=shown) as server,
+            trusted.wrap_socket(connected(server), server_hostname="127.0.0.1") as connection,
+        ):
+            connection.sendall(POST * 2)
+            assert [read_answer(connection)[1] for _ in range(2)] == [body, body]
+
+    def test_a_held_answer_is_told_with_the_moment_when_the_kernel_had_the_request(self, tmp_path: Path) -> None:
+        shown = self_made(tmp_path / "tls")
+        trusted = ssl.create_default_context(cafile=str(shown.certificate))
+        held, began = ("--delay-ms", "20"), 0
+        with (
+            null_server("http", answer_file(tmp_path), tmp_path / "null", [], *held, shown=shown) as server,
+            trusted.wrap_socket(connected(server), server_hostname="127.0.0.1") as connection,
+        ):
+            began = time.monotonic_ns()
+            connection.sendall(POST)
+            read_answer(connection)
+            waited = time.monotonic_ns() - began
+        ((arrived, answered),) = server.seen()
+        assert began <= arrived and 20e6 <= answered - arrived <= waited
+
+    def test_grpc_is_spoken_under_tls_too(self, tmp_path: Path) -> None:
+        shown = self_made(tmp_path / "tls")
+        trusted = grpc.ssl_channel_credentials(shown.certificate.read_bytes())
+        with (
+            null_server("grpc", answer_file(tmp_path), tmp_path / "null", [], shown=shown) as server,
+            grpc.secure_channel(server.address, trusted) as channel,
+        ):
+            for _ in range(3):
+                assert channel.unary_unary("/any.Service/Method")(b"whatever", timeout=10) == BODY
+
+    def test_who_speaks_no_tls_is_shown_the_door_and_nobody_else(self, tmp_path: Path) -> None:
+        shown = self_made(tmp_path / "tls")
+        trusted = ssl.create_default_context(cafile=str(shown.certificate))
+        with null_server("http", answer_file(tmp_path), tmp_path / "null", [], shown=shown) as server:
+            with connected(server) as plain:
+                plain.sendall(POST)
+                while plain.recv(4096):
+                    pass
+            with trusted.wrap_socket(connected(server), server_hostname="127.0.0.1") as connection:
+                connection.sendall(POST)
+                assert read_answer(connection)[1] == BODY
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--certificate", "a.pem"), "belong together"),
+        (("--key", "a.key"), "belong together"),
+        (
+            ("--certificate", "gone.pem", "--key", "gone.key"),
+            r"--certificate gone\.pem and --key gone\.key cannot be used",
+        ),
+    ],
+)
+def test_a_certificate_that_is_none_is_refused(tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse("null", "", ["--answer", str(answer_file(tmp_path)), *flags])
 
 
 @pytest.mark.e2e

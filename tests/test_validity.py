@@ -9,6 +9,7 @@ import pytest
 
 from contract.slo import Slo
 from contract.verdict import Check
+from report.certificate import ELSEWHERE
 from report.validity import StageFacts, check, client_bound, client_bound_note
 
 
@@ -146,6 +147,12 @@ def client_check(**changes: Any) -> Check:
 def test_without_a_certificate_the_check_says_how_to_get_one() -> None:
     assert client_check().detail == (
         "the load process used 30% of a core, at most 80% allowed; not certified: run 'python -m loadtest certify'"
+    )
+
+
+def test_where_the_load_came_from_other_machines_the_check_does_not_ask_for_a_certificate() -> None:
+    assert client_check(uncertified=ELSEWHERE).detail.endswith(
+        "not certified: these load processes are on other machines, of which this one's ceiling says nothing"
     )
 
 

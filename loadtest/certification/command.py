@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     add_common(parser)
     parser.add_argument("--variant", action="append", default=[], help="only for this endpoint (may be given again)")
     parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be asked")
+    parser.add_argument("--tls", action="store_true", help="under TLS, though [client] does not say so")
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
     options = parser.parse_args(arguments)
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _chosen(endpoints, options.variant)
     refuse_foreign([endpoint.address for endpoint in chosen], options.allow_host)
     with closing(Residency(endpoints)) as residency:
-        found = certificates_for(chosen, workspace, config, residency.make_room_for, again=options.again)
+        ready = residency.make_room_for
+        found = certificates_for(chosen, workspace, config, ready, again=options.again, tls=options.tls)
     if options.json:
         print(found.model_dump_json(indent=2))
     else:
@@ -50,8 +52,9 @@ def line(certificate: Certificate) -> str:
     """A certificate in one line, for a person at a terminal."""
     setting, added = certificate.setting, certificate.added
     whose = WHOSE[certificate.ceiling_of]
+    protocol = f"{setting.protocol}{' under TLS' if setting.client.tls else ''}"
     return (
-        f"{setting.protocol}, requests <= {setting.request_class} B, answers <= {setting.answer_class} B: "
+        f"{protocol}, requests <= {setting.request_class} B, answers <= {setting.answer_class} B: "
         f"ceiling {certificate.ceiling_rps:,.0f} requests/s at concurrency {setting.concurrency}{whose} "
         f"(client {certificate.client_cpu:.0%}, null server {certificate.server_cpu:.0%} of a core); "
         f"trusted up to {MOST_OF_CEILING * certificate.ceiling_rps:,.0f}; "

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contract.certificate import Certificate, Setting
+from contract.client import Client
 from contract.cores import on_cores
 from contract.endpoints import Endpoint
 from contract.files import read_model, write_json
@@ -17,6 +18,7 @@ from contract.records import Observation, Plan, Seeds, Stage, StageObservation, 
 from loadtest.certification import figures
 from loadtest.certification.asking import what_is_sent
 from loadtest.certification.null_server import null_server
+from loadtest.certification.self_made import self_made
 from loadtest.driving import drive, total_seconds
 from loadtest.view import Lines
 
@@ -49,12 +51,16 @@ def certify(
 def _measure(
     endpoint: Endpoint, live: Path, folder: Path, answer: Path, setting: Setting, affinity: Affinity
 ) -> Certificate:
+    shown = self_made(folder / "tls") if setting.client.tls else None
     with ExitStack() as stack:
         fast, slow = (
-            stack.enter_context(null_server(endpoint.protocol, answer, folder / name, affinity.servers, *held))
+            stack.enter_context(
+                null_server(endpoint.protocol, answer, folder / name, affinity.servers, *held, shown=shown)
+            )
             for name, held in ((CEILING, ()), (ADDED, ("--delay-ms", f"{DELAY_MS:g}")))
         )
-        plan = certifying_plan(endpoint, fast.address, slow.address, setting)
+        client = setting.client.model_copy(update={"ca": shown.certificate.resolve()}) if shown else setting.client
+        plan = certifying_plan(endpoint, fast.address, slow.address, setting, client)
         write_json(folder / "plan.json", plan)
         with on_cores(affinity.load, "affinity.load"), Bar("certify", total_seconds(plan)) as bar:
             drive(plan, folder, live, Lines(bar))  # figures would cost the client that is certified
@@ -76,8 +82,11 @@ def _measure(
     )
 
 
-def certifying_plan(endpoint: Endpoint, fast: str, slow: str, setting: Setting) -> Plan:
-    """The endpoint twice, at the addresses of two null servers: as much as possible, and at a moderate rate."""
+def certifying_plan(endpoint: Endpoint, fast: str, slow: str, setting: Setting, client: Client) -> Plan:
+    """The endpoint twice, at the addresses of two null servers: as much as possible, and at a moderate rate.
+
+    ``client`` is the setting's, which trusts the null servers.
+    """
     closed = Stage(
         name=f"closed-{setting.concurrency}",
         mode="closed",
@@ -112,7 +121,7 @@ def certifying_plan(endpoint: Endpoint, fast: str, slow: str, setting: Setting) 
         answers=1,
         attempts=1,
         processes=setting.processes,
-        client=setting.client,
+        client=client,
         servers=[],  # a null server has no counters
         resident=[],
         unserved={},

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from contract.children import python
 from contract.cores import on_cores
 from contract.errors import ServerError
+from loadtest.certification.self_made import SelfMade
 from loadtest.null.delay import read_seen
 
 PROGRAMS = {"http": "loadtest.null.http", "rest": "loadtest.null.http", "grpc": "loadtest.null.grpc"}
@@ -47,14 +48,18 @@ class NullServer:
 
 
 @contextmanager
-def null_server(protocol: str, answer: Path, folder: Path, cores: list[int], *held: str) -> Iterator[NullServer]:
+def null_server(
+    protocol: str, answer: Path, folder: Path, cores: list[int], *held: str, shown: SelfMade | None = None
+) -> Iterator[NullServer]:
     """Run one on the ``cores``; ``held`` are its flags about delay and stall, without any it does not note requests.
 
-    It is stopped at the end of the block. Raises ServerError with its last lines where it does not start.
+    With a certificate to be ``shown`` it speaks TLS. It is stopped at the end of the block. Raises ServerError with its
+    last lines where it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = python(PROGRAMS[protocol], "--answer", str(answer), *held)
     command += ["--seen", str(folder / "seen.bin")] if held else []
+    command += ["--certificate", str(shown.certificate), "--key", str(shown.key)] if shown else []
     log = folder / "null-server.log"
     with log.open("wb") as errors, on_cores(cores, "affinity.servers"):
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)

@@ -23,7 +23,7 @@ COMMAND = "python -m loadtest certify --again"
 # What the client's speed depends on; Python's own version is a fact of the machine.
 PACKAGES = ["locust", "gevent", "hpack"]
 LEAST_USERS = 16  # fewer spend more time waiting than the client does working: what they reach is no ceiling
-WITHOUT_TLS = {"tls": False, "ca": None, "certificate": None, "key": None, "server_name": None}
+OTHERS_TLS = {"ca": None, "certificate": None, "key": None, "server_name": None}  # a null server shows its own
 SOURCES = Path(__file__).parents[1]
 NONE: Mapping[str, Certificate] = {}
 
@@ -36,18 +36,20 @@ def certificates_for(
     concurrency: int | None = None,
     again: bool = False,
     lenient: bool = False,
+    tls: bool = False,
 ) -> Certificates:
     """The certificates that hold for endpoints; one serves all that are asked and answer alike.
 
     ``ready`` makes an endpoint able to answer before it is asked. ``concurrency`` is that of the run's largest closed
     loop, by default of [load]. ``lenient`` leaves out what cannot be certified and says so; else its error goes on.
+    ``tls`` is for the client under TLS, though [client] does not say so.
     """
     found: dict[str, Certificate] = {}
     keys: dict[str, str] = {}
     for endpoint in endpoints:
         try:
             ready(endpoint)
-            certificate = certificate_for(endpoint, workspace, config, concurrency, again, found)
+            certificate = certificate_for(endpoint, workspace, config, concurrency, again, found, tls)
         except LoadproofError as error:
             if not lenient:
                 raise
@@ -65,6 +67,7 @@ def certificate_for(
     concurrency: int | None = None,
     again: bool = False,
     known: Mapping[str, Certificate] = NONE,
+    tls: bool = False,
 ) -> Certificate:
     """The certificate that holds for an endpoint, from the workspace or, where there is none (or ``again``), measured.
 
@@ -75,7 +78,7 @@ def certificate_for(
     folder = workspace.root / "certificates"
     answer = folder / "answers" / f"{endpoint.id}.bin"
     ask(endpoint, workspace.live, config.client, answer)
-    setting = setting_of(endpoint, workspace.live, answer, config, concurrency)
+    setting = setting_of(endpoint, workspace.live, answer, config, concurrency, tls)
     file = folder / f"{setting.key}.json"
     kept = known.get(setting.key) or (None if again else _kept(file))
     if kept is not None:
@@ -87,7 +90,12 @@ def certificate_for(
 
 
 def setting_of(
-    endpoint: Endpoint, live: Path, answer: Path, config: ModelsFile, concurrency: int | None = None
+    endpoint: Endpoint,
+    live: Path,
+    answer: Path,
+    config: ModelsFile,
+    concurrency: int | None = None,
+    tls: bool = False,
 ) -> Setting:
     """Everything that an endpoint's certificate depends on."""
     _, _, _, body = next(read_answers(answer))
@@ -98,7 +106,7 @@ def setting_of(
         protocol=endpoint.protocol,
         request_class=size_class(what_is_sent(live / endpoint.payloads).mean_bytes),
         answer_class=size_class(len(body)),
-        client=config.client.model_copy(update=WITHOUT_TLS),
+        client=config.client.model_copy(update=OTHERS_TLS | {"tls": tls or config.client.tls}),
         concurrency=max(LEAST_USERS, concurrency or max(config.load.concurrency)),
         processes=config.load.processes,
         cores=config.affinity.load or sorted(os.sched_getaffinity(0)),

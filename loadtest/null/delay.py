@@ -7,6 +7,7 @@ asked for but the one that the server measured, request by request.
 from __future__ import annotations
 
 import argparse
+import ssl
 import time
 from array import array
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from contract.cli import Parser
 from contract.errors import UsageError
 from contract.files import write_bytes
 from contract.records import read_answers
+from loadtest.null.tls import server_context
 
 MILLISECOND = 1_000_000
 
@@ -83,6 +85,7 @@ class NullOptions:
     body: bytes
     hold: Hold
     seen: Path | None
+    tls: ssl.SSLContext | None = None
 
 
 def parse(program: str, description: str, arguments: list[str]) -> NullOptions:
@@ -98,9 +101,11 @@ def parse(program: str, description: str, arguments: list[str]) -> NullOptions:
     parser.add_argument(
         "--seen", type=Path, help="file for when requests arrived and were answered, written at SIGTERM"
     )
+    parser.add_argument("--certificate", type=Path, help="speak TLS and show this, PEM; --key is its key")
+    parser.add_argument("--key", type=Path, help="PEM, not encrypted")
     options = parser.parse_args(arguments)
     _, _, headers, body = _first_answer(options.answer)
-    return NullOptions(options.port, headers, body, _hold(options), options.seen)
+    return NullOptions(options.port, headers, body, _hold(options), options.seen, _tls(options))
 
 
 def _hold(options: argparse.Namespace) -> Hold:
@@ -113,6 +118,12 @@ def _hold(options: argparse.Namespace) -> Hold:
         round(value * MILLISECOND) for value in (options.delay_ms, options.stall_ms, options.every_ms)
     )
     return Hold(delay, stall, every, time.monotonic_ns())
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if (options.certificate is None) != (options.key is None):
+        raise UsageError("--certificate and --key belong together; give both, or neither for no TLS")
+    return server_context(options.certificate, options.key) if options.certificate is not None else None
 
 
 def _first_answer(file: Path) -> tuple[int, str, dict[str, str], bytes]:

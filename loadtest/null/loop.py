@@ -14,27 +14,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from contract.errors import ServerError
 from loadtest.null.delay import Hold, NullOptions, Seen, parse
+from loadtest.null.speech import Speech
+from loadtest.null.tls import Encrypted
 
 CHUNK = 1 << 18
 SO_TIMESTAMPNS = 35  # of Linux; Python does not name it
 TIMESPEC = struct.Struct("@qq")
-
-
-class Speech(Protocol):
-    """One connection's side of a protocol. Pure: bytes in, bytes out."""
-
-    def opening(self) -> bytes:
-        """What the server says first."""
-
-    def received(self, data: bytes) -> tuple[list[int], bytes]:
-        """The requests that have become whole, and what is to be said at once. Raises ValueError: not this protocol."""
-
-    def answer(self, request: int) -> bytes:
-        """The answer to a request, as far as it may be sent now."""
 
 
 class Connection:
@@ -52,12 +41,16 @@ def serve(program: str, description: str, arguments: Sequence[str], speak: Calla
     seen = Seen(options.seen)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listening(options.port) as listener:
-        loop = Loop(listener, lambda: speak(options), options.hold, seen)
+        loop = Loop(listener, lambda: _spoken(speak(options), options), options.hold, seen)
         print(listener.getsockname()[1], flush=True)
         try:
             loop.run()
         finally:
             seen.write()
+
+
+def _spoken(plain: Speech, options: NullOptions) -> Speech:
+    return plain if options.tls is None else Encrypted(options.tls, plain)
 
 
 def _listening(port: int) -> socket.socket:
