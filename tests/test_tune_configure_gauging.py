@@ -14,7 +14,7 @@ from contract.records import Stage, VariantPlan
 from contract.search import FILE, Search
 from loadtest.asking import Measured
 from tests.known_capacity import ENDPOINT, FAST_MS, SLOW_MS, Machine
-from tune.configuration.gauging import ATTEMPTS, Question, Setting, gauge
+from tune.configuration.gauging import Question, Setting, gauge
 from tune.scale.instances import Counting
 
 VARIANT = VariantPlan(id="trial", endpoint=ENDPOINT, stages=[], repeat_of=None)
@@ -93,17 +93,47 @@ class Busy(Machine):
         return replace(seen, late=late, failed=self.failed)
 
 
-def test_a_search_that_the_load_generator_spoiled_says_nothing_of_the_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("attempts", "told"), [(1, ""), (3, "measured 3 times, as the machine spoiled each: ")])
+def test_a_search_that_the_load_generator_spoiled_says_nothing_of_the_configuration(
+    tmp_path: Path, attempts: int, told: str
+) -> None:
     loading = Busy(tmp_path, lambda batching: 400.0)
     loading.spoiled = 1000
     loading.apply(Batching())
+    worth = gauge(loading, Question(VARIANT), setting(tmp_path, attempts=attempts))
+    assert worth.outcome == "failed" and worth.value is None
+    assert worth.reason.startswith(told) and "left late" in worth.reason and worth.reason.count("times") == bool(told)
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_search_that_was_spoiled_is_made_again_and_the_last_one_counts(tmp_path: Path, confirmed: bool) -> None:
+    loading = Busy(tmp_path, lambda batching: 400.0)
+    loading.spoiled = 4  # the closed loop, and as many probes as are made at one rate
+    loading.apply(Batching())
+    once = gauge(loading, Question(VARIANT), setting(tmp_path, attempts=1))
+    assert once.outcome == "measured" and once.value is not None and once.value < 350
+    assert once.reason == "it may be more: above it requests left late"
+    other = VARIANT.model_copy(update={"id": "other"})
+    worth = gauge(loading, Question(other, confirmed=confirmed), setting(tmp_path))
+    assert worth.outcome == "measured" and worth.value is not None and 400 / 1.06 <= worth.value <= 400
+    assert worth.reason == f"measured 2 times, as the machine spoiled the others: {once.reason}"
+    assert [stage.purpose for stage in loading.stages["other"]].count("knee") == 2
+    if confirmed:
+        (kept,) = read_model(tmp_path / FILE, Search, "tune").found
+        assert kept.value == worth.value and kept.limited_by == "server"
+
+
+def test_a_search_that_was_spoiled_only_where_it_could_be_repeated_is_made_once(tmp_path: Path) -> None:
+    loading = Busy(tmp_path, lambda batching: 400.0)
+    loading.spoiled = 2
+    loading.apply(Batching())
     worth = gauge(loading, Question(VARIANT), setting(tmp_path))
-    assert worth.outcome == "failed" and "left late" in worth.reason
+    assert worth.reason == "" and worth.value is not None and 400 / 1.06 <= worth.value <= 400
 
 
 @pytest.mark.parametrize(
     ("spoiled", "failed", "outcome", "windows"),
-    [(0, 0, "measured", 1), (1, 0, "measured", 2), (ATTEMPTS, 0, "failed", ATTEMPTS), (0, 50, "missed", 1)],
+    [(0, 0, "measured", 1), (1, 0, "measured", 2), (3, 0, "failed", 3), (0, 50, "missed", 1), (1, 50, "missed", 2)],
 )
 def test_a_window_that_the_machine_spoiled_is_measured_again(
     tmp_path: Path, spoiled: int, failed: int, outcome: str, windows: int
@@ -111,9 +141,9 @@ def test_a_window_that_the_machine_spoiled_is_measured_again(
     loading = Busy(tmp_path, lambda batching: 400.0)
     loading.spoiled, loading.failed = spoiled, failed
     loading.apply(Batching())
-    worth = gauge(loading, Question(VARIANT), setting(tmp_path, objective="latency", at_rate=300.0))
+    worth = gauge(loading, Question(VARIANT), setting(tmp_path, objective="latency", at_rate=300.0, attempts=3))
     assert worth.outcome == outcome and len(loading.stages["trial"]) == windows
-    assert bool(worth.reason) is (worth.value is None)
+    assert (f"measured {windows} times" in worth.reason) is (spoiled > 0)
 
 
 def test_each_number_of_instances_is_loaded_and_measured_closed_and_open(tmp_path: Path) -> None:

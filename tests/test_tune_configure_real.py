@@ -12,21 +12,19 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.config import read_config
-from contract.endpoints import Endpoint, Endpoints
-from contract.events import read_events
+from contract.endpoints import Endpoint
 from contract.files import read_model
 from contract.scaling import Scaling
 from contract.trials import Climb, Trials
-from contract.workspace import Workspace
 from serving.reconfiguring import reconfigurable
-from tests.conftest import ROOT, run_module
+from tests.conftest import ROOT
+from tests.stage import Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -50,22 +48,8 @@ QUICK = ("--objective", "latency", "--at-rate", "300", "--trials", "3")
 DEADLINE_S = 120
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A workspace whose server runs, and what must be the same after every trial."""
-
-    root: Path
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(self.root)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return run_module(*words, *self.flags)
-
-    @property
-    def flags(self) -> list[str]:
-        return ["--config", str(self.root / "models.toml"), "--workspace", str(self.root)]
+class Tried(Stage):
+    """What must be the same after every trial, and what the trials found."""
 
     def as_it_is(self) -> tuple[str, str, str, dict[str, Any]]:
         """The person's file, the description of what runs, config.pbtxt, and what Triton itself holds."""
@@ -77,8 +61,7 @@ class Stage:
         return first, second, third, held
 
     def endpoint(self) -> Endpoint:
-        known = read_model(self.workspace.endpoints, Endpoints, "make serve").endpoints
-        return next(item for item in known if item.id == VARIANT)
+        return next(item for item in self.endpoints() if item.id == VARIANT)
 
     def climb(self) -> Climb:
         """Of the newest run."""
@@ -86,24 +69,16 @@ class Stage:
         return trials.climbs[0]
 
     def deaths(self) -> list[str]:
-        return [event.detail for event in read_events(self.workspace.events) if event.what == "died"]
+        return [event.detail for event in self.events() if event.what == "died"]
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Stage]:
-    found = Stage(tmp_path_factory.mktemp("trials"))
-    copy_zoo(found.root)
-    (found.root / "models.toml").write_text(MODELS)
-    try:
-        for words in (("export",), ("serving", "up")):
-            done = found.run(*words)
-            assert done.returncode == 0, done.stderr
+def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Tried]:
+    with served_on(Tried(tmp_path_factory.mktemp("trials")), copy_zoo, MODELS) as found:
         yield found
-    finally:
-        run_module("serving", "stop", "--workspace", str(found.root))
 
 
-def test_a_search_tries_proves_and_measures_and_leaves_the_server_as_it_was(stage: Stage) -> None:
+def test_a_search_tries_proves_and_measures_and_leaves_the_server_as_it_was(stage: Tried) -> None:
     before = stage.as_it_is()
     done = stage.run("tune", "configure", VARIANT, *QUICK)
     assert done.returncode == 0, done.stderr
@@ -124,13 +99,13 @@ def test_a_search_tries_proves_and_measures_and_leaves_the_server_as_it_was(stag
         assert {name: getattr(batching, name) for name in climb.best} == climb.best
 
 
-def test_a_reload_is_nobodys_death_and_what_runs_is_what_was_asked_for(stage: Stage) -> None:
+def test_a_reload_is_nobodys_death_and_what_runs_is_what_was_asked_for(stage: Tried) -> None:
     time.sleep(3)  # the supervisor looks once a second
     assert stage.deaths() == []
     assert "already run" in stage.run("serving", "up").stderr
 
 
-def test_ctrl_c_keeps_the_trials_and_brings_the_configuration_back(stage: Stage) -> None:
+def test_ctrl_c_keeps_the_trials_and_brings_the_configuration_back(stage: Tried) -> None:
     before = stage.as_it_is()
     latest = (stage.workspace.results / "latest").resolve()
     command = [sys.executable, "-m", "tune", "configure", VARIANT, *QUICK, *stage.flags]
@@ -152,7 +127,7 @@ def test_ctrl_c_keeps_the_trials_and_brings_the_configuration_back(stage: Stage)
     assert stage.as_it_is() == before
 
 
-def test_whatever_is_raised_among_trials_the_configuration_comes_back(stage: Stage) -> None:
+def test_whatever_is_raised_among_trials_the_configuration_comes_back(stage: Tried) -> None:
     before = stage.as_it_is()
     config = read_config(stage.root / "models.toml")
 
@@ -168,7 +143,7 @@ def test_whatever_is_raised_among_trials_the_configuration_comes_back(stage: Sta
     assert stage.as_it_is() == before
 
 
-def test_scaling_measures_each_number_and_says_why_it_predicts_nothing(stage: Stage) -> None:
+def test_scaling_measures_each_number_and_says_why_it_predicts_nothing(stage: Tried) -> None:
     before = stage.as_it_is()
     done = stage.run("tune", "scale", VARIANT, "--instances", "1..2", "--users", "4")
     assert done.returncode == 0, done.stderr
@@ -179,7 +154,7 @@ def test_scaling_measures_each_number_and_says_why_it_predicts_nothing(stage: St
     assert stage.as_it_is() == before
 
 
-def test_after_a_kill_the_next_make_serve_starts_anew(stage: Stage) -> None:
+def test_after_a_kill_the_next_make_serve_starts_anew(stage: Tried) -> None:
     before = stage.as_it_is()
     command = [sys.executable, "-m", "tune", "configure", VARIANT, *QUICK, *stage.flags]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as process:
@@ -192,7 +167,7 @@ def test_after_a_kill_the_next_make_serve_starts_anew(stage: Stage) -> None:
     assert stage.endpoint().configuration.instances == 1
 
 
-def trials_of(stage: Stage) -> int:
+def trials_of(stage: Tried) -> int:
     file = stage.workspace.results / "latest" / "trials.json"
     return len(stage.climb().trials) if file.is_file() else 0
 

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,13 @@ import psutil
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from contract.endpoints import Endpoint, Endpoints
-from contract.events import Event, read_events
-from contract.files import read_model, sha256_tree, write_json
+from contract.endpoints import Endpoint
+from contract.files import sha256_tree, write_json
 from contract.golden import read_examples
 from contract.manifest import Manifest, read_newest
-from contract.workspace import Workspace
 from tests.conftest import ROOT, run_module
 from tests.open_loop import OpenLoop, wait_for
-from tests.usual_ports import usual_ports_taken
+from tests.stage import Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -74,22 +71,11 @@ RATE = 200.0
 SERVED = {"triton": ("torch", "torch__onnx"), "tfserving": ("keras", "keras")}
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A workspace with servers that run."""
+class Reliable(Stage):
+    """What is asked of the servers."""
 
-    root: Path
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(self.root)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return run_module(*words, "--config", str(self.root / "models.toml"), "--workspace", str(self.root))
-
-    def endpoints(self) -> dict[tuple[str, str], Endpoint]:
-        known = read_model(self.workspace.endpoints, Endpoints, "make serve").endpoints
-        return {(item.engine, item.protocol): item for item in known}
+    def by_protocol(self) -> dict[tuple[str, str], Endpoint]:
+        return {(item.engine, item.protocol): item for item in self.endpoints()}
 
     def pid(self, engine: str) -> int:
         servers = json.loads(self.workspace.servers.read_text())["servers"]
@@ -97,35 +83,21 @@ class Stage:
 
     def serving(self, engine: str) -> str:
         """The label of the version that answers."""
-        return f"v{next(item.version for (name, _), item in self.endpoints().items() if name == engine)}"
-
-    def events(self) -> list[Event]:
-        return read_events(self.workspace.events)
+        return f"v{next(item.version for item in self.endpoints() if item.engine == engine)}"
 
     def load(self, engine: str, protocol: str, rate: float = RATE) -> OpenLoop:
-        endpoint = self.endpoints()[engine, protocol]
+        endpoint = self.by_protocol()[engine, protocol]
         golden = sorted((self.workspace.artifacts / endpoint.model).glob("*/golden.npz"))
         versions = {f"v{path.parent.name}": read_examples(path) for path in golden if path.parent.name in ("1", "2")}
         return OpenLoop(engine, protocol, endpoint.address, endpoint.served_name, endpoint.outputs, versions, rate)
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Stage]:
-    stage = Stage(tmp_path_factory.mktemp("reliable"))
-    copy_zoo(stage.root)
-    (stage.root / "models.toml").write_text(MODELS)
-    try:
-        result = stage.run("export")
-        assert result.returncode == 0, result.stderr
-        with usual_ports_taken():  # so that no other test's server can take ours while they are down
-            result = stage.run("serving", "up")
-        assert result.returncode == 0, result.stderr
+def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Reliable]:
+    with served_on(Reliable(tmp_path_factory.mktemp("reliable")), copy_zoo, MODELS) as stage:
         _train_again(stage.root)
-        result = stage.run("export")
-        assert result.returncode == 0, result.stderr
+        stage.do("export")
         yield stage
-    finally:
-        stage.run("serving", "stop")
 
 
 def _train_again(root: Path) -> None:
@@ -137,7 +109,7 @@ def _train_again(root: Path) -> None:
     subprocess.run([sys.executable, "-c", OTHER_KERAS, str(keras)], check=True, env=environment, capture_output=True)
 
 
-def test_a_roll_under_load_loses_no_request_and_gives_no_wrong_answer_on_either_engine(stage: Stage) -> None:
+def test_a_roll_under_load_loses_no_request_and_gives_no_wrong_answer_on_either_engine(stage: Reliable) -> None:
     with stage.load("triton", "http") as triton, stage.load("tfserving", "grpc") as tfserving:
         time.sleep(1.0)
         result = stage.run("serving", "roll")
@@ -150,14 +122,14 @@ def test_a_roll_under_load_loses_no_request_and_gives_no_wrong_answer_on_either_
         assert counted.total() > RATE * 3
         assert set(load.counted(since=rolled)) == {"v2"}
     assert [event.what for event in stage.events()] == ["rolled", "rolled"]
-    for (engine, _), endpoint in stage.endpoints().items():
+    for endpoint in stage.endpoints():
         assert endpoint.version == 2
         manifest = read_newest(stage.workspace.artifacts / endpoint.model)[1]
         assert endpoint.artifact_sha256 == manifest.formats[endpoint.format].sha256
-        assert not list((stage.root / "model_repository" / engine).glob("*candidate*"))
+        assert not list((stage.root / "model_repository" / endpoint.engine).glob("*candidate*"))
 
 
-def test_after_a_roll_serving_again_keeps_the_servers_and_their_versions(stage: Stage) -> None:
+def test_after_a_roll_serving_again_keeps_the_servers_and_their_versions(stage: Reliable) -> None:
     before = {engine: stage.pid(engine) for engine in SERVED}
     result = stage.run("serving", "up")
     assert result.returncode == 0
@@ -166,7 +138,7 @@ def test_after_a_roll_serving_again_keeps_the_servers_and_their_versions(stage: 
     assert "already serves its newest export" in stage.run("serving", "roll").stdout
 
 
-def _forge(stage: Stage, model: str, version: int, spoil: Callable[[Path], None]) -> None:
+def _forge(stage: Reliable, model: str, version: int, spoil: Callable[[Path], None]) -> None:
     """A version whose manifest says that all is well."""
     folder, manifest = read_newest(stage.workspace.artifacts / model)
     forged = folder.with_name(str(version))
@@ -244,7 +216,7 @@ def _other_signature(path: Path) -> None:
     ids=["truncated", "not a number", "wrong signature"],
 )
 def test_a_corrupt_version_never_becomes_available_and_the_old_one_goes_on(
-    stage: Stage, engine: str, spoil: Callable[[Path], None], words: str
+    stage: Reliable, engine: str, spoil: Callable[[Path], None], words: str
 ) -> None:
     model, name = SERVED[engine]
     _forge(stage, model, 3, spoil)
@@ -266,7 +238,7 @@ def test_a_corrupt_version_never_becomes_available_and_the_old_one_goes_on(
         shutil.rmtree(stage.workspace.artifacts / model / "3")
 
 
-def _kill_model_process(stage: Stage) -> None:
+def _kill_model_process(stage: Reliable) -> None:
     (stub,) = [child for child in psutil.Process(stage.pid("triton")).children() if "stub" in child.cmdline()[0]]
     stub.kill()
 
@@ -280,7 +252,7 @@ def _kill_model_process(stage: Stage) -> None:
     ],
 )
 def test_what_is_killed_is_noticed_told_and_back_with_right_answers(
-    stage: Stage, victim: str, engine: str, protocol: str, back: str
+    stage: Reliable, victim: str, engine: str, protocol: str, back: str
 ) -> None:
     before = len(stage.events())
     with stage.load(engine, protocol, rate=50) as load:
@@ -305,7 +277,7 @@ def test_what_is_killed_is_noticed_told_and_back_with_right_answers(
     assert again.detail in status
 
 
-def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Stage) -> None:
+def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Reliable) -> None:
     config = ["--config", str(stage.root / "models.toml"), "--workspace", str(stage.root)]
     command = [sys.executable, "-m", "loadtest", *config, "--variant", "torch__onnx__triton__http", "--uncertified"]
     before = len(stage.events())
@@ -330,7 +302,7 @@ def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Stage) -> No
 
 
 @pytest.mark.parametrize(("engine", "protocol"), [("triton", "grpc"), ("tfserving", "grpc"), ("tfserving", "rest")])
-def test_a_termination_drains_what_is_in_flight(stage: Stage, engine: str, protocol: str) -> None:
+def test_a_termination_drains_what_is_in_flight(stage: Reliable, engine: str, protocol: str) -> None:
     """The supervisor brings the server back: it was not asked to stop it."""
     before = len(stage.events())
     with stage.load(engine, protocol, rate=50) as load:
@@ -343,7 +315,7 @@ def test_a_termination_drains_what_is_in_flight(stage: Stage, engine: str, proto
     assert "wrong" not in load.counted()
 
 
-def test_after_all_of_this_stopping_leaves_no_process_no_port_and_no_shared_memory(stage: Stage) -> None:
+def test_after_all_of_this_stopping_leaves_no_process_no_port_and_no_shared_memory(stage: Reliable) -> None:
     servers = json.loads(stage.workspace.servers.read_text())
     sessions = {server["pid"] for server in servers["servers"]} | {servers["supervisor"]["pid"]}
     ports = {port for server in servers["servers"] for port in server["ports"].values()}

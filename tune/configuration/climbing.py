@@ -116,5 +116,6 @@ class Climber:
 def told(trial: Trial, climb: Climb, unit: str) -> str:
     """A trial in one line: what was changed, and what came of it."""
     settings = ", ".join(assignments(changed(climb.start, trial.configuration))) or "as it was"
-    figure = trial.reason if trial.value is None else f"{trial.value:,.4g} {unit}"
-    return f"{trial.purpose:7} {settings}: {figure} ({trial.seconds:.0f} s)"
+    figure = "" if trial.value is None else f"{trial.value:,.4g} {unit}"
+    came = ", ".join(filter(None, [figure, trial.reason]))
+    return f"{trial.purpose:7} {settings}: {came} ({trial.seconds:.0f} s)"

@@ -78,7 +78,7 @@ def _climb(
     if climb is None or climb.ended:
         return
     trials, load = kept.trials, config.load
-    setting = Setting(trials.objective, run.results, load.in_flight, trials.at_rate, load.max_rps)
+    setting = Setting(trials.objective, run.results, load.in_flight, trials.at_rate, load.max_rps, load.attempts)
     limits = Limits(options.trials, time.monotonic() + options.budget_s / len(trials.climbs))
     around = space(climb.start, room(config, endpoint, workspace, climb.start, options.memory_mib, options.least_batch))
     with reconfigurable(config, endpoint, workspace) as model:

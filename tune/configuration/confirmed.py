@@ -13,10 +13,13 @@ from tune.search.method import Method
 
 
 def keep(results: Path, found: Found, method: Method, grid_s: float) -> None:
-    """Put one search in; ``grid_s`` is what a fixed grid would have taken for it, seconds."""
+    """Put one search in, for an earlier one of the same variant that was spoiled.
+
+    ``grid_s`` is what a fixed grid would have taken for it, seconds.
+    """
     file = results / FILE
     before = read_model(file, Search, "python -m tune") if file.is_file() else None
-    known = before.found if before else []
+    known = [item for item in before.found if item.variant != found.variant] if before else []
     search = Search(
         schema_version=1,
         resolution=method.resolution,

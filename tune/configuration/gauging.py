@@ -1,6 +1,8 @@
 """What one configuration is worth: the highest rate that keeps the objectives, or the p99 at a fixed rate.
 
 A gauge puts stages of one variant under load through a `Session` and returns a figure that compares configurations.
+What the machine spoiled says nothing of a configuration: as in a load test it is measured again, `attempts` times at
+most (`contract/trust.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from contract.errors import ServerError
+from contract.load import Load
 from contract.records import Plan, Stage, VariantPlan
 from contract.statistics import order_statistic
 from contract.trials import Objective, Outcome
@@ -32,8 +35,8 @@ P99 = 0.99
 METHOD = Method(resolution=0.05, probe_s=4.0, confirm_s=10.0, users=(16,))
 # On a machine that is not quiet much is asked again: after so long a search bisects no further, and then it ends.
 HURRY_S, MOST_S = 30.0, 90.0
+BELOW = "it may be more: above it requests left late"
 LEAST_REQUESTS, SHORTEST_S, LONGEST_S = 1_500, 4.0, 12.0  # of a stage whose p99 is compared
-ATTEMPTS = 2  # of a stage that the machine spoiled
 
 
 class Loading(Protocol):
@@ -49,13 +52,17 @@ class Loading(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """How trials are measured. ``at_rate``: requests per second of the objective `latency`, by default the SLO's."""
+    """How trials are measured. ``at_rate``: requests per second of the objective `latency`, by default the SLO's.
+
+    ``attempts``: how often one may be measured until the machine did not spoil it.
+    """
 
     objective: Objective
     results: Path
     in_flight: int
     at_rate: float | None = None
     max_rps: float | None = None
+    attempts: int = Load().attempts
 
 
 @dataclass(frozen=True)
@@ -74,17 +81,34 @@ class Question:
 
 @dataclass(frozen=True)
 class Worth:
-    """``value``: requests per second or milliseconds; None with the reason."""
+    """``value``: requests per second or milliseconds; None with the reason. ``spoiled``: at least in part."""
 
     outcome: Outcome
     value: float | None
     reason: str = ""
+    spoiled: bool = False
 
 
 def gauge(session: Loading, question: Question, setting: Setting) -> Worth:
     """Measure a variant that is new to the session. Raises ServerError where its server fails."""
     session.add(question.variant)
-    return GAUGES[setting.objective](session, question, setting)
+    spoiled: list[str] = []
+    for _ in range(setting.attempts):
+        worth = GAUGES[setting.objective](session, question, setting)
+        if not worth.spoiled:
+            break
+        spoiled.append(worth.reason)
+    return with_attempts(worth, spoiled)
+
+
+def with_attempts(worth: Worth, spoiled: list[str]) -> Worth:
+    """The last attempt's worth, with how many there were and why: the reasons of those that were ``spoiled``."""
+    times = len(spoiled) + (not worth.spoiled)
+    if times == 1:
+        return worth
+    why = "; ".join(dict.fromkeys(spoiled))
+    again = f"measured {times} times, as the machine spoiled {'each' if worth.spoiled else 'the others'}: {why}"
+    return replace(worth, reason=again if worth.spoiled or not worth.reason else f"{worth.reason}; {again}")
 
 
 def highest_rate(session: Loading, question: Question, setting: Setting) -> Worth:
@@ -113,7 +137,10 @@ def highest_rate(session: Loading, question: Question, setting: Setting) -> Wort
     if question.confirmed:
         keep(setting.results, found, method, search.grid_seconds())
     if search.kept is None:
-        return Worth("failed" if found.limited_by in ("load generator", "") else "missed", None, told)
+        undecided = found.limited_by in ("load generator", "")
+        return Worth("failed" if undecided else "missed", None, told, spoiled=undecided and seeker.spoiled > 0)
+    if search.bracket.limit == "load generator" and seeker.spoiled:  # else it is its processor time, at any time
+        return Worth("measured", search.kept, BELOW, spoiled=True)
     return Worth("measured", search.kept)
 
 
@@ -123,13 +150,10 @@ def p99_at(session: Loading, question: Question, setting: Setting) -> Worth:
     rate = setting.at_rate or slo.rate
     wanted = Wanted("probe", min(LONGEST_S, max(SHORTEST_S, LEAST_REQUESTS / rate)), rate=rate)
     stage = stage_of(wanted, slo, METHOD.warmup_s, setting.in_flight)
-    for _ in range(ATTEMPTS):
-        seen = session.measure(id, stage)
-        why = spoiled(seen, slo)
-        if not why:
-            break
+    seen = session.measure(id, stage)
+    why = spoiled(seen, slo)
     if why:
-        return Worth("failed", None, why)
+        return Worth("failed", None, why, spoiled=True)
     if seen.failed > slo.error_rate * seen.due or not seen.good:
         return Worth("missed", None, f"{seen.failed} of {seen.due} requests failed at {rate:g}/s")
     return Worth("measured", p99_of(setting.results, id, seen.stage))

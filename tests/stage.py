@@ -1,0 +1,66 @@
+"""A workspace whose models are exported and served for a file of tests, which goes through one life of its servers."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from contract.endpoints import Endpoint, Endpoints
+from contract.events import Event, read_events
+from contract.files import read_model
+from contract.workspace import Workspace
+from tests.conftest import run_module
+from tests.usual_ports import usual_ports_taken
+
+S = TypeVar("S", bound="Stage")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The workspace, and the project's commands in it. A file of tests adds what it looks at."""
+
+    root: Path
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    @property
+    def flags(self) -> list[str]:
+        return ["--config", str(self.root / "models.toml"), "--workspace", str(self.root)]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """``python -m words…`` with the workspace's flags."""
+        return run_module(*words, *self.flags)
+
+    def do(self, *words: str) -> None:
+        """Run what must succeed."""
+        ended = self.run(*words)
+        assert ended.returncode == 0, ended.stderr
+
+    def endpoints(self) -> list[Endpoint]:
+        return list(read_model(self.workspace.endpoints, Endpoints, "make serve").endpoints)
+
+    def events(self) -> list[Event]:
+        return read_events(self.workspace.events)
+
+
+@contextmanager
+def served_on(stage: S, copy_zoo: Callable[[Path], None], models: str) -> Iterator[S]:
+    """Export and serve ``models``, the text of models.toml, from a copy of the zoo; the servers are stopped afterwards.
+
+    They listen at unusual ports, so that no other test's server can take theirs while they are down.
+    """
+    copy_zoo(stage.root)
+    (stage.root / "models.toml").write_text(models)
+    try:
+        stage.do("export")
+        with usual_ports_taken():
+            stage.do("serving", "up")
+        yield stage
+    finally:
+        stage.run("serving", "stop")
