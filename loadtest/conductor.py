@@ -91,6 +91,7 @@ class Conductor:
         began = time.monotonic()
         variant, stage = subject(self._steps.plan, step)
         endpoint = variant.endpoint
+        self._observed.begin(self._steps.plan, step.variant)  # first: a run may be killed at any moment
         self._note(step)
         try:
             self._prepare(endpoint)
@@ -102,7 +103,6 @@ class Conductor:
         order = self._order(step, workers)
         self._heard, self._progress = {}, {}
         self._tell(order)
-        self._observed.begin(self._steps.plan, step.variant)
         ports = next((server.ports for server in self._steps.plan.servers if server.engine == endpoint.engine), {})
         sleep_until(order.start_ns)
         before = counters.read(endpoint, ports)

@@ -23,7 +23,9 @@ from loadtest.admission import refuse_rates
 from loadtest.asking import ASKED, LOOK_S, TOLD, Asked, Lines, Measured, Told, append
 from loadtest.driving import LATE_S
 from loadtest.launching import MOST_SOCKETS, Locust
+from loadtest.live import read_live
 from loadtest.planning import peak_rate
+from loadtest.view import Onlooker
 
 __all__ = ["Measured", "Session"]
 
@@ -32,13 +34,15 @@ class Session:
     """A run in ``results`` (a folder that `prepare` has made) with the requests below ``live``.
 
     The stages that ``plan`` has are dropped: what is measured is what is asked for, in one round and one attempt.
+    An ``onlooker`` that wants figures is shown how the stage goes that is on.
     """
 
-    def __init__(self, plan: Plan, results: Path, live: Path) -> None:
+    def __init__(self, plan: Plan, results: Path, live: Path, onlooker: Onlooker | None = None) -> None:
         bare = [item.model_copy(update={"stages": []}) for item in plan.variants]
         self.plan = plan.model_copy(update={"variants": bare, "rounds": 1, "attempts": 1})
         self._results = results
         self._live = live
+        self._onlooker = onlooker if onlooker is not None and onlooker.wants_figures else None
         self._told = Lines(results / TOLD)
         self._number = 0
 
@@ -48,7 +52,9 @@ class Session:
         self._write_plan()
         for name in (ASKED, TOLD):
             (self._results / name).unlink(missing_ok=True)
-        self._locust = Locust(self.plan, self._results, self._live, sockets=MOST_SOCKETS - 1, asked=True)
+        watched = self._onlooker is not None
+        sockets = MOST_SOCKETS - 1
+        self._locust = Locust(self.plan, self._results, self._live, sockets, asked=True, watched=watched)
         self._locust.__enter__()
         return self
 
@@ -84,13 +90,14 @@ class Session:
             )
         began = time.monotonic()
         self._set_stages(index, [*before, stage])
-        told = self._ask(Asked(number=self._number + 1, variant=index, stage=len(before), early=early), stage)
+        asked = Asked(number=self._number + 1, variant=index, stage=len(before), early=early)
+        told = self._ask(asked, variant_id, stage)
         if told.measured is None:
             self._set_stages(index, before)
             raise ServerError(f"{variant_id} cannot be measured: {told.error}")
         return replace(told.measured, seconds=time.monotonic() - began)
 
-    def _ask(self, asked: Asked, stage: Stage) -> Told:
+    def _ask(self, asked: Asked, variant_id: str, stage: Stage) -> Told:
         """Ask, and wait for the answer: the master bounds what it waits for, and LATE_S is for loading a model."""
         self._number = asked.number
         append(self._results / ASKED, asked)
@@ -108,7 +115,15 @@ class Session:
                     f"{stage.name} was not measured within {limit_s:.0f} s; the records until then are kept; "
                     f"see {self._locust.log}"
                 )
+            self._show(variant_id, stage.name)
             time.sleep(LOOK_S)
+
+    def _show(self, variant_id: str, stage: str) -> None:
+        """Show what the master has written down last of this stage."""
+        if self._onlooker is not None:
+            live = read_live(self._results)
+            if live is not None and (live.variant, live.stage) == (variant_id, stage):
+                self._onlooker.show(live)
 
     def _end(self) -> None:
         append(self._results / ASKED, Asked(number=self._number + 1, end=True))

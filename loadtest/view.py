@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -17,22 +18,28 @@ from contract.trust import MOST_LATE_SHARE
 from loadtest.live import Live
 
 RENEWALS_PER_S = 1.0  # the screen is drawn on a core that server and load generator may want
+Beside = Callable[[], Sequence[RenderableType]]
 SHOWN = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
 
 
-class View(Protocol):
-    """Where a run tells how it goes. ``wants_figures``: it has use for those of the stage that is on."""
+class Onlooker(Protocol):
+    """Who is shown how the stage goes that is on. ``wants_figures``: whether there is any use for them."""
 
-    wants_figures: bool
+    @property
+    def wants_figures(self) -> bool: ...
+
+    def show(self, live: Live) -> None:
+        """How the stage goes that is on."""
+
+
+class View(Onlooker, Protocol):
+    """Where a run tells how it goes."""
 
     def note(self, text: str) -> None:
         """Say what is going on."""
 
     def move_to(self, seconds: float) -> None:
         """So much of the run is over."""
-
-    def show(self, live: Live) -> None:
-        """How the stage goes that is on."""
 
 
 class Lines:
@@ -48,10 +55,13 @@ class Lines:
 
 
 class Watching:
-    """``with Watching(title, seconds) as view: ...``: a table on a terminal, lines elsewhere."""
+    """``with Watching(title, seconds) as view: ...``: a table on a terminal, lines elsewhere.
 
-    def __init__(self, title: str, total_s: float) -> None:
-        self._inner: Board | Bar = Board(title, total_s) if sys.stderr.isatty() else Bar(title, total_s)
+    ``beside`` is what else is to be seen on a terminal, above the stage that is on; it is asked by another thread.
+    """
+
+    def __init__(self, title: str, total_s: float, beside: Beside = lambda: ()) -> None:
+        self._inner: Board | Bar = Board(title, total_s, beside=beside) if sys.stderr.isatty() else Bar(title, total_s)
 
     def __enter__(self) -> View:
         entered = self._inner.__enter__()
@@ -68,8 +78,9 @@ class Board:
 
     wants_figures = True
 
-    def __init__(self, title: str, total_s: float, console: Console | None = None) -> None:
+    def __init__(self, title: str, total_s: float, console: Console | None = None, beside: Beside = lambda: ()) -> None:
         self._title, self._total_s = title, total_s
+        self._beside = beside
         self._done_s = 0.0
         self._note = ""
         self._live: Live | None = None
@@ -101,7 +112,7 @@ class Board:
         left = f"{max(0.0, self._total_s - self._done_s):.0f} s left"
         head = Table.grid(padding=(0, 1))
         head.add_row(self._title, ProgressBar(total=self._total_s, completed=self._done_s, width=30), left, self._note)
-        return Group(head, *(figures(self._live) if self._live else []))
+        return Group(head, *self._beside(), *(figures(self._live) if self._live else []))
 
 
 def figures(live: Live) -> list[RenderableType]:

@@ -24,12 +24,13 @@ from loadtest.session import Session
 from loadtest.watching.around import watched
 from report.__main__ import main as judge
 from report.validity import MOST_CLIENT_CPU
-from tune.search.budget import fitting
+from tune.search.budget import expected_seconds, fitting
 from tune.search.max_rate import MaxRate
 from tune.search.method import Method
 from tune.search.seeking import Seeker
 from tune.search.span import Top
 from tune.search.turns import seek
+from tune.search.view import SearchView
 
 NAME = "search"
 OF_CEILING = 0.97 * MOST_OF_CEILING  # random arrivals of a window may be somewhat more than their rate
@@ -51,8 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     if not options.uncertified:
         certificates = certify_run(config, workspace, endpoints, chosen, results, max(method.users))
     seekers = [_seeker(item, method, plan, certificates, results, config.load.in_flight) for item in plan.variants]
-    with watched(config, workspace, plan, results), Session(plan, results, workspace.live) as session:
-        seek(seekers, session, method, results, plan.loads, options.budget_s)
+    with (
+        watched(config, workspace, plan, results),
+        SearchView(seekers, expected_seconds(method, len(seekers))) as view,
+        Session(plan, results, workspace.live, view) as session,
+    ):
+        seek(seekers, session, method, results, plan.loads, options.budget_s, view)
     if all(seeker.failure for seeker in seekers):
         raise ServerError(f"nothing was measured: {seekers[0].failure}; see {results / 'locust.log'}")
     return judge([str(results), "--workspace", str(workspace.root), *(["--json"] if options.json else [])])

@@ -49,7 +49,7 @@ class Wanted:
 
 
 class MaxRate:
-    """The search of one variant. `next` says what to measure, `tell` takes what came of it.
+    """The search of one variant. `next` says what to measure, `tell` takes what came of it; `bracket` is the account.
 
     ``tops`` are ceilings. ``expected`` is a rate to begin from where the method asks for no knee. ``most_cpu`` as in
     `tune.search.tally.spoiled`.
@@ -66,7 +66,7 @@ class MaxRate:
         self._slo, self._method = slo, method
         self._tops = list(tops)
         self._expected = expected
-        self._bracket = Bracket(slo, most_cpu)
+        self.bracket = Bracket(slo, most_cpu)
         self._knees: list[float] = []
         self._probes: list[Probe] = []
         self._confirmed: Probe | None = None
@@ -77,7 +77,7 @@ class MaxRate:
     @property
     def kept(self) -> float | None:
         """The highest rate that a probe kept: what would be confirmed now."""
-        return self._bracket.low
+        return self.bracket.low
 
     @property
     def seconds(self) -> float:
@@ -92,9 +92,9 @@ class MaxRate:
         """What to measure; the same until it is told. None at the end."""
         if len(self._knees) < len(self._method.users):
             return Wanted("knee", self._method.shortest_s, users=self._method.users[len(self._knees)])
-        if self._confirmed or self._bracket.missed_confirmations >= CONFIRMATIONS:
+        if self._confirmed or self.bracket.missed_confirmations >= CONFIRMATIONS:
             return None
-        again, low, high = self._bracket.open, self._bracket.low, self._bracket.high
+        again, low, high = self.bracket.open, self.bracket.low, self.bracket.high
         if again is None and self._aim <= (low or math.inf) and self._aim < (high or math.inf):
             return self._last(self._aim)
         if again is None and low is not None and self._enclosed(low, high):
@@ -102,7 +102,7 @@ class MaxRate:
         rate = again or self._untried(low, high)
         if rate is None:
             return None
-        return self._probe(rate, self._bracket.careful(rate) or self._bracket.missed_confirmations > 0)
+        return self._probe(rate, self.bracket.careful(rate) or self.bracket.missed_confirmations > 0)
 
     def tell(self, seen: Measured, claimed_ms: Mapping[str, float] | None = None) -> str:
         """Take what came of `next`; returns it in words.
@@ -116,11 +116,11 @@ class MaxRate:
             self._knees.append(seen.answered_rps)
             return f"{seen.answered_rps:,.0f}/s answered with {wanted.users} users"
         if wanted.purpose == "confirm":
-            outcome, reason = self._bracket.confirmed(wanted.rate, seen, claimed_ms or {})
+            outcome, reason = self.bracket.confirmed(wanted.rate, seen, claimed_ms or {})
             if outcome == "missed":
                 self._aim = self._lower(wanted.rate, claimed_ms or {})
         else:
-            outcome, reason = self._bracket.probed(wanted.rate, seen, wanted.careful)
+            outcome, reason = self.bracket.probed(wanted.rate, seen, wanted.careful)
         probe = Probe(
             stage=seen.stage,
             purpose="confirm" if wanted.purpose == "confirm" else "probe",
@@ -144,7 +144,7 @@ class MaxRate:
             probes=self._probes,
             confirmed=confirmed.stage if confirmed else None,
             value=confirmed.rate if confirmed else None,
-            high=self._bracket.missed,
+            high=self.bracket.missed,
             limited_by=self._limit() if self.next() is None else "",
             seconds=round(self._seconds, 3),
         )
@@ -160,7 +160,7 @@ class MaxRate:
 
     def _last(self, rate: float) -> Wanted:
         """What comes at the end: the rehearsal of the confirmation, then the confirmation."""
-        if not (self._bracket.rehearsed(rate) or self._hurried):
+        if not (self.bracket.rehearsed(rate) or self._hurried):
             return self._probe(rate, careful=True)
         return Wanted("confirm", self._method.confirm_window(rate, self._slo), rate=rate)
 
@@ -173,13 +173,13 @@ class MaxRate:
     def _sure(self, low: float, high: float) -> bool:
         """Whether ``high`` may stand: an answer far below the knee is not believed before what ended the range has had
         a second chance, for the machine may have been busy then."""
-        unmoved = self._hurried or self._bracket.missed_confirmations > 0 or not self._span.suspicious(low)
-        return unmoved or self._bracket.checked(high)
+        unmoved = self._hurried or self.bracket.missed_confirmations > 0 or not self._span.suspicious(low)
+        return unmoved or self.bracket.checked(high)
 
     def _lower(self, missed: float, claimed_ms: Mapping[str, float]) -> float:
         """What may be confirmed after a confirmation that was missed."""
         times = max((claimed_ms.get(name, 0.0) / limit for name, limit in self._slo.latency_ms.items()), default=1.0)
-        return self._span.after(missed, max(1.0, times), again=self._bracket.missed_confirmations > 1)
+        return self._span.after(missed, max(1.0, times), again=self.bracket.missed_confirmations > 1)
 
     def _untried(self, low: float | None, high: float | None) -> float | None:
         """The next rate to try; None where the search gives up."""
@@ -195,9 +195,9 @@ class MaxRate:
 
     def _limit(self) -> Limit:
         """What ended a search that is over."""
-        if self._bracket.high is None:  # the top was kept, or the time was up
+        if self.bracket.high is None:  # the top was kept, or the time was up
             top = self._span.top
             return top.limit if self._confirmed and self._confirmed.rate >= top.rate else ""
-        gave_up = not self._confirmed and self._bracket.missed_confirmations < CONFIRMATIONS
-        limit = self._bracket.limit
+        gave_up = not self._confirmed and self.bracket.missed_confirmations < CONFIRMATIONS
+        limit = self.bracket.limit
         return "range" if gave_up and limit != "load generator" else limit

@@ -13,6 +13,7 @@ from tune.latencies import latencies_ms
 from tune.search.claim import claimed_ms
 from tune.search.max_rate import MaxRate
 from tune.search.stages import stage_of
+from tune.search.tally import spoiled
 
 
 class Measuring(Protocol):
@@ -22,12 +23,16 @@ class Measuring(Protocol):
 
 
 class Seeker:
-    """The search of ``variant``, whose records are in ``results``. ``failure`` says why it ended before its time."""
+    """The search of ``variant``, whose records are in ``results``. ``failure`` says why it ended before its time.
+
+    ``spoiled`` is how many windows the machine spoiled: requests left late, or load processes were lost.
+    """
 
     def __init__(self, variant: VariantPlan, search: MaxRate, results: Path, warmup_s: float, in_flight: int) -> None:
         self.id = variant.id
         self.search = search
         self.failure = ""
+        self.spoiled = 0
         self._slo = variant.endpoint.slo
         self._results = results
         self._warmup_s, self._in_flight = warmup_s, in_flight
@@ -50,6 +55,7 @@ class Seeker:
         except ServerError as error:
             self.failure = str(error)
             return f"left out: {error}", 0.0
+        self.spoiled += bool(wanted.rate and spoiled(seen, self._slo))
         if wanted.purpose != "confirm" or seen.lost:
             return self.search.tell(seen), seen.seconds
         claimed = claimed_ms(latencies_ms(self._results, self.id, seen.stage), self._slo)

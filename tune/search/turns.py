@@ -5,15 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from contract.files import write_json
-from contract.progress import Bar, say
+from contract.progress import say
 from contract.search import FILE, Search
 from tune.search.budget import expected_seconds
 from tune.search.method import DEAD_S, Method
 from tune.search.seeking import Measuring, Seeker
 
 PATIENCE = 1.4
+
+
+class Steps(Protocol):
+    """Who is told of the steps of searches."""
+
+    def begins(self, variant: str) -> None: ...
+
+    def over(self, seconds: float) -> None: ...
+
+
+class Nobody:
+    """Hears of none."""
+
+    def begins(self, variant: str) -> None: ...
+
+    def over(self, seconds: float) -> None: ...
 
 
 def seek(
@@ -23,8 +40,9 @@ def seek(
     results: Path,
     one_by_one: bool = False,
     budget_s: float | None = None,
+    steps: Steps = Nobody(),  # noqa: B008 (it has no state)
 ) -> None:
-    """Carry all searches to their end.
+    """Carry all searches to their end; ``steps`` hears of each step.
 
     When no more of ``budget_s`` (by default ``PATIENCE`` times what is expected) is left than the confirmations need,
     they bisect no further and confirm what was kept: beside a busy neighbour many a probe has to be made again.
@@ -36,16 +54,16 @@ def seek(
     width = max(len(seeker.id) for seeker in seekers)
     began = time.monotonic()
     write_json(results / FILE, document(seekers, method, 0.0))
-    with Bar("search", expected_s) as bar:
-        for seeker in in_turns(seekers, one_by_one):
-            told, took_s = seeker.step(session)
-            say(f"{seeker.id:<{width}}  {told}")
-            bar.advance(took_s)
-            elapsed_s = time.monotonic() - began
-            write_json(results / FILE, document(seekers, method, elapsed_s))
-            if limit_s - elapsed_s < _to_confirm(seekers, method):
-                for each in seekers:
-                    each.search.hurry()
+    for seeker in in_turns(seekers, one_by_one):
+        steps.begins(seeker.id)
+        told, took_s = seeker.step(session)
+        say(f"{seeker.id:<{width}}  {told}")
+        steps.over(took_s)
+        elapsed_s = time.monotonic() - began
+        write_json(results / FILE, document(seekers, method, elapsed_s))
+        if limit_s - elapsed_s < _to_confirm(seekers, method):
+            for each in seekers:
+                each.search.hurry()
 
 
 def in_turns(seekers: Sequence[Seeker], one_by_one: bool) -> Iterator[Seeker]:
