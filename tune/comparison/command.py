@@ -1,4 +1,4 @@
-"""python -m tune compare BASE NEW: is the newer run slower? 0: no; 1: yes; 2: the runs cannot tell."""
+"""python -m tune compare BASE NEW: is the newer run slower? 0: not as far as is seen; 1: yes; 2: they cannot tell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tune.comparison.text import render_json, render_markdown, render_terminal
 
 DESCRIPTION = f"""Say whether a newer run is slower than an older one, per variant that both measured.
 Each round of a run is one replication: plan at least {LEAST} (rounds = {LEAST} in [load]), better 10.
-With --more-base and --more-new each run is one, which also sees what differs between two runs of the same thing."""
+With --more-base and --more-new each run is one, which also sees what differs between two runs of the same thing.
+Of fewer searches for the highest rate it is said whether they differ by more than their noise; that is no verdict."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,13 +5,14 @@ With one run on each side the replications are its rounds (or blocks of them), w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from contract.errors import UsageError
+from contract.search import Limit
 from contract.statistics import Floats
 from contract.verdict import Report, StageResult, Variant
 from report.runs.headline import HEADLINES
@@ -24,6 +25,8 @@ from tune.comparison.runs import Measured, Run
 Unit = Literal["rounds", "blocks of time", "runs"]
 OF_STAGE = {"open": ("p50", "p99"), "closed": ("throughput",)}
 MAX_RATE = "max rate"
+# Who ended a search in the server's place: the rate that was found is a lower bound.
+BOUNDED: Mapping[Limit, str] = {"load generator": "the load generator was", "range": "its range was"}
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,12 @@ def _by_runs(base: Sequence[Run], new: Sequence[Run], variant: Variant) -> Itera
 
 def _max_rate(base: Sequence[Run], new: Sequence[Run], variant: Variant) -> Iterator[tuple[Pair, Unit]]:
     """The highest rate under the objectives: a search is one replication, whatever it took."""
-    ours, theirs = _rates(base, variant.id), _rates(new, variant.id)
-    if len(ours) and len(theirs):
-        yield _pair((*base, *new), variant, "", MAX_RATE, ours, theirs, ""), "runs"
+    runs = [*base, *new]
+    searches = [run.report.search for run in runs if run.report.search is not None]
+    if len(searches) == len(runs):
+        ours, theirs = _rates(base, variant.id), _rates(new, variant.id)
+        pair = _pair(runs, variant, "", MAX_RATE, ours, theirs, _no_rate(base, new, variant.id))
+        yield replace(pair, resolution=max(search.resolution for search in searches)), "runs"
 
 
 def _pair(
@@ -135,8 +141,12 @@ def _rates(side: Sequence[Run], variant: str) -> Floats:
 
 
 def _stages(variant: Variant) -> list[StageResult]:
-    """The open-loop stages that are judged, and the closed one with the most users."""
-    return [*(stage for stage in variant.stages if stage.of_slo), *closed_stages(variant)[-1:]]
+    """The open-loop stages that are judged, and the closed one with the most users; nothing that served a search.
+
+    A search begins from closed loops of a second or two, and confirms at a rate of its own.
+    """
+    own = variant.model_copy(update={"stages": [stage for stage in variant.stages if stage.purpose == "measure"]})
+    return [*(stage for stage in own.stages if stage.of_slo), *closed_stages(own)[-1:]]
 
 
 def _unlike(before: Measured, after: Measured) -> str:
@@ -160,6 +170,19 @@ def _spoiled(runs: Iterable[Run], variant: str, stage: str) -> str:
             return f"INVALID in {run.report.id}: {'; '.join(result.reasons)}"
         if result.client_bound:
             return f"in {run.report.id} the load generator was the limit, not the server"
+    return ""
+
+
+def _no_rate(base: Sequence[Run], new: Sequence[Run], variant: str) -> str:
+    """Why the highest rates may not be compared: a side has none, or the first one whose limit was not the server's."""
+    for side in (base, new):
+        if not len(_rates(side, variant)):
+            return f"no rate was confirmed in {' and '.join(run.report.id for run in side)}"
+    for run in (*base, *new):
+        item = _find(run.report, variant)
+        if item is not None and item.slo.max_rps.limited_by in BOUNDED:
+            who = BOUNDED[item.slo.max_rps.limited_by]
+            return f"in {run.report.id} {who} the limit, not the server: it may do more"
     return ""
 
 

@@ -12,6 +12,10 @@ too narrow: of 5 against 5 equal ones it was seen to call 12 % different where 5
 All figures of a comparison are judged at one level together (Bonferroni), so that a run with twenty variants does not
 raise a false alarm twenty times as often as a run with one. A difference is called only when its interval excludes
 zero *and* the difference is as large as the minimum effect.
+
+A rate that was sought takes minutes, so often there is one on each side. That tests nothing, but a search knows its
+resolution, and how far two searches for one rate lay apart within the run (A/A): what is smaller than these means
+nothing, what is larger is said to be so. Neither is a verdict.
 """
 
 from __future__ import annotations
@@ -33,7 +37,8 @@ MOST_RESAMPLES = 200_000
 BEYOND = 40  # resamples that lie beyond each end of an interval, so that the end is known
 SEED = 20240
 
-Outcome = Literal["regression", "improvement", "no difference", "not judged"]
+Outcome = Literal["regression", "improvement", "no difference", "within noise", "beyond noise", "not judged"]
+UNTESTED: tuple[Outcome, ...] = ("within noise", "beyond noise")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Pair:
     base: Floats
     new: Floats
     noise: float = 0.0  # relative difference of one variant measured twice (A/A), the larger of both runs
+    resolution: float | None = None  # relative, of a rate that was sought: a difference below it means nothing
     refused: str = ""  # why the figures may not be compared
 
 
@@ -63,12 +69,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Judged:
-    """What may be said about one pair. ``change`` is None where there are too few replications for any."""
+    """What may be said about one pair. ``change`` is None where there are too few replications for any.
+
+    ``difference`` is the relative one of what was not tested, as `Change.estimate` is.
+    """
 
     pair: Pair
     outcome: Outcome
     change: Change | None
     reason: str
+    difference: float | None = None
 
     @property
     def hidden(self) -> float:
@@ -85,7 +95,7 @@ def judge(pairs: Sequence[Pair], min_effect: float, level: float = LEVEL) -> lis
     """
     judgeable = [pair for pair in pairs if not _refusal(pair)]
     tail = (1 - level) / 2 / max(len(judgeable), 1)
-    return [_judged(pair, min_effect, tail) for pair in pairs]
+    return [_untested(pair, min_effect) or _judged(pair, min_effect, tail) for pair in pairs]
 
 
 def _refusal(pair: Pair) -> str:
@@ -95,6 +105,25 @@ def _refusal(pair: Pair) -> str:
     if fewest < LEAST:
         return f"{len(pair.base)} against {len(pair.new)} replications, at least {LEAST} on each side needed"
     return ""
+
+
+def _untested(pair: Pair, min_effect: float) -> Judged | None:
+    """What fewer searches than a test needs allow to say; None where there are enough of them, or it was no search."""
+    fewest = min(len(pair.base), len(pair.new))
+    if pair.refused or pair.resolution is None or not 0 < fewest < LEAST:
+        return None
+    explained = {
+        "the minimum effect": min_effect,
+        "the resolution of a search": pair.resolution,
+        "the noise of the runs": pair.noise,
+    }
+    what, most = max(explained.items(), key=lambda item: item[1])
+    difference = float(np.log(pair.new).mean() - np.log(pair.base).mean())
+    size = math.expm1(difference)
+    if abs(difference) <= math.log1p(most):
+        return Judged(pair, "within noise", None, f"means nothing: not above {what}, {share(most)}", size)
+    reason = f"above {what}, {share(most)}, but not tested: {LEAST} runs on each side test it"
+    return Judged(pair, "beyond noise", None, reason, size)
 
 
 def _judged(pair: Pair, min_effect: float, tail: float) -> Judged:

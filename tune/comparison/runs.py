@@ -60,8 +60,8 @@ def _of_variant(
     variant: VariantPlan, seen: Observation, records: pa.Table
 ) -> Iterator[tuple[tuple[str, str], Measured]]:
     for number, stage in enumerate(variant.stages):
-        if stage.purpose == "probe":
-            continue  # it was cut short, and steered a search only
+        if stage.purpose != "measure":
+            continue  # it served a search, whose rate is what is compared
         observed = final(seen.stages, number)
         if observed:
             table = records.filter(pc.equal(records.column("stage"), number))

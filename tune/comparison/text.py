@@ -14,9 +14,16 @@ from report.forms.markdown import escape
 from report.forms.terminal import WIDTH
 from report.words import counted, number, share
 from tune.comparison.pairing import Pairing
-from tune.comparison.regression import LEVEL, Change, Judged
+from tune.comparison.regression import LEAST, LEVEL, UNTESTED, Judged
 
-MARKS = {"regression": "✗", "improvement": "✓", "no difference": "=", "not judged": "?"}
+MARKS = {
+    "regression": "✗",
+    "improvement": "✓",
+    "no difference": "=",
+    "within noise": "≈",
+    "beyond noise": "!",
+    "not judged": "?",
+}
 SIDES = {
     "rounds": "rounds of each run",
     "blocks of time": "consecutive blocks of time of each run",
@@ -25,26 +32,34 @@ SIDES = {
 
 
 def sentence(found: Sequence[Judged]) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence, and what could not be tested in another."""
     worse = [item for item in found if item.outcome == "regression"]
-    judged = [item for item in found if item.outcome != "not judged"]
+    judged = [item for item in found if item.change is not None]
+    untested = _untested([item for item in found if item.outcome in UNTESTED])
     if worse:
         variants = list(dict.fromkeys(item.pair.variant for item in worse))
         return f"REGRESSION: {', '.join(variants)} {'is' if len(variants) == 1 else 'are'} slower than before."
     if not judged:
-        return "NOT COMPARABLE: no figure could be judged."
+        return f"NO VERDICT: {untested}" if untested else "NOT COMPARABLE: no figure could be judged."
     better = sum(item.outcome == "improvement" for item in judged)
     also = f", {counted(better, 'figure')} improved" if better else ""
-    return f"No regression in {counted(len(judged), 'figure')} of {_variants(judged)}{also}{_hidden(judged)}."
+    passed = f"No regression in {counted(len(judged), 'figure')} of {_variants(judged)}{also}{_hidden(judged)}."
+    return f"{passed} Not tested: {untested}" if untested else passed
 
 
-def method(pairing: Pairing, min_effect: float) -> str:
+def method(pairing: Pairing, found: Sequence[Judged], min_effect: float) -> str:
     """How it was judged, with the figures that a reader needs to judge the judgement."""
     over = " and ".join(SIDES[unit] for unit in pairing.units) or "nothing"
-    return (
+    tested = (
         f"Bootstrap over {over}; the intervals hold together at {share(LEVEL)}. A difference counts when its "
         f"interval excludes zero and it is at least {share(min_effect)}, or the noise of the runs where that is larger."
     )
+    untested = (
+        f"With fewer than {LEAST} searches on each side a highest rate is not tested: its difference is held against "
+        f"the resolution, the noise (one variant sought twice within a run) and {share(min_effect)}."
+    )
+    some = any(item.outcome in UNTESTED for item in found)
+    return " ".join([*([tested] if not some or any(item.change for item in found) else []), *([untested] * some)])
 
 
 def render_terminal(pairing: Pairing, found: Sequence[Judged], min_effect: float) -> str:
@@ -52,7 +67,7 @@ def render_terminal(pairing: Pairing, found: Sequence[Judged], min_effect: float
     blocks = [[f"! {warning}" for warning in pairing.warnings]]
     for (model, variant), items in groupby(found, key=lambda item: (item.pair.model, item.pair.variant)):
         blocks.append([f"{model}, {variant}", *(f"  {MARKS[item.outcome]} {_line(item)}" for item in items)])
-    blocks += [textwrap.wrap(method(pairing, min_effect), WIDTH), [sentence(found)]]
+    blocks += [textwrap.wrap(method(pairing, found, min_effect), WIDTH), [sentence(found)]]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -65,10 +80,10 @@ def render_markdown(pairing: Pairing, found: Sequence[Judged], min_effect: float
     for item in found:
         about = " ".join(filter(None, [item.pair.stage, item.pair.figure]))
         figures = [_middle(item.pair.base), _middle(item.pair.new)]
-        cells = [MARKS[item.outcome], item.pair.variant, f"{about}, {item.pair.unit}", *figures, _change(item.change)]
+        cells = [MARKS[item.outcome], item.pair.variant, f"{about}, {item.pair.unit}", *figures, _change(item)]
         rows.append([escape(cell) for cell in [*cells, _verdict(item)]])
     parts.append([f"| {' | '.join(row)} |" for row in rows])
-    parts.append([escape(method(pairing, min_effect))])
+    parts.append([escape(method(pairing, found, min_effect))])
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
@@ -85,6 +100,21 @@ def render_json(pairing: Pairing, found: Sequence[Judged], min_effect: float) ->
         "figures": [_plain(item) for item in found],
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _untested(items: Sequence[Judged]) -> str:
+    """What too few searches allow to say; empty where there are none of these."""
+    if not items:
+        return ""
+    beyond = [
+        f"{item.pair.variant} ({_share(item.difference or 0.0)})" for item in items if item.outcome == "beyond noise"
+    ]
+    what = (
+        f"the highest rate of {', '.join(beyond)} changed by more than noise and resolution explain"
+        if beyond
+        else f"no highest rate of {_variants(items)} changed by more than noise and resolution explain"
+    )
+    return f"{what}; so few searches test nothing, {LEAST} runs on each side do (--more-base, --more-new)."
 
 
 def _hidden(judged: Sequence[Judged]) -> str:
@@ -109,6 +139,7 @@ def _plain(item: Judged) -> dict[str, object]:
         "outcome": item.outcome,
         "reason": item.reason,
         "change": dict(zip(("estimate", "low", "high"), known, strict=True)) if change else None,
+        "difference": item.difference,
         "hidden": item.hidden if np.isfinite(item.hidden) else None,
         "noise": pair.noise,
         "base": pair.base.tolist(),
@@ -120,7 +151,7 @@ def _line(item: Judged) -> str:
     pair = item.pair
     about = f"{' '.join(filter(None, [pair.stage, pair.figure]))}, {pair.unit}"
     figures = f"{_middle(pair.base):>8} -> {_middle(pair.new):>8}"
-    return f"{about:<28} {figures}  {_change(item.change):<28} {_verdict(item)}".rstrip()
+    return f"{about:<28} {figures}  {_change(item):<28} {_verdict(item)}".rstrip()
 
 
 def _middle(values: Floats) -> str:
@@ -128,9 +159,11 @@ def _middle(values: Floats) -> str:
     return number(float(np.exp(np.log(values).mean()))) if len(values) else number(None)
 
 
-def _change(change: Change | None) -> str:
-    """E.g. ``+12.3 % [+4.0 %, +21.4 %]``."""
-    return "" if change is None else f"{_share(change.estimate)} [{_share(change.low)}, {_share(change.high)}]"
+def _change(item: Judged) -> str:
+    """E.g. ``+12.3 % [+4.0 %, +21.4 %]``; without an interval where nothing was tested."""
+    if item.change is None:
+        return "" if item.difference is None else _share(item.difference)
+    return f"{_share(item.change.estimate)} [{_share(item.change.low)}, {_share(item.change.high)}]"
 
 
 def _share(value: float) -> str:
