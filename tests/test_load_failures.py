@@ -89,6 +89,29 @@ def test_closed_loops_keep_below_the_ceiling_too(known: Known) -> None:
     assert 10 <= len(inside) <= 48  # in one second; each of the eight users may be one request off, or held up
 
 
+def test_what_is_sent_again_is_below_the_ceiling_with_all_the_rest(known: Known) -> None:
+    configure(known, rate=30.0)
+    toml = known.root / "models.toml"
+    toml.write_text(toml.read_text().replace("[load]", "[client]\nretries = 5\n\n[load]"))
+    known.ask("refuse/1")
+    known.ask("seen")
+    try:
+        seen, folder = load(known, "--max-rps", "40")
+        arrived = [arrival for arrival, _ in known.ask("seen")["times"]]
+    finally:
+        known.ask("refuse/0")
+    records = read_records(folder, VARIANT).to_pylist()
+    assert {row["error"] for row in records} == {"http 503"}
+    assert len(arrived) == sum(1 + row["retries"] for row in records)  # what was sent is what was recorded
+    opened = [row for row in records if row["stage"] == 1]
+    assert sum(row["retries"] for row in opened) >= 5  # 30/s are planned, which leaves room for 10/s
+    for stage in {row["stage"] for row in records}:
+        window = next(item for item in seen.stages if item.stage == stage)
+        begin, end = window.window_start_ns - 200_000_000, window.window_end_ns  # with its warm-up
+        inside = sum(begin <= arrival < end for arrival in arrived)
+        assert inside <= 1.25 * 40 * (end - begin) / 1e9  # random arrivals alone may be somewhat more than their rate
+
+
 def test_a_rate_above_the_ceiling_is_refused_before_anything_is_sent(known: Known) -> None:
     configure(known, rate=100.0)
     known.ask("seen")
