@@ -1,133 +1,122 @@
-"""A cluster that only remembers: as much of Kubernetes' API as `kubectl apply` and `kubectl diff` ask, on loopback.
+"""A cluster that KUBECONFIG reaches, for the tests that need one: asked through kubectl, in a namespace of their own.
 
-It knows the kinds of an overlay, keeps what it is given, merges patches key by key, and admits everything: what a real
-cluster would refuse is for the schemas to say.
+    KUBECONFIG=~/.kube/config .venv/bin/python -m pytest tests/test_k8s_cluster.py
+    LOADPROOF_TRITON_IMAGE=registry/triton-cpu:0.1.0 LOADPROOF_LOADTEST_IMAGE=registry/loadtest:0.1.0 … -m slow
+
+The images have to be where the cluster's nodes find them.
 """
 
 from __future__ import annotations
 
+import io
 import json
-import re
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
 Document = dict[str, Any]
-# group/version -> kind -> plural
-KINDS = {
-    "v1": {
-        "Namespace": "namespaces",
-        "ConfigMap": "configmaps",
-        "Service": "services",
-        "ServiceAccount": "serviceaccounts",
-        "PersistentVolumeClaim": "persistentvolumeclaims",
-    },
-    "apps/v1": {"Deployment": "deployments"},
-    "batch/v1": {"Job": "jobs"},
-    "autoscaling/v2": {"HorizontalPodAutoscaler": "horizontalpodautoscalers"},
-    "policy/v1": {"PodDisruptionBudget": "poddisruptionbudgets"},
-    "networking.k8s.io/v1": {"NetworkPolicy": "networkpolicies"},
-    "monitoring.coreos.com/v1": {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"},
-}
+LOOK_S = 5.0
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
 
 
-def discovery(path: str) -> Document | None:
-    """What the API says of itself at a path."""
-    groups = [name for name in KINDS if "/" in name]
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if path == "/apis":
-        listed = []
-        for name in groups:
-            version = {"groupVersion": name, "version": name.partition("/")[2]}
-            listed.append({"name": name.partition("/")[0], "versions": [version], "preferredVersion": version})
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
-    name = path.removeprefix("/apis/").removeprefix("/api/")
-    if name not in KINDS:
-        return None
-    verbs = ["create", "get", "list", "patch"]
-    resources = [
-        {"name": plural, "singularName": "", "namespaced": kind != "Namespace", "kind": kind, "verbs": verbs}
-        for kind, plural in KINDS[name].items()
-    ]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
+def why_not(environment: Mapping[str, str], kubectl: str) -> str:
+    """Why no cluster can be asked; empty where one can."""
+    file = environment.get("KUBECONFIG")
+    if not file:
+        return "KUBECONFIG is not set, so nothing was asked of a cluster; set it to one that may be tried out on"
+    result = subprocess.run(
+        [kubectl, "version", "--request-timeout=10s"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return "" if result.returncode == 0 else f"KUBECONFIG is {file}, and no cluster answers: {result.stderr.strip()}"
 
 
-def merged(old: Any, new: Any) -> Any:
-    """A JSON merge patch (RFC 7386): null removes a key, lists are replaced."""
-    if not isinstance(new, dict):
-        return new
-    result = dict(old) if isinstance(old, dict) else {}
-    for key, value in new.items():
-        if value is None:
-            result.pop(key, None)
+def known_kinds(table: str) -> set[tuple[str, str]]:
+    """(apiVersion, kind) of each line of `kubectl api-resources`: NAME SHORTNAMES APIVERSION NAMESPACED KIND."""
+    return {(words[-3], words[-1]) for line in table.splitlines() if len(words := line.split()) >= 4}
+
+
+def sorted_out(objects: Iterable[Document], known: set[tuple[str, str]]) -> tuple[list[Document], list[str]]:
+    """What this cluster can be asked about, and what it has no definition of, by name. Namespaces are the tests'."""
+    found, unknown = list[Document](), list[str]()
+    for item in objects:
+        if item["kind"] == "Namespace":
+            continue
+        if (item["apiVersion"], item["kind"]) in known:
+            found.append(item)
         else:
-            result[key] = merged(result.get(key), value)
-    return result
+            unknown.append(f"{item['kind']} {item['metadata']['name']}")
+    return found, unknown
+
+
+def moved(objects: Iterable[Document], namespace: str) -> str:
+    """The objects as YAML, in another namespace."""
+    there = [{**item, "metadata": {**item["metadata"], "namespace": namespace}} for item in objects]
+    return yaml.safe_dump_all(there)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """kubectl, in one namespace."""
+
+    namespace: str
+    kubectl: str = str(Path(sys.executable).parent / "kubectl")
+
+    def ask(self, *words: str, given: bytes = b"", timeout: float = 120) -> tuple[str, str]:
+        """What kubectl prints, and what it warns of. It has to end well."""
+        command = [self.kubectl, "--namespace", self.namespace, *words]
+        result = subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
+        warnings = result.stderr.decode()
+        assert result.returncode == 0, f"{' '.join(words)}: {warnings}"
+        return result.stdout.decode(), warnings
+
+    def kinds(self) -> set[tuple[str, str]]:
+        return known_kinds(self.ask("api-resources", "--no-headers")[0])
+
+    def dry_run(self, objects: Iterable[Document]) -> str:
+        """Have the API server check objects as if they were applied: defaults, validation, admission. Its warnings."""
+        words = ("apply", "--server-side", "--dry-run=server", "--field-manager=loadproof-tests", "--filename=-")
+        return self.ask(*words, given=moved(objects, self.namespace).encode())[1]
+
+    def apply(self, text: str) -> None:
+        self.ask("apply", "--server-side", "--filename=-", given=text.encode())
+
+    def bring(self, files: Mapping[str, Path], pod: str) -> None:
+        """Copy files and folders into /store of a pod, by tar as `kubectl cp` does."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for name, source in files.items():
+                archive.add(source, arcname=name)
+        unpack = ("tar", "--extract", "--no-same-owner", "--directory=/store")
+        self.ask("exec", "--stdin", pod, "--", *unpack, given=packed.getvalue())
+
+    def completed(self, job: str, timeout_s: float) -> bool:
+        """Wait until a job is over; whether it completed."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            status = json.loads(self.ask("get", f"job/{job}", "--output=json")[0])["status"]
+            over = {item["type"] for item in status.get("conditions", []) if item["status"] == "True"}
+            if over & {"Complete", "Failed"}:
+                return "Complete" in over
+            time.sleep(LOOK_S)
+        raise AssertionError(f"the job {job} was not over after {timeout_s:.0f} s")
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Path]:
-    """Run one. Gives the path of a KUBECONFIG that leads to it."""
-    kept: dict[str, Document] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *words: object) -> None:
-            """Not onto the test's stderr."""
-
-        def answer(self, document: Document | None) -> None:
-            found = document or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound"}
-            body = json.dumps(found if document else {**found, "code": 404}).encode()
-            self.send_response(200 if document else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def given(self) -> Document:
-            document: Document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            return document
-
-        def keep(self, path: str, document: Document) -> None:
-            if "All" not in parse_qs(urlsplit(self.path).query).get("dryRun", []):
-                kept[path] = document
-            self.answer(document)
-
-        def do_GET(self) -> None:
-            path = urlsplit(self.path).path
-            self.answer(discovery(path) or kept.get(path))
-
-        def do_POST(self) -> None:
-            document = self.given()
-            self.keep(f"{urlsplit(self.path).path}/{document['metadata']['name']}", document)
-
-        def do_PATCH(self) -> None:
-            path = urlsplit(self.path).path
-            # Directives of a strategic merge say how lists are merged; here they are not.
-            patch = json.loads(re.sub(r'"\$setElementOrder[^"]*":\[[^\]]*\],?', "", json.dumps(self.given())))
-            self.keep(path, merged(kept[path], patch))
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": ""}}],
-        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-    }
-    file = folder / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
+def cluster(kubectl: str) -> Iterator[Cluster]:
+    """A namespace with the restricted pod security standard, gone afterwards with all that is in it."""
+    found = Cluster(f"loadproof-tests-{os.getpid()}", kubectl)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found.namespace, "labels": RESTRICTED}}
+    found.ask("create", "--filename=-", given=yaml.safe_dump(namespace).encode())
     try:
-        yield file
+        yield found
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        found.ask("delete", "namespace", found.namespace, "--wait=false")
