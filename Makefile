@@ -16,6 +16,21 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env lock zoo tensorboard export serve loadtest slo soak overload certify report history verdict roll status stop
+# Containers: docker/compose.yaml. Its other variables (TRITON_HTTP, REGISTRY, …) are taken from the environment.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES  ?= triton-cpu tfserving-embedded loadtest
+FRAMEWORKS ?= onnxruntime torch tensorflow
+ARGS_triton-cpu = --build-arg FRAMEWORKS='$(FRAMEWORKS)'
+BUILD    = docker build $(foreach name,BASE PIP_INDEX_URL PIP_EXTRA_INDEX_URL,$(if $($(name)),--build-arg $(name)='$($(name))')) $(DOCKER_BUILD)
+PROFILE ?= cpu
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+STACK    = WORKSPACE="$(CURDIR)" CONFIG="$(CONFIG)" GROUP="$(GROUP)" $(COMPOSE) --project-name loadproof --file docker/compose.yaml
+WORKER   = worker$(if $(filter gpu,$(PROFILE)),-gpu)
+at       = $(1)://127.0.0.1:$(or $($(2)),$(3))
+TRITON_AT    = $(call at,http,TRITON_HTTP,8000),$(call at,grpc,TRITON_GRPC,8001),$(call at,metrics,TRITON_METRICS,8002)
+TFSERVING_AT = $(call at,rest,TFSERVING_REST,8501),$(call at,grpc,TFSERVING_GRPC,8500)
+
+.PHONY: image up inside down deploy
 .PHONY: check format test test-all test-gpu clean bench
 
 help: ## list the targets
@@ -79,6 +94,35 @@ status: $(STAMP) | $(call asked,serve) ## tell what runs
 
 stop: $(STAMP) | $(call asked,export serve loadtest slo report history verdict status) ## stop what was started
 	@$(RUN) -m serving stop
+
+image: ## build the images (IMAGES="triton tfserving export"; BASE=… PIP_INDEX_URL=… in a closed network)
+	@set -e; $(foreach name,$(IMAGES),$(BUILD) $(ARGS_$(name)) -f docker/$(name).Dockerfile -t loadproof/$(name):$(VERSION) .;)
+
+up: $(STAMP) | $(call asked,image export) ## start servers, load workers and dashboards in containers and prove them (PROFILE="cpu observe", WORKERS=n)
+ifneq ($(filter cpu gpu,$(PROFILE)),)
+	@$(RUN) -m serving stop >/dev/null
+	@$(RUN) -m serving repository $(STAGE)
+endif
+	@$(STACK) $(PROFILE:%=--profile %) up --detach $(if $(WORKERS),--scale $(WORKER)=$(WORKERS))
+ifneq ($(filter cpu gpu,$(PROFILE)),)
+	@$(RUN) -m serving up $(STAGE) --triton $(TRITON_AT) --tfserving $(TFSERVING_AT)
+endif
+ifneq ($(filter observe,$(PROFILE)),)
+	@echo "dashboard  $(call at,http,GRAFANA,3000)    rules and alerts  $(call at,http,PROMETHEUS,9090)"
+endif
+
+inside: $(STAMP) | $(call asked,up) ## put the containers under load by their own workers and write the report (WORKERS=n, LOADTEST="--plan soak")
+	@mkdir -p results && { [ "$$(id -u)" != 0 ] || chown 10001:10001 results; }
+	@RUN_AS=$$([ "$$(id -u)" = 0 ] && echo 10001:10001 || echo "$$(id -u):$$(id -g)") WORKERS=$(or $(WORKERS),1) LOADTEST="$(LOADTEST)" \
+	  $(STACK) run --rm --use-aliases load
+	@$(RUN) -m report
+
+down: $(STAMP) | $(call asked,up inside) ## stop and remove the containers; what Prometheus and Grafana keep stays
+	@$(RUN) -m serving stop
+	@$(STACK) --profile cpu --profile gpu --profile observe down
+
+deploy: $(STAMP) | $(call asked,slo report stop) ## write what the newest report recommends as an overlay of k8s/ (MODEL=name FLAGS="--rate 500")
+	@$(RUN) -m serving deploy --config $(CONFIG) $(if $(MODEL),--model $(MODEL)) $(FLAGS)
 
 check: $(STAMP) ## format, lint, types, architecture
 	@$(RUN) -m ruff format --check .

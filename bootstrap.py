@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent
 EXTRAS = ("cpu", "gpu")
@@ -28,6 +30,25 @@ PYTHONS = ((3, 11), (3, 12))
 # Needed by torch's CUDA build alone: constraints, not requirements.
 CUDA = re.compile(r"^(nvidia-(?!pytriton).*|cuda-.*|triton)$")
 FREE_GIB = 12
+MADE = "Made by 'make lock' from pyproject.toml; do not edit."
+
+
+@dataclass(frozen=True)
+class ImageLock:
+    """What an image is given, by names of pyproject.toml; the versions are those of cpu.lock."""
+
+    extras: tuple[str, ...]
+    without: tuple[str, ...] = ()  # of the extras' packages: what the image's commands do without
+    also: tuple[str, ...] = ()  # of other extras
+    alone: tuple[str, ...] = ()  # of other extras, without what they require
+
+
+# docker/NAME.Dockerfile -> requirements/NAME.lock
+IMAGES = {
+    # TF Serving's messages need protobuf alone; the package asks for TensorFlow.
+    "loadtest": ImageLock(("loadtest", "report"), ("tensorboard",), ("docker",), ("tensorflow-serving-api",)),
+    "export": ImageLock(("zoo", "export"), also=("onnxruntime",)),
+}
 
 
 class Refused(Exception):
@@ -146,11 +167,31 @@ def write_locks() -> None:
         pins = _resolve(wanted)
         cuda = [pin for pin in pins if CUDA.match(pin.split("==")[0])]
         rest = [pin for pin in pins if pin not in cuda]
-        made = "Made by 'make lock' from pyproject.toml; do not edit."
-        _write(f"{extra}.lock", [f"# What was tested together. {made}", f"-c {extra}.constraints", *rest])
+        _write(f"{extra}.lock", [f"# What was tested together. {MADE}", f"-c {extra}.constraints", *rest])
         _write(
-            f"{extra}.constraints", [f"# What torch's CUDA build asks for, if it is the one installed. {made}", *cuda]
+            f"{extra}.constraints", [f"# What torch's CUDA build asks for, if it is the one installed. {MADE}", *cuda]
         )
+    for name, image in IMAGES.items():
+        _write_image_lock(name, image, project)
+
+
+def _write_image_lock(name: str, image: ImageLock, project: dict[str, Any]) -> None:
+    """Pin what an image is given, in the versions that were tested together."""
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    by_name = {_name(item): item for items in extras.values() for item in items}
+    wanted = [*project["dependencies"], *(by_name[package] for package in image.also)]
+    wanted += [item for extra in image.extras for item in extras[extra] if _name(item) not in image.without]
+    tested = ROOT / "requirements" / "cpu.lock"
+    pins = _resolve([*wanted, "-c", str(tested)])
+    pins += [pin for pin in tested.read_text().splitlines() if pin.split("==")[0] in image.alone]
+    rest = sorted(pin for pin in pins if not CUDA.match(pin.split("==")[0]))
+    head = f"# What docker/{name}.Dockerfile installs, in the versions of cpu.lock. {MADE}"
+    _write(f"{name}.lock", [head, "-c cpu.constraints", *rest])
+
+
+def _name(requirement: str) -> str:
+    """``"tritonclient[grpc]==2.73.0"`` -> ``"tritonclient"``."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def _write(name: str, lines: list[str]) -> None:

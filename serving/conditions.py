@@ -10,8 +10,8 @@ import psutil
 from contract.config import ModelsFile
 from contract.endpoints import ServerRecord
 from serving import releases
+from serving.model_processes import model_processes
 from serving.repository import Served
-from serving.supervision import model_processes
 from serving.tensorflow_serving import BATCHES
 
 LIBRARIES = {
@@ -70,9 +70,12 @@ def instance_mib(item: Served, server: ServerRecord) -> float | None:
 
 
 def _library(library: str, item: Served, server: ServerRecord, native: bool, target: str) -> str:
-    if server.engine_kind == "real" and (native or server.place != "process"):
+    """The framework, with its version where it can be known: of our own processes, and of what a release brings."""
+    if server.engine_kind == "real" and native and library == "onnxruntime":
         known = releases.release(target)
-        return f"onnxruntime {known.onnxruntime} (of release {known.name})" if library == "onnxruntime" else library
+        return f"onnxruntime {known.onnxruntime} (of release {known.name})"
+    if native or server.place != "process":
+        return library
     package = "onnxruntime-gpu" if library == "onnxruntime" and not _installed(library) else library
     return f"{library} {importlib.metadata.version(package)}"
 

@@ -21,7 +21,7 @@ from serving.launch import Launch
 from serving.ports import LOOPBACK, choose_ports
 
 BINARY = "tensorflow_model_server"
-IMAGE = "tensorflow/serving"
+IMAGE = "tensorflow/serving:2.20.0"  # as in k8s/base/tfserving and docker/tfserving.Dockerfile
 USUAL_PORTS = {"grpc": 8500, "rest": 8501}
 BATCHES = "--enable_batching=true"
 EMBEDDED = "loadproof-embedded"  # what the stand-in puts into every answer's Server header

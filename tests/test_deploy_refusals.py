@@ -172,7 +172,7 @@ def test_buckets_that_the_target_does_not_know_are_refused_as_those_that_it_lack
 
 def test_a_savedmodel_on_a_triton_without_tensorflow_needs_an_image_with_it() -> None:
     fields = {"format": "savedmodel", "backend_kind": "python"}
-    with pytest.raises(UsageError, match=r"docker/triton-tensorflow\.Dockerfile"):
+    with pytest.raises(UsageError, match=r"docker/triton\.Dockerfile"):
         reasons(AGAINST_REPOSITORY, False, built(fields, {}, {}), laid())
     named = built(fields, {"image": "registry.example:5000/triton-tensorflow:26.08"}, {})
     assert reasons(AGAINST_REPOSITORY, False, named, laid()) == []

@@ -74,3 +74,8 @@ def test_a_native_backend_names_the_library_of_its_release(tmp_path: Path) -> No
     item = served(workspace(tmp_path))
     found = conditions(config(target="25.04"), item, server(place="docker"), native=True)
     assert found["library"] == "onnxruntime 1.21.0 (of release 25.03)"
+
+
+def test_the_library_of_a_server_elsewhere_has_no_version_of_this_environment(tmp_path: Path) -> None:
+    item = served(workspace(tmp_path))
+    assert conditions(config(), item, server(place="url"), native=False)["library"] == "onnxruntime"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from serving import place_docker, tensorflow_serving
 from serving.launch import Launch
 from tests.builders import server, workspace
 
-IMAGE = "tensorflow/serving"
+IMAGE = tensorflow_serving.IMAGE
 
 
 class FakeContainer:
@@ -24,7 +25,16 @@ class FakeContainer:
 
     def __init__(self, status: str = "running", log: bytes = b"") -> None:
         self.status, self.log = status, log
+        self.refusal: Exception | None = None  # of the engine, to start it
+        self.stopped: list[dict[str, Any]] = []
         self.removed: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        if self.refusal:
+            raise self.refusal
+
+    def stop(self, **options: Any) -> None:
+        self.stopped.append(options)
 
     def remove(self, **options: Any) -> None:
         self.removed.append(options)
@@ -34,14 +44,14 @@ class FakeContainer:
 
 
 class FakeDocker:
-    """An engine that has one image and keeps what it was asked to run."""
+    """An engine that has one image and keeps what it was asked to create."""
 
     def __init__(self, container: FakeContainer | None = None, error: Exception | None = None) -> None:
         self.container, self.error = container, error
         self.runs: list[tuple[str, dict[str, Any]]] = []
         self.containers, self.images = self, self
 
-    def run(self, image: str, **options: Any) -> FakeContainer:
+    def create(self, image: str, **options: Any) -> FakeContainer:
         self.runs.append((image, options))
         if self.error:
             raise self.error
@@ -51,7 +61,7 @@ class FakeDocker:
         if self.error:
             raise self.error
         if name == IMAGE:
-            return type("Image", (), {"tags": [f"{IMAGE}:2.19.1"], "short_id": "sha256:1234"})
+            return type("Image", (), {"tags": [IMAGE], "short_id": "sha256:1234"})
         if self.container is None or name != self.container.id:
             raise docker.errors.NotFound(f"No such container: {name}")
         return self.container
@@ -69,8 +79,11 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
-    """The real Launch of TF Serving's image."""
-    return tensorflow_serving.launch(workspace(tmp_path), "docker", threads=3, batching=True)
+    """The real Launch of TF Serving's image, with a repository that everybody may read."""
+    place = workspace(tmp_path)
+    place.tfserving_repository.mkdir(parents=True)
+    place.tfserving_repository.chmod(0o755)
+    return tensorflow_serving.launch(place, "docker", threads=3, batching=True)
 
 
 def options_of(engine: FakeDocker, launch: Launch) -> dict[str, Any]:
@@ -102,6 +115,44 @@ def test_the_container_runs_as_a_user_without_rights(engine: FakeDocker, launch:
     assert options.get("network_mode") != "host"
 
 
+def test_the_root_file_system_is_read_only_and_what_is_written_goes_to_memory(
+    engine: FakeDocker, launch: Launch
+) -> None:
+    options = options_of(engine, launch)
+    assert options["read_only"] is True
+    assert set(options["tmpfs"]) == {"/tmp"}
+    assert options["environment"]["HOME"] == "/tmp"
+
+
+def test_signals_reach_a_server_that_has_no_handler_for_them(engine: FakeDocker, launch: Launch) -> None:
+    assert options_of(engine, launch)["init"] is True
+
+
+def test_only_tritons_image_keeps_its_entrypoint_which_finds_the_drivers_libraries(
+    engine: FakeDocker, launch: Launch
+) -> None:
+    place_docker.start(launch)
+    place_docker.start(launch.model_copy(update={"engine": "triton", "command": ["tritonserver", "--help"]}))
+    (_, of_tfserving), (_, of_triton) = engine.runs
+    assert of_tfserving["entrypoint"] == ["tensorflow_model_server"]
+    assert (of_triton.get("entrypoint"), of_triton["command"]) == (None, ["tritonserver", "--help"])
+
+
+def test_the_container_runs_as_the_owner_of_the_repository_who_may_read_it(tmp_path: Path) -> None:
+    owner = tmp_path.stat()
+    expected = "65534:65534" if owner.st_uid == 0 else f"{owner.st_uid}:{owner.st_gid}"
+    tmp_path.chmod(0o755)
+    assert place_docker.user_of([tmp_path]) == expected
+    assert place_docker.user_of([]) == "65534:65534"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only what root owns is read by nobody else")
+def test_a_repository_that_root_alone_may_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with pytest.raises(ServerError, match=rf"chmod -R o\+rX {tmp_path}"):
+        place_docker.user_of([tmp_path])
+
+
 def test_the_repository_is_mounted_read_only_at_its_own_path(
     engine: FakeDocker, launch: Launch, tmp_path: Path
 ) -> None:
@@ -125,10 +176,11 @@ def test_the_container_is_started_in_the_background_and_remembered_by_its_id(
     assert record.log == f"docker logs {FakeContainer.short_id}"
 
 
-def test_stopping_removes_the_container(engine: FakeDocker, launch: Launch) -> None:
+def test_stopping_asks_the_server_to_end_and_then_removes_the_container(engine: FakeDocker, launch: Launch) -> None:
     record = place_docker.start(launch)
     place_docker.stop(record)
     assert engine.container is not None
+    assert engine.container.stopped == [{"timeout": place_docker.GRACE_S["tfserving"]}]
     assert engine.container.removed == [{"force": True}]
 
 
@@ -154,7 +206,7 @@ def test_the_last_lines_are_those_of_the_containers_log(engine: FakeDocker) -> N
 
 
 def test_the_images_own_tag_is_its_version(engine: FakeDocker) -> None:
-    assert place_docker.image_label(IMAGE) == f"{IMAGE}:2.19.1"
+    assert place_docker.image_label(IMAGE) == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -202,6 +254,22 @@ def test_a_refusal_to_remove_is_a_sentence(monkeypatch: pytest.MonkeyPatch, erro
     use(monkeypatch, FakeDocker(error=error))
     with pytest.raises(ServerError, match="Docker did not remove container abc: "):
         place_docker.stop(server(place="docker", container="abc"))
+
+
+def test_a_container_that_the_engine_does_not_start_is_not_left_behind(engine: FakeDocker, launch: Launch) -> None:
+    assert engine.container is not None
+    engine.container.refusal = docker.errors.APIError("port is already allocated")
+    with pytest.raises(ServerError, match=f"Docker did not start {IMAGE}: port is already allocated"):
+        place_docker.start(launch)
+    assert engine.container.removed == [{"force": True}]
+
+
+def test_an_image_that_is_not_there_is_named_with_what_to_do_and_not_pulled(
+    monkeypatch: pytest.MonkeyPatch, launch: Launch
+) -> None:
+    use(monkeypatch, FakeDocker(error=docker.errors.ImageNotFound("no such image")))
+    with pytest.raises(ServerError, match=f"nothing is pulled unasked: run 'docker pull {IMAGE}'"):
+        place_docker.start(launch)
 
 
 def test_a_log_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

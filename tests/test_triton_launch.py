@@ -42,13 +42,18 @@ def test_a_container_gets_the_gpus_where_there_are_any_and_memory_to_share(
     class Engine:
         id, short_id = "c0ffee", "c0ff"
 
-        def run(self, image: str, **options: Any) -> Engine:
+        def create(self, image: str, **options: Any) -> Engine:
             asked.append(options)
             return self
+
+        def start(self) -> None:
+            pass
 
     engine = Engine()
     monkeypatch.setattr(place_docker, "_client", lambda: type("Client", (), {"containers": engine}))
     made = docker_launch(tmp_path).model_copy(update={"cores": [0, 1]})
+    workspace(tmp_path).triton_repository.mkdir(parents=True)
+    workspace(tmp_path).triton_repository.chmod(0o755)
     place_docker.start(made)
     (options,) = asked
     assert ("device_requests" in options) == gpus

@@ -32,7 +32,7 @@ def _image(case: Case, laid: LaidOut) -> str | None:
         return None
     return (
         f"NVIDIA's image of Triton {case.wanted.target} has no backend for {laid.name}: build one with this project's "
-        "(docker/triton-tensorflow.Dockerfile for a SavedModel), push it, and name it with --image"
+        "(docker/triton.Dockerfile with FRAMEWORKS), push it, and name it with --image"
     )
 
 
