@@ -1,6 +1,7 @@
 """The SLOs of models.toml as Prometheus rules: recordings, and multi-window multi-burn-rate alerts on them.
 
     python -m serving.burn_rates > k8s/components/monitoring/rules.yaml
+    python -m serving.burn_rates --form prometheus > docker/observe/rules.yaml
 
 A burn rate is how many times faster than promised the error budget goes: at 1 it lasts the 30 days that it is for. An
 alert needs a long window, so that it means something, and a short one, so that it ends when the trouble does (Google,
@@ -101,17 +102,25 @@ def alerts(model: str, slo: Slo) -> Iterator[Rule]:
     )
 
 
-def document(slos: dict[str, Slo]) -> dict[str, Any]:
-    """The PrometheusRule of these models (by their names in models.toml)."""
+def rule_file(slos: dict[str, Slo]) -> dict[str, Any]:
+    """The rules of these models (by their names in models.toml), as a Prometheus reads them from a file."""
     groups = [{"name": "loadproof", "rules": recordings()}, {"name": "loadproof-errors", "rules": error_ratios()}]
     for model, slo in slos.items():
         groups.append({"name": f"loadproof-{model}", "rules": [*slow_ratios(model, slo), *alerts(model, slo)]})
+    return {"groups": groups}
+
+
+def document(slos: dict[str, Slo]) -> dict[str, Any]:
+    """The same rules as a PrometheusRule, which the Prometheus operator of a cluster reads."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "loadproof", "labels": {"app.kubernetes.io/part-of": "loadproof"}},
-        "spec": {"groups": groups},
+        "spec": rule_file(slos),
     }
+
+
+FORMS = {"operator": document, "prometheus": rule_file}
 
 
 def to_yaml(value: dict[str, Any]) -> str:
@@ -140,10 +149,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m serving.burn_rates", description="write the SLOs as Prometheus rules to stdout")
     parser.add_argument("--config", type=Path, default=Path("models.toml"), help="the dial of the run")
     parser.add_argument("--group", default="default", help="group of models to write rules for, or 'all'")
+    parser.add_argument("--form", choices=list(FORMS), default="operator", help="who reads them")
     options = parser.parse_args(arguments)
     models = read_config(options.config).group(options.group)
-    print("# Generated from models.toml: python -m serving.burn_rates. Do not edit.")
-    print(to_yaml(document({name: model.slo for name, model in models.items()})), end="")
+    again = "" if options.form == "operator" else f" --form {options.form}"
+    print(f"# Generated from models.toml: python -m serving.burn_rates{again}. Do not edit.")
+    print(to_yaml(FORMS[options.form]({name: model.slo for name, model in models.items()})), end="")
     return 0
 
 
