@@ -33,8 +33,8 @@ class Setting(Entry):
     request_class: int = Field(description="requests have at most so many bytes: a power of two")
     answer_class: int = Field(description="answers have at most so many bytes: a power of two")
     client: Client = Field(
-        description="connections, headers, and whether under TLS; without its files and names, for a null server shows a "
-        "certificate of its own"
+        description="connections, headers, and whether under TLS; without its files and names, for a null server "
+        "shows a certificate of its own"
     )
     concurrency: int = Field(description="users of the closed loop that found the ceiling")
     processes: int = Field(description="load processes")

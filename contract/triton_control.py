@@ -34,7 +34,7 @@ class TritonControl:
         return time.monotonic() - started
 
     def unload(self, name: str, timeout_s: float = UNLOAD_S) -> None:
-        """Unload a model and wait until its processes are gone."""
+        """Unload a model and wait until the server says so; its processes may outlive that by a moment."""
         self._call("POST", f"/v2/repository/models/{name}/unload", timeout_s)
         deadline = time.monotonic() + timeout_s
         while self.ready(name):
@@ -50,6 +50,11 @@ class TritonControl:
         except ServerError:
             return False
         return True
+
+    def instances(self, name: str) -> int:
+        """How many there are of a loaded model, by the server's own account; a count is meant for each GPU."""
+        groups = self._call("GET", f"/v2/models/{name}/config").get("instance_group", [])
+        return sum(int(group["count"]) * max(1, len(group.get("gpus", []))) for group in groups)
 
     def runs_python(self, name: str) -> bool:
         """Whether a loaded model runs on a python-based backend; a native one is a shared library."""

@@ -1,4 +1,4 @@
-"""The processes of Triton's python-based models: which there are, and how many there should be.
+"""The processes of Triton's python-based models.
 
 A Triton of release 24.10 calls a model ready whose Python process is dead and refuses its requests for ever, so these
 processes are looked for among the server's children.
@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 
 from contract.endpoints import ServerRecord
-from contract.triton_control import TritonControl
 from serving.processes import find, runs
 
 STUB = "triton_python_backend_stub"
@@ -31,12 +30,3 @@ def model_processes(server: ServerRecord) -> dict[int, tuple[str, int]]:
             model, version = Path(words[1]).parts[-3:-1]
             found[child.pid] = (model, int(version))
     return found
-
-
-class InstanceControl(TritonControl):
-    """Triton's control API, and how many instances of a model it has: each of a python-based one is a process."""
-
-    def instances(self, name: str) -> int:
-        """How many there are of a loaded model, by the server's own account; a count is meant for each GPU."""
-        groups = self._call("GET", f"/v2/models/{name}/config").get("instance_group", [])
-        return sum(int(group["count"]) * max(1, len(group.get("gpus", []))) for group in groups)

@@ -24,11 +24,11 @@ from contract.progress import say
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import fleet, supervise
+from serving.model_processes import model_processes
 from serving.ports import host_port
 from serving.proving import insist, prove
 from serving.rechecking import recheck
 from serving.repository import Served, plan, write_triton_config
-from serving.supervision import model_processes
 
 CONFIG = "config.pbtxt"
 SETTLE_S = 10.0  # at most; where several GPUs share the instances nobody knows how many processes there are
@@ -83,7 +83,7 @@ class Reconfigured:
     def _settle(self, batching: Batching) -> None:
         """Wait until the processes of the configuration before are gone: they end some time after the load has.
 
-        They would cost the new ones their cores, and the supervisor would take their end for a death.
+        They would cost the new ones their cores.
         """
         most = batching.instances * max(1, len(self._item.model.triton.gpus))
         until = time.monotonic() + SETTLE_S

@@ -1,8 +1,8 @@
 """Watch what runs: a server, or a process of one of its models, that dies is reported, started again and asked again.
 
 Whatever happens is a line of live/events.jsonl with the server's last lines. Each server and each model is brought
-back a few times at most; after that it stays down, which is said too. A Triton of release 24.10 calls a model ready
-whose Python process is dead and refuses its requests for ever, so these processes are watched by their pids.
+back a few times at most; after that it stays down, which is said too. Triton's Python processes are watched by their
+pids. One that is gone has died only if the server lacks it: a model that somebody reloads ends its processes too.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Protocol
-
-import psutil
 
 from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
 from contract.errors import LoadproofError, ServerError
@@ -22,12 +19,11 @@ from contract.files import read_model
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving.launch import Launch
+from serving.model_processes import model_processes
 from serving.ports import host_port
-from serving.processes import find, runs
 from serving.rechecking import recheck
 from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
 
-STUB = "triton_python_backend_stub"
 PORT_TRIES = 4
 PORT_WAIT_S = 3.0
 
@@ -41,21 +37,7 @@ class Control(Protocol):
 
     def ready(self, name: str, version: int | None = None) -> bool: ...
 
-
-def model_processes(server: ServerRecord) -> dict[int, tuple[str, int]]:
-    """pid -> (served name, version) of Triton's Python stubs, whose command lines name the file of their model."""
-    process = find(server.pid, server.pid_started)
-    found: dict[int, tuple[str, int]] = {}
-    for child in process.children() if process else []:
-        try:
-            words = child.cmdline()
-            running = runs(child)
-        except psutil.Error:
-            continue
-        if running and len(words) > 1 and words[0].endswith(STUB):
-            model, version = Path(words[1]).parts[-3:-1]
-            found[child.pid] = (model, int(version))
-    return found
+    def instances(self, name: str) -> int: ...
 
 
 class Supervisor:
@@ -132,7 +114,9 @@ class Supervisor:
         return start_once(launch, place, self._workspace)[0]
 
     def _see_models(self, server: ServerRecord) -> None:
-        """Reload a model version of which a process is gone although the server calls it ready."""
+        """Reload a model version of which a process died although the server calls it ready."""
+        if server.place != "process":  # in a container, or somebody else's: its processes cannot be seen from here
+            return
         now = model_processes(server)
         if self._processes is None:  # one that died before the first look left nothing to compare with
             served = {(item.served_name, item.version) for item in self._endpoints("triton", [])}
@@ -142,8 +126,8 @@ class Supervisor:
         proven = {item.served_name for item in self._endpoints("triton", [])}
         for model, version in sorted(gone):
             control = self._control(server)
-            if model not in proven or model in self._down or not control.ready(model, version):
-                continue  # unloaded, or replaced by a newer version
+            if model not in proven or model in self._down or not _lacks_one(server, control, model, version):
+                continue
             lines = place_of(server).last_lines(server)
             self._note(happened("died", "triton", model, f"a process of {model} version {version} died", lines))
             if self._tries[model] >= self._most:
@@ -199,3 +183,15 @@ class Supervisor:
         self._say(f"{event.at} {event.what}: {event.detail}")
         if event.last_lines:
             self._say(event.last_lines)
+
+
+def _lacks_one(server: ServerRecord, control: Control, model: str, version: int) -> bool:
+    """Whether a version that is ready has fewer processes than instances.
+
+    It has not when it was unloaded, replaced by a newer version, or loaded again meanwhile. Ready is asked before and
+    after the count: no framework loads a model in the few milliseconds between, so nobody reloads it just then.
+    """
+    if not control.ready(model, version):
+        return False
+    living = sum(found == (model, version) for found in model_processes(server).values())
+    return living < control.instances(model) and control.ready(model, version)

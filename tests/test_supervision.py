@@ -32,6 +32,7 @@ class World:
         self.refusal: str | None = None
         self.refusals = 99
         self.loaded: set[str] = set()
+        self.instances_of: dict[str, int] = {}  # where it is not one
         self.asked: list[str] = []
         self.calls: list[str] = []
         self.right = True
@@ -88,6 +89,9 @@ class World:
 
     def ready(self, name: str, version: int | None = None) -> bool:
         return name in self.loaded
+
+    def instances(self, name: str) -> int:
+        return self.instances_of.get(name, 1)
 
     def supervisor(self, most: int = 3) -> Supervisor:
         return Supervisor(self.workspace, most, self.said.append, lambda _: self)
@@ -208,8 +212,38 @@ def test_a_process_that_went_because_its_model_was_unloaded_is_no_death(world: W
     assert (world.happened, world.calls) == ([], [])
 
 
+def test_a_process_that_was_replaced_by_a_reload_is_no_death(world: World) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.processes = {11: ("words__onnx", 1)}
+    watcher.look()
+    assert (world.happened, world.calls) == ([], [])
+
+
+def test_a_process_that_outlived_the_load_of_the_next_is_no_death(world: World) -> None:
+    world.processes = {10: ("words__onnx", 1), 11: ("words__onnx", 1)}
+    watcher = world.supervisor()
+    watcher.look()
+    del world.processes[10]
+    watcher.look()
+    assert (world.happened, world.calls) == ([], [])
+
+
+def test_a_model_that_is_unloaded_while_it_is_looked_at_is_no_death(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.processes = {}
+    answers = iter([True, False])  # ready, and a moment later no more
+    monkeypatch.setattr(world, "ready", lambda name, version: next(answers))
+    watcher.look()
+    assert (world.happened, world.calls) == ([], [])
+
+
 def test_one_of_two_processes_of_a_model_is_missed(world: World) -> None:
     world.processes = {10: ("words__onnx", 1), 11: ("words__onnx", 1)}
+    world.instances_of = {"words__onnx": 2}
     watcher = world.supervisor()
     watcher.look()
     del world.processes[11]
@@ -227,6 +261,17 @@ def test_a_model_that_keeps_dying_is_unloaded_for_good(world: World) -> None:
     assert world.happened[:2] == ["died", "reloaded"]
     assert world.happened.count("gave up") == 1
     assert world.calls[-1] == "unload words__onnx"
+
+
+def test_models_of_a_container_whose_processes_cannot_be_seen_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workspace(tmp_path)
+    write_json(place.endpoints, endpoints(endpoint()))
+    world = World(place, monkeypatch, server(place="docker", pid=None, container="c"))
+    world.loaded = {"words__onnx"}
+    assert world.supervisor().look()
+    assert (world.happened, world.calls) == ([], [])
 
 
 def test_a_server_of_somebody_else_is_never_restarted_and_may_come_back(
