@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from serving.tfserving import http11
-from serving.tfserving.http11 import HttpServer, Request, Response
+from serving.tfserving.http11 import Request, Response
+from serving.tfserving.http_server import HttpServer
 
 
 def free_port() -> int:

@@ -468,6 +468,10 @@ def test_the_health_service_is_there_when_asked_for(tmp_path: Path) -> None:
     base = ("--model_name=m", f"--model_base_path={tmp_path}")
     with running(*base, "--enable_grpc_healthcheck_service") as client:
         assert client.channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=SECONDS) == b"\x08\x01"
+        stream = client.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=SECONDS)
+        assert next(stream) == b"\x08\x01"
+        client.running.stop()
+        assert list(stream) == [b"\x08\x02"]  # told, and not cut off when the grace is over
     with running(*base) as client, pytest.raises(grpc.RpcError) as caught:
         client.channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=SECONDS)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

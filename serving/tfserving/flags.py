@@ -62,7 +62,7 @@ class Settings:
     rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "no effect: each REST connection has its own thread")
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "threads that answer gRPC")
     grpc_channel_arguments: str = _flag("", "gRPC channel arguments: key=value,key=value")
-    enable_grpc_healthcheck_service: bool = _flag(False, "also serve grpc.health.v1.Health/Check")
+    enable_grpc_healthcheck_service: bool = _flag(False, "also serve grpc.health.v1.Health")
     enable_serialization_as_tensor_content: bool = _flag(False, "answer Predict in tensor_content, not in typed fields")
     file_system_poll_wait_seconds: int = _flag(1, "look for new and vanished versions this often; 0 = only at start")
     model_config_file_poll_wait_seconds: int = _flag(0, "re-read --model_config_file this often; 0 = only at start")

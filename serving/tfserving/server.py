@@ -14,8 +14,8 @@ from serving.tfserving import config, flags, rpc
 from serving.tfserving.catalog import Catalog
 from serving.tfserving.errors import SetupError
 from serving.tfserving.flags import Settings
-from serving.tfserving.health import health_handler
-from serving.tfserving.http11 import HttpServer
+from serving.tfserving.health import Health
+from serving.tfserving.http_server import HttpServer
 from serving.tfserving.loading import Loader
 from serving.tfserving.metrics import Metrics
 from serving.tfserving.plan import Plan, host_port, port_error
@@ -35,9 +35,15 @@ class Server:
     """A running server; made by `start`."""
 
     def __init__(
-        self, grpc_server: Any | None, http_server: HttpServer | None, pollers: Sequence[Poller], listening: list[str]
+        self,
+        grpc_server: Any | None,
+        health: Health,
+        http_server: HttpServer | None,
+        pollers: Sequence[Poller],
+        listening: list[str],
     ) -> None:
         self._grpc = grpc_server
+        self._health = health
         self._http = http_server
         self._pollers = pollers
         self.listening = listening
@@ -46,6 +52,7 @@ class Server:
         """Stop accepting, finish what is in flight, at most ``grace_seconds`` long."""
         for poller in self._pollers:
             poller.stop()
+        self._health.stop()  # first: its streams have no end of their own to wait for
         finished = self._grpc.stop(grace_seconds) if self._grpc is not None else None
         if self._http is not None:
             self._http.stop(grace_seconds)
@@ -70,7 +77,8 @@ def start(plan: Plan, say: Say) -> Server:
     _tell(catalog.apply(plan.models), news, say)
     service = Service(catalog, metrics)
     listening: list[str] = []
-    grpc_server = _start_grpc(service, settings, listening)
+    health = Health()
+    grpc_server = _start_grpc(service, health, settings, listening)
     http_server = None
     if settings.rest_api_port:
         http_server = HttpServer(
@@ -86,7 +94,7 @@ def start(plan: Plan, say: Say) -> Server:
     pollers = _pollers(settings, catalog, retries, news, say)
     for poller in pollers:
         poller.start()
-    return Server(grpc_server, http_server, pollers, listening)
+    return Server(grpc_server, health, http_server, pollers, listening)
 
 
 def _pollers(settings: Settings, catalog: Catalog, retries: LoadRetries, news: News, say: Say) -> list[Poller]:
@@ -134,7 +142,7 @@ def _tell(applied: Applied, news: News, say: Say) -> None:
         say(f"Servable {failed.model} version {failed.version} cannot be loaded: {failed.code.name}: {failed.message}")
 
 
-def _start_grpc(service: Service, settings: Settings, listening: list[str]) -> Any | None:
+def _start_grpc(service: Service, health: Health, settings: Settings, listening: list[str]) -> Any | None:
     if not settings.port and not settings.grpc_socket_path:
         return None
     server = rpc.make_server(
@@ -144,7 +152,7 @@ def _start_grpc(service: Service, settings: Settings, listening: list[str]) -> A
         settings.enable_serialization_as_tensor_content,
     )
     if settings.enable_grpc_healthcheck_service:
-        server.add_generic_rpc_handlers((health_handler(),))
+        server.add_generic_rpc_handlers((health.handler(),))
     if settings.port:
         address = host_port(settings.host, settings.port)
         rpc.listen(server, address, "port")
