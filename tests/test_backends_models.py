@@ -145,13 +145,13 @@ from tests.test_backends_batch import PB_UTILS, Request, settings
 pb_utils = types.ModuleType("triton_python_backend_utils")
 vars(pb_utils).update(vars(PB_UTILS))
 class OnDevice:  # the machine's memory in the part of a GPU's
-    def __init__(self, name, tensor): self.name, self.array = name, tensor
+    def __init__(self, name, tensor): self.label, self.array = name, tensor
+    def name(self): return self.label
     def is_cpu(self): return False
     def to_dlpack(self): return torch.utils.dlpack.to_dlpack(self.array)
     @staticmethod
     def from_dlpack(name, tensor): return OnDevice(name, tensor)
-pb_utils.Tensor = OnDevice
-pb_utils.get_input_tensor_by_name = lambda request, name: OnDevice(name, request.inputs[name])
+pb_utils.Tensor = Request.tensor = OnDevice
 sys.modules["triton_python_backend_utils"] = pb_utils
 import model
 backend = model.TritonPythonModel()

@@ -5,6 +5,7 @@ copies them but the join of a batch, and they must not outlive `execute`. Answer
 copied once, by Triton, into shared memory.
 """
 
+import itertools
 import json
 import re
 import struct
@@ -171,7 +172,7 @@ def execute(requests, settings, call, pb_utils, memory=None):
     groups = defaultdict(list)
     for index, request in enumerate(requests):
         try:
-            tensors = _tensors(request, settings, pb_utils)
+            tensors = _tensors(request, settings)
             place = memory(tensors) if memory else HOST
             arrays = [place.read(tensor) for tensor in tensors]
         except Exception as error:  # of this request only: a missing input, memory that cannot be read
@@ -189,11 +190,13 @@ def execute(requests, settings, call, pb_utils, memory=None):
     return responses
 
 
-def _tensors(request, settings, pb_utils):
-    tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in settings.inputs]
-    if None in tensors:
-        raise ValueError(f"input '{settings.inputs[tensors.index(None)]}' is missing")
-    return tensors
+def _tensors(request, settings):
+    """The request's inputs in the order of config.pbtxt; asked for once, since each list of them is made anew."""
+    given = {tensor.name(): tensor for tensor in request.inputs()}
+    try:
+        return [given[name] for name in settings.inputs]
+    except KeyError as error:
+        raise ValueError(f"input {error} is missing") from None
 
 
 def _shape(index, arrays, settings):
@@ -224,12 +227,11 @@ def _answer(group, settings, call, pb_utils, place, responses):
     if not group:
         return
     try:
-        for index, arrays in (
-            _alone(*group[0], settings, call) if len(group) == 1 else _run(group, settings, call, place)
-        ):
-            named = zip(settings.outputs, arrays, strict=True)
-            tensors = [place.answer(pb_utils, name, array) for name, array in named]
-            responses[index] = pb_utils.InferenceResponse(output_tensors=tensors)
+        columns = _alone(group[0][1], settings, call) if len(group) == 1 else _run(group, settings, call, place)
+        named = zip(settings.outputs, columns, strict=True)
+        tensors = [[place.answer(pb_utils, name, array) for array in column] for name, column in named]
+        for (index, _), answer in zip(group, zip(*tensors, strict=True), strict=True):
+            responses[index] = pb_utils.InferenceResponse(list(answer))
     except Exception as error:  # the frameworks' own errors have no common base
         # No request is to blame where the model breaks its promise, and asking again would hide that.
         if len(group) > 1 and not isinstance(error, ModelError):
@@ -240,29 +242,27 @@ def _answer(group, settings, call, pb_utils, place, responses):
             responses[index] = _failure(error, pb_utils)
 
 
-def _alone(index, arrays, settings, call):
-    """The answer to one request, which is passed on as it is; as a list, as of a group."""
+def _alone(arrays, settings, call):
+    """The answer to one request, which is passed on as it is: for each output a list of one array."""
     rows = arrays[0].shape[0] if settings.batched else None
-    return [(index, _called(dict(zip(settings.inputs, arrays, strict=True)), rows, settings, call))]
+    return [[array] for array in _called(dict(zip(settings.inputs, arrays, strict=True)), rows, settings, call)]
 
 
 def _run(group, settings, call, place):
-    """One call for a group; yields (request index, [array per output])."""
+    """One call for a group; for each output a list of arrays, one per request. By columns, since that is faster."""
     columns = list(zip(*(arrays for _, arrays in group), strict=True))
     named = zip(settings.inputs, columns, strict=True)
     joined = {name: _join(name, column, settings, place) for name, column in named}
-    counts = [array.shape[0] for array in columns[0]]
-    results = _called(joined, sum(counts), settings, call)
+    ends = list(itertools.accumulate(array.shape[0] for array in columns[0]))
+    results = _called(joined, ends[-1], settings, call)
     _check_lengths(joined, results, settings)
-    start = 0
-    for (index, arrays), count in zip(group, counts, strict=True):
-        end = start + count
-        outputs = [array[start:end] for array in results]
-        for name, axes in settings.unpad.items():
-            position = settings.outputs.index(name)
-            outputs[position] = outputs[position][_own_lengths(axes, arrays, settings)]
-        yield index, outputs
-        start = end
+    parts = list(itertools.pairwise([0, *ends]))
+    outputs = [[array[start:end] for start, end in parts] for array in results]
+    for name, axes in settings.unpad.items():
+        position = settings.outputs.index(name)
+        cut = [_own_lengths(axes, arrays, settings) for _, arrays in group]
+        outputs[position] = [array[own] for array, own in zip(outputs[position], cut, strict=True)]
+    return outputs
 
 
 def _called(inputs, rows, settings, call):
