@@ -12,7 +12,7 @@ from contract.errors import UsageError
 from loadtest.null.speech import Speech
 
 PROTOCOLS = ["h2", "http/1.1"]  # of which the client takes what it speaks (ALPN)
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
