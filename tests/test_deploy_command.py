@@ -14,7 +14,7 @@ from serving.deploying import kubectl
 from serving.deploying.folder import write
 from serving.deploying.overlay import GENERATED
 from tests.deployments import ON_CPU, STAND_IN, Site, site
-from tests.k8s_cluster import cluster
+from tests.k8s_api_server import cluster
 
 
 @pytest.fixture
