@@ -15,7 +15,7 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env lock zoo tensorboard export serve loadtest slo soak overload certify report history verdict roll status stop
+.PHONY: help env lock zoo tensorboard export serve loadtest slo scale soak overload certify report history verdict roll status stop
 # Containers: docker/compose.yaml. Its other variables (TRITON_HTTP, REGISTRY, …) are taken from the environment.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGES  ?= triton-cpu tfserving-embedded loadtest
@@ -66,6 +66,10 @@ loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load
 slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve
 	@$(RUN) -m tune search $(STAGE)
 
+scale: $(STAMP) | $(call asked,export serve slo) ## measure replicas behind a proxy (REPLICAS=1..4 VARIANT=id DEPLOYMENT=namespace/name USE=tuned.toml)
+	@$(RUN) -m tune scale $(VARIANT) $(STAGE) --replicas $(or $(REPLICAS),1..4) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT)) $(if $(USE),--use $(USE))
+	@$(RUN) -m report
+
 soak: $(STAMP) | $(call asked,export serve) ## half an hour for every endpoint: memory, p99 and errors over time
 	@$(RUN) -m loadtest $(STAGE) --plan soak
 	@$(RUN) -m report
@@ -92,7 +96,7 @@ roll: $(STAMP) | $(call asked,export serve) ## serve newer exports instead of ol
 status: $(STAMP) | $(call asked,serve) ## tell what runs
 	@$(RUN) -m serving status
 
-stop: $(STAMP) | $(call asked,export serve loadtest slo report history verdict status) ## stop what was started
+stop: $(STAMP) | $(call asked,export serve loadtest slo scale report history verdict status) ## stop what was started
 	@$(RUN) -m serving stop
 
 image: ## build the images (IMAGES="triton tfserving export"; BASE=… PIP_INDEX_URL=… in a closed network)

@@ -15,7 +15,8 @@ from contract.search import FILE, Search
 from loadtest.asking import Measured
 from tests.known_capacity import ENDPOINT, FAST_MS, SLOW_MS, Machine
 from tune.configuration.gauging import Question, Setting, gauge
-from tune.scale.instances import Counting
+from tune.scale.counting import Counting
+from tune.scale.instances import Instances
 
 VARIANT = VariantPlan(id="trial", endpoint=ENDPOINT, stages=[], repeat_of=None)
 
@@ -148,7 +149,7 @@ def test_a_window_that_the_machine_spoiled_is_measured_again(
 
 def test_each_number_of_instances_is_loaded_and_measured_closed_and_open(tmp_path: Path) -> None:
     loading = machine(tmp_path)
-    counting = Counting(loading, loading, ENDPOINT, setting(tmp_path), users=(1, 16))
+    counting = Counting(loading, Instances(loading, ENDPOINT), setting(tmp_path), users=(1, 16))
     points = [counting.point(number) for number in (1, 2, 3)]
     assert [batching.instances for batching in loading.applied[1:]] == [1, 2, 3]
     for number, point in enumerate(points, 1):

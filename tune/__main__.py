@@ -18,7 +18,7 @@ USAGE = """usage: python -m tune COMMAND [options]; python -m tune COMMAND --hel
 
   search     find the highest rate that keeps the objectives, for every endpoint that is up
   configure  find the batching, instances and threads with which a model keeps them at the highest rate
-  scale      measure 1..n instances and fit how the rate grows
+  scale      measure 1..n instances or replicas and fit how the rate grows
   compare    say whether a newer run is slower than an older one"""
 
 

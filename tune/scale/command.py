@@ -1,116 +1,124 @@
-"""python -m tune scale: measure a model with 1..n instances, and fit how its throughput grows where that is allowed."""
+"""python -m tune scale: measure a model with 1..n instances or replicas, and fit how its throughput grows."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from contract.cli import Parser, add_common, workspace_of
-from contract.config import ModelsFile, read_config
+from contract.config import read_config
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
 from contract.files import read_model, write_json
-from contract.hosts import beyond_loopback
 from contract.progress import say
 from contract.scaling import FILE, Point, Scaling
-from serving.reconfiguring import check, reconfigurable
+from contract.table import load
+from loadtest.options import overridden
+from serving.proxy_config import BALANCES
 from tune.configuration.gauging import Setting
-from tune.configuration.machine_room import room
-from tune.configuration.space import now
-from tune.configuration.trial_run import choose, trial_run
-from tune.scale.instances import USERS, Counting
-from tune.scale.usl import LEAST_POINTS, predict
+from tune.scale.chosen import chosen
+from tune.scale.counting import USERS, Counting
+from tune.scale.instances import shared_cores
+from tune.scale.record import cost_of_proxy, scaling, told
+from tune.scale.run import scale_run
+from tune.scale.unit import Subject, Unit
+from tune.scale.usl import LEAST_POINTS
 
-NAME = "scale"
+__all__ = ["main", "numbers_of", "scaling", "shared_cores", "told"]
+
 RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
+# What is counted -> a context manager of a Subject that yields its Unit.
+UNITS = {
+    "instances": "tune.scale.instances:opened",
+    "replicas": "tune.scale.replicas:opened",
+    "deployment": "tune.scale.deployment:opened",
+}
+HERE = "replicas"  # whose servers are started for the curve: those that run are none of its
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
-    numbers = numbers_of(options.instances)
+    kind = "deployment" if options.deployment else "replicas" if options.replicas else "instances"
+    numbers = numbers_of(options.replicas, "--replicas") if options.replicas else numbers_of(options.instances)
     config, workspace = read_config(options.config, options.use), workspace_of(options)
+    config = config.model_copy(update={"load": overridden(config.load, options.max_rps)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    endpoint = _one(choose(endpoints, [options.variant]))
-    check(config, endpoint, workspace)
-    model = config.models[endpoint.model]
-    around = room(config, endpoint, workspace, now(model.batching, model), options.memory_mib)
-    if refusal := around.memory_refusal(numbers[-1]):
-        raise UsageError(f"{refusal}; measure fewer with --instances")
-    shared = shared_cores(config, endpoint)
-    points: list[Point] = []
-    with trial_run(config, workspace, endpoints, [endpoint], NAME) as run:
+    endpoint = chosen(options.variant, endpoints, workspace)
+    subject = Subject(
+        config,
+        workspace,
+        endpoint,
+        most=numbers[-1],
+        memory_mib=options.memory_mib,
+        balance=options.balance,
+        proxy_threads=options.proxy_threads,
+        deployment=options.deployment,
+    )
+    if kind == HERE:
+        endpoints = endpoints.model_copy(update={"servers": []})
+    with (
+        load(UNITS[kind])(subject) as unit,
+        scale_run(config, workspace, endpoints, endpoint, options.allow_host) as run,
+    ):
         setting = Setting("rate", run.results, config.load.in_flight, max_rps=config.load.max_rps)
-        with reconfigurable(config, endpoint, workspace) as reloaded:
-            counting = Counting(run.session, reloaded, endpoint, setting, options.users)
-            for number in numbers:
-                points.append(counting.point(number))
-                say(told(points[-1]))
-                write_json(run.results / FILE, scaling(endpoint, points, shared, complete=number == numbers[-1]))
-    found = scaling(endpoint, points, shared, complete=True)
-    print(f"{found.reason}\n{run.results}")
+        found = curve(Counting(run.session, unit, setting, options.users), unit, endpoint, numbers, run.results)
+    print("\n".join(filter(None, [cost_of_proxy(found), found.reason, str(run.results)])))
     return 0
 
 
-def scaling(endpoint: Endpoint, points: Sequence[Point], shared: str, complete: bool) -> Scaling:
-    """The record of what was measured, with the law that fits it or the reason why there is none."""
-    prediction, reason = predict([(point.n, point.closed_rps) for point in points], shared)
-    return Scaling(
-        schema_version=1,
-        endpoint=endpoint.id,
-        unit="instances",
-        points=list(points),
-        shared=shared,
-        prediction=prediction,
-        reason=reason,
-        complete=complete,
-    )
+def curve(counting: Counting, unit: Unit, endpoint: Endpoint, numbers: Sequence[int], results: Path) -> Scaling:
+    """Measure every number and write the record after each, so that an interruption keeps what was measured."""
+    points: list[Point] = []
+    direct: Point | None = None
+    for number in numbers:
+        points.append(counting.point(number))
+        say(told(points[-1], unit.name))
+        if number == 1:  # right after the point that it is compared with
+            direct = counting.direct(points[0].users)
+        complete = number == numbers[-1]
+        front = (unit.proxy, unit.proxy_threads, direct)
+        found = scaling(endpoint, points, unit.shared, complete, unit.name, *front)
+        write_json(results / FILE, found)
+    return found
 
 
-def shared_cores(config: ModelsFile, endpoint: Endpoint) -> str:
-    """Which cores the load generator shares with the servers; empty where [affinity] gives each its own."""
-    if beyond_loopback(endpoint.address) or (config.affinity.servers and config.affinity.load):
-        return ""
-    return f"load generator and servers share this machine's {len(os.sched_getaffinity(0))} cores"
-
-
-def numbers_of(text: str) -> list[int]:
+def numbers_of(text: str, flag: str = "--instances") -> list[int]:
     """``1..5`` or ``1,2,4``: ascending, each once. Raises UsageError for anything else."""
     found = RANGE.match(text)
     words = [str(n) for n in range(int(found[1]), int(found[2]) + 1)] if found else text.split(",")
     if not words or not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise UsageError(f"--instances is '{text}'; say numbers like 1..5 or 1,2,4")
+        raise UsageError(f"{flag} is '{text}'; say numbers like 1..5 or 1,2,4")
     return sorted({int(word) for word in words})
-
-
-def told(point: Point) -> str:
-    """One point in one line."""
-    rate = f"{point.max_rps:,.4g}/s under the objectives" if point.max_rps is not None else point.reason
-    slow = "" if point.p99_ms is None else f", p99 {point.p99_ms:.4g} ms"
-    return f"instances {point.n}: {point.closed_rps:,.4g}/s with {point.users} users{slow}; {rate}"
-
-
-def _one(chosen: list[Endpoint]) -> Endpoint:
-    if len(chosen) > 1:
-        raise UsageError(f"several endpoints are meant; name one of {', '.join(item.id for item in chosen)}")
-    return chosen[0]
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="python -m tune scale",
-        description=f"Measure a model with more and more instances; with {LEAST_POINTS} of them and cores of their own "
-        "for servers and load ([affinity]), the Universal Scalability Law is fitted.",
+        description="Measure a model with more and more instances, or its server with more and more replicas; with "
+        f"{LEAST_POINTS} of them and cores of their own for servers and load ([affinity]), the Universal Scalability "
+        "Law is fitted.",
     )
     add_common(parser)
-    parser.add_argument("variant", help="an endpoint of the running Triton, e.g. sentiment_torch__onnx__triton__http")
+    variant = "an endpoint that is up, e.g. sentiment_torch__onnx__triton__http; by default the recommended one"
+    parser.add_argument("variant", nargs="?", default="", help=variant)
     parser.add_argument("--instances", default="1..5", help="numbers of instances, like 1..5 or 1,2,4")
+    parser.add_argument("--replicas", default="", help="numbers of replicas of the server instead, behind HAProxy")
+    parser.add_argument("--deployment", default="", help="NAMESPACE/NAME in a cluster, whose replicas are meant")
+    parser.add_argument("--balance", choices=list(BALANCES), default="leastconn", help="how HAProxy spreads requests")
+    parser.add_argument("--proxy-threads", type=int, default=1, help="of HAProxy, each on a core of its own at best")
     parser.add_argument("--users", type=int, nargs="+", default=list(USERS), help="of the closed loops at each number")
-    parser.add_argument("--memory-mib", type=float, help="what the instances of the model may use together")
+    parser.add_argument(
+        "--memory-mib", type=float, help="what the model's instances, or the replicas, may use together"
+    )
+    parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be loaded")
+    parser.add_argument("--max-rps", type=float, help="never more requests per second than this")
     parser.add_argument("--use", type=Path, help="a tuned.toml, as the servers were started with it")
     options = parser.parse_args(arguments)
-    if min(options.users) < 1:
-        raise UsageError(f"--users is {min(options.users)}; 1 at least")
+    for flag, least in (("--users", min(options.users)), ("--proxy-threads", options.proxy_threads)):
+        if least < 1:
+            raise UsageError(f"{flag} is {least}; 1 at least")
+    if options.deployment and not options.replicas:
+        raise UsageError("--deployment says whose replicas are meant; say how many with --replicas 1..3")
     return options

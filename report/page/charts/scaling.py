@@ -17,16 +17,21 @@ def scaling(drawing: Drawing, found: Scaling | None) -> list[Chart]:
     ids = {item.id for item in drawing.variants}
     if found is None or not found.points or not ids & {found.endpoint, *(point.variant for point in found.points)}:
         return []
-    closed = [(point, point.closed_rps) for point in found.points]
-    sought = [(point, point.max_rps) for point in found.points if point.max_rps is not None]
+    valid = [point for point in found.points if not point.invalid]
+    closed = [(point, point.closed_rps) for point in valid]
+    sought = [(point, point.max_rps) for point in valid if point.max_rps is not None]
+    direct = found.direct if found.direct is not None and not found.direct.invalid else None
     traces = [_measured(found, "closed loop", "circle", closed)]
     traces += [_measured(found, "highest rate under the SLO", "star", sought)] if sought else []
+    traces += [_direct(direct)] if direct else []
     traces += [_law(found, found.prediction)] if found.prediction is not None else []
     layout = axes(found.unit.capitalize(), "req/s", FROM_ZERO)
     layout["xaxis"] |= {"dtick": 1} if found.points[-1].n <= 16 else {}
     note = "● closed loop, ★ highest rate under the SLO"
+    note += ", ◆ one replica without the proxy" if direct else ""
     note += ", dashed the Universal Scalability Law" if found.prediction else ""
     note += f". {found.reason[:1].upper()}{found.reason[1:].rstrip('.')}."
+    note += f" Spread over replicas by {found.proxy}." if found.proxy else ""
     note += f" Load generator or proxy shared cores with the servers: {found.shared}." if found.shared else ""
     return [
         Chart(
@@ -45,7 +50,7 @@ def scaling(drawing: Drawing, found: Scaling | None) -> list[Chart]:
                     law(found.prediction, point.n) if found.prediction else None,
                     point.reason,
                 )
-                for point in found.points
+                for point in [*found.points, *([direct] if direct else [])]
             ),
         )
     ]
@@ -71,6 +76,21 @@ def _measured(found: Scaling, name: str, symbol: str, values: list[tuple[Point, 
             f"<br>closed loop of {words.counted(point.users, 'user')}, p99 {words.number(point.p99_ms)} ms"
             for point, value in values
         ],
+    }
+
+
+def _direct(point: Point) -> Figure:
+    """One replica asked without the proxy: what it is above the first point, the proxy costs."""
+    text = f"<b>1 replica, without the proxy</b><br>closed loop: {words.number(point.closed_rps)} req/s"
+    text += f"<br>{words.counted(point.users, 'user')}, p99 {words.number(point.p99_ms)} ms"
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "without the proxy",
+        "x": [point.n],
+        "y": [point.closed_rps],
+        "marker": {"symbol": "diamond-open", "color": COLOR, "line": {"color": COLOR}, "size": 11},
+        "hovertext": [text],
     }
 
 
