@@ -18,13 +18,15 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 .PHONY: help env lock zoo tensorboard export serve loadtest slo scale soak overload certify report history verdict roll status stop
 # Containers: docker/compose.yaml. Its other variables (TRITON_HTTP, REGISTRY, …) are taken from the environment.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGES  ?= triton-cpu tfserving-embedded loadtest
 FRAMEWORKS ?= onnxruntime torch tensorflow
 ARGS_triton-cpu = --build-arg FRAMEWORKS='$(FRAMEWORKS)'
 BUILD    = docker build $(foreach name,BASE PIP_INDEX_URL PIP_EXTRA_INDEX_URL,$(if $($(name)),--build-arg $(name)='$($(name))')) $(DOCKER_BUILD)
 PROFILE ?= cpu
+IMAGES  ?= $(if $(filter gpu,$(PROFILE)),triton tfserving,triton-cpu tfserving-embedded) loadtest
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
-STACK    = WORKSPACE="$(CURDIR)" CONFIG="$(CONFIG)" GROUP="$(GROUP)" $(COMPOSE) --project-name loadproof --file docker/compose.yaml
+# Two checkouts do not share their containers.
+PROJECT ?= loadproof-$(shell echo "$(CURDIR)" | cksum | cut -d ' ' -f 1)
+STACK    = WORKSPACE="$(CURDIR)" CONFIG="$(patsubst $(CURDIR)/%,%,$(abspath $(CONFIG)))" GROUP="$(GROUP)" $(COMPOSE) --project-name $(PROJECT) --file docker/compose.yaml
 WORKER   = worker$(if $(filter gpu,$(PROFILE)),-gpu)
 at       = $(1)://127.0.0.1:$(or $($(2)),$(3))
 TRITON_AT    = $(call at,http,TRITON_HTTP,8000),$(call at,grpc,TRITON_GRPC,8001),$(call at,metrics,TRITON_METRICS,8002)
@@ -103,11 +105,17 @@ image: ## build the images (IMAGES="triton tfserving export"; BASE=… PIP_INDEX
 	@set -e; $(foreach name,$(IMAGES),$(BUILD) $(ARGS_$(name)) -f docker/$(name).Dockerfile -t loadproof/$(name):$(VERSION) .;)
 
 up: $(STAMP) | $(call asked,image export) ## start servers, load workers and dashboards in containers and prove them (PROFILE="cpu observe", WORKERS=n)
+	@$(if $(filter-out cpu gpu observe,$(or $(strip $(PROFILE)),none)),echo "error: PROFILE is '$(PROFILE)'; it is cpu or gpu and perhaps observe" >&2; exit 2)
+	@docker info >/dev/null 2>&1 && $(COMPOSE) version >/dev/null 2>&1 \
+	  || { echo "error: no Docker engine answers 'docker info', or there is no compose; start or install them (Debian: docker.io docker-compose)" >&2; exit 3; }
 ifneq ($(filter cpu gpu,$(PROFILE)),)
+	@$(if $(REGISTRY),,$(foreach name,$(IMAGES),docker image inspect loadproof/$(name):$(VERSION) >/dev/null 2>&1 \
+	  || { echo "error: there is no image loadproof/$(name):$(VERSION); run 'make image', or name a REGISTRY that has it" >&2; exit 2; };))
 	@$(RUN) -m serving stop >/dev/null
 	@$(RUN) -m serving repository $(STAGE)
 endif
-	@$(STACK) $(PROFILE:%=--profile %) up --detach $(if $(WORKERS),--scale $(WORKER)=$(WORKERS))
+	@$(STACK) $(PROFILE:%=--profile %) up --detach $(if $(WORKERS),--scale $(WORKER)=$(WORKERS)) \
+	  || { $(STACK) logs --tail 20; echo "error: not everything is up; images of an older checkout are made anew by 'make image', 'make down' removes what was started" >&2; exit 3; }
 ifneq ($(filter cpu gpu,$(PROFILE)),)
 	@$(RUN) -m serving up $(STAGE) --triton $(TRITON_AT) --tfserving $(TFSERVING_AT)
 endif

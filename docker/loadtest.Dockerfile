@@ -36,8 +36,8 @@ COPY serving serving
 COPY loadtest loadtest
 COPY report report
 COPY tune tune
-# A volume that is named, not bound, takes its owner from here.
-RUN install -d -o 10001 -g 10001 live results reports
+# A volume that is named, not bound, takes its owner from here; a tmpfs its mode, and nobody knows whose live/ will be.
+RUN install -d -o 10001 -g 10001 results reports && install -d -m 1777 live
 # Not in /etc/passwd, so that any other number does as well. Only /tmp and what is mounted are written to.
 USER 10001:10001
 # A job: it is judged by its exit code, and has no port that could be asked.

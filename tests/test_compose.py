@@ -6,6 +6,7 @@ import itertools
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -56,13 +57,20 @@ def test_a_container_has_no_rights_and_no_disk_of_its_own(name: str) -> None:
     assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"}
 
 
+def mount(volume: str | dict[str, Any]) -> list[str]:
+    """Source, target and, where nothing may be written, ``ro``: of either form."""
+    if isinstance(volume, str):
+        return volume.split(":")
+    return [volume["source"], volume["target"], *(["ro"] if volume.get("read_only") else [])]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_container_writes_into_no_folder_of_this_machine_but_results(name: str) -> None:
-    mounts = [volume.split(":") for volume in services()[name].get("volumes", [])]
-    assert not any("docker.sock" in mount[0] for mount in mounts)
-    bound = [mount for mount in mounts if mount[0][0] in "./"]
-    assert [mount[0] for mount in bound if mount[2:] != ["ro"]] == WRITABLE.get(name, [])
-    assert {mount[0] for mount in mounts if mount not in bound} <= file()["volumes"].keys()
+    mounts = [mount(volume) for volume in services()[name].get("volumes", [])]
+    assert not any("docker.sock" in found[0] for found in mounts)
+    bound = [found for found in mounts if found[0][0] in "./"]
+    assert [found[0] for found in bound if found[2:] != ["ro"]] == WRITABLE.get(name, [])
+    assert {found[0] for found in mounts if found not in bound} <= file()["volumes"].keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
