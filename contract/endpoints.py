@@ -32,6 +32,7 @@ class ServerRecord(Entry):
     ports: dict[str, int] = Field(description="by purpose: http, grpc, metrics, rest")
     log: str = Field(description="path of its log")
     shm_prefix: str | None = Field(description="prefix of its files in /dev/shm")
+    gpus: bool = Field(False, description="whether its container was given the machine's GPUs")
 
 
 class Supervisor(Entry):
@@ -51,14 +52,51 @@ class Servers(Entry):
 
 
 class Configuration(Entry):
-    """How the served model is configured."""
+    """How the served model is configured. From `ragged` on: null where nobody knows, as in older files."""
 
     max_batch_size: int | None = Field(
         description="largest batch that the server may form; null where it does not batch"
     )
-    max_queue_delay_us: int | None = Field(description="how long a request may wait for others")
+    max_queue_delay_us: int | None = Field(
+        description="how long a request may wait for others; null where it does not batch"
+    )
     instances: int | None = Field(description="instances of the model; null where nobody knows")
     threads: int | None = Field(description="intra-op threads of one instance; null where nobody knows")
+    ragged: bool | None = Field(None, description="whether requests of different lengths are joined")
+    preferred_batch_sizes: list[int] | None = Field(None, description="sizes that are sent off at once; empty: any")
+    queue_max_size: int | None = Field(None, description="most waiting requests; 0: no limit")
+    queue_timeout_us: int | None = Field(None, description="how long a request may wait; 0: as long as it takes")
+    batch_threads: int | None = Field(
+        None, description="batches that TF Serving runs at a time (`num_batch_threads`); null where it does not batch"
+    )
+    inter_op_threads: int | None = Field(None, description="operators side by side; 0: the framework decides")
+    graph_level: str | None = Field(None, description="ONNX Runtime's graph optimisations; null for other formats")
+    tensorrt: str | None = Field(None, description="what TensorRT computes in, or `off`; null for other formats")
+    config_sha256: str | None = Field(
+        None,
+        description="SHA-256 over config.pbtxt without latency buckets, warm-up and the artifact's hash; null on other "
+        "engines than Triton",
+    )
+
+    @property
+    def known(self) -> bool:
+        """Whether anybody knows how the model is configured: of a server that is not ours nobody may."""
+        return self.instances is not None and self.threads is not None
+
+    def differing(self, other: Configuration) -> list[str]:
+        """Names of the settings that differ; what one of the two does not tell, as an older file, is not among them."""
+        if not (self.known and other.known):
+            return []
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in Configuration.model_fields}
+        return [
+            name
+            for name, (own, theirs) in pairs.items()
+            if own != theirs and (name in NULL_SAYS_NO or None not in (own, theirs))
+        ]
+
+
+# Settings of which null is an answer: the server does not batch.
+NULL_SAYS_NO = ("max_batch_size", "max_queue_delay_us")
 
 
 class Endpoint(Entry):

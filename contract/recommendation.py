@@ -9,6 +9,7 @@ from pydantic import Field
 from contract.endpoints import Configuration, EngineName
 from contract.machine import Machine
 from contract.manifest import Entry
+from contract.search import Limit
 
 
 class Recommended(Entry):
@@ -26,7 +27,10 @@ class Recommended(Entry):
     configuration: Configuration
     artifact_sha256: str = Field(description="of the bytes that were measured")
     objectives: dict[str, float] = Field(description="what it kept, by the keys of the model's `slo`")
-    max_rps: float | None = Field(description="requests per second that it was shown to hold; null where none was")
+    max_rps: float | None = Field(
+        gt=0, description="requests per second that it was shown to hold; null where none was"
+    )
+    limited_by: Limit = Field("", description="what a search met above that rate; empty where none was made or ended")
     p99_ms: float | None = Field(description="its p99 at that rate, milliseconds")
     queue_us: float | None = Field(description="mean time of a request in the queue at that rate, microseconds")
     server_cores: float | None = Field(description="cores that the server used at that rate, mean")

@@ -97,6 +97,7 @@ class Plan(Entry):
     answers: int = Field(description="answers kept per stage, round and load process")
     attempts: int = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`")
+    command: list[str] = Field([], description="what was typed to make the run, word by word; empty in older results")
     price: Price | None = Field(None, description="of the machine that serves; null where nobody said which it is")
     rounds: int = Field(1, description="how often all variants took their turn")
     processes: int = Field(1, description="load processes that were started here; 0: they joined from elsewhere")

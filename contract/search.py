@@ -52,7 +52,9 @@ class Search(Entry):
     schema_version: Literal[1]
     resolution: float = Field(description="relative distance of the last kept and the first missed rate, at most")
     probe_s: float = Field(description="longest window of a probe, seconds")
-    confirm_s: float = Field(description="window of a confirmation, fixed before the first probe, seconds")
+    confirm_s: float = Field(
+        description="shortest window of a confirmation, seconds; longer where a low rate needs it for a claim"
+    )
     complete: bool = Field(description="false when it was interrupted")
     found: list[Found] = Field(description="by variant")
     seconds: float = Field(description="wall time of all of it")

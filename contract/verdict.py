@@ -158,7 +158,8 @@ class StageResult(Entry):
     payloads: str = Field("", description="as in the plan: what it sends; empty: the golden batch's single requests")
     target: float = Field(description="closed: users; open: requests per second, the mean where they change")
     judged: bool = Field(
-        True, description="whether the objectives are judged on it: open loop, a steady rate as planned"
+        True,
+        description="whether the objectives are judged on it: a planned steady rate, Poisson arrivals, known answers",
     )
     offered_rps: float | None = Field(description="open: intended sends per second of the window")
     duration_s: float = Field(description="measured window")
@@ -221,7 +222,7 @@ class MaxRate(Entry):
 class SloResult(Entry):
     """The objectives of one variant."""
 
-    passed: bool | None = Field(description="null when no valid open-loop stage could be judged")
+    passed: bool | None = Field(description="null when no valid stage judged the promised rate")
     max_rps: MaxRate = Field(description="bounds on the rate under the SLO")
     cost_per_million: float | None = Field(description="null with the reason in cost_reason")
     currency: str | None = Field(None, description="of the cost; null without one")
@@ -274,7 +275,9 @@ class Winner(Entry):
     model: str
     rank_class: str = Field(description="the equals among which it won")
     variant: str | None = Field(description="null for a tie")
-    tied: list[str] = Field(description="variants closer to the best than the noise")
+    tied: list[str] = Field(
+        description="variants closer to the best than the noise, or all alike where it was not measured"
+    )
     passed: bool = Field(description="keeps its objectives")
     sentence: str = Field(description="with the reason")
 
@@ -315,5 +318,6 @@ class Report(Entry):
     search: Search | None = Field(None, description="how the highest rates were sought; null where they were not")
     scaling: Scaling | None = Field(None, description="how throughput grew with instances; null where it was not tried")
     load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`, or a search")
+    command: list[str] = Field([], description="what was typed to measure, word by word; empty in older results")
     advice: dict[str, str] = Field({}, description="by model: what to serve and why, in words")
     generator: list[str] = Field([], description="what was certified about the load generator, in words")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from contract.search import Limit
+from contract.statistics import CONFIDENCE
 from contract.verdict import Report, Variant
 from report import words
 from report.cost import always_fewer, break_even
@@ -32,12 +34,15 @@ def order(variants: Sequence[Variant], merit: Merit) -> list[Variant]:
     return sorted(rankable, key=lambda v: (not v.slo.passed, v.stand_in_for is not None, merit.key(v)))
 
 
-def advise(report: Report) -> dict[str, str]:
-    """By model: what to serve and why, in words."""
-    return {model: f"{model}: {_of_model(report, model)}" for model in words.models(report)}
+def advise(report: Report, confidence: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
+    """By model: what to serve and why, in words.
+
+    ``confidence``: of the rate that a search found, by variant (`claim.py`); what stands alone has that of its stage.
+    """
+    return {model: f"{model}: {_of_model(report, model, confidence)}" for model in words.models(report)}
 
 
-def _of_model(report: Report, model: str) -> str:
+def _of_model(report: Report, model: str, confidence: Mapping[str, float]) -> str:
     variants = [variant for variant in report.variants if variant.model == model]
     merit = merit_of(report.noise, report.search)
     ordered = order(variants, merit)
@@ -52,7 +57,7 @@ def _of_model(report: Report, model: str) -> str:
         reasons.append(f"{words.counted(len(trials), 'trial')} of other configurations: see trials.json")
     sentences = (
         _headline(report, best),
-        _confidence(report, best) if best.slo.passed else "",
+        _confidence(report, best, confidence.get(best.id, CONFIDENCE)) if best.slo.passed else "",
         BEYOND.get(best.slo.max_rps.limited_by, "") if report.search else "",
         f"Measured on a stand-in: the deployment would run {best.stand_in_for}." if best.stand_in_for else "",
         _cost(best),
@@ -81,7 +86,7 @@ def _headline(report: Report, best: Variant) -> str:
     return f"serve it as {what}: {words.number(rate)} requests/s{at}."
 
 
-def _confidence(report: Report, best: Variant) -> str:
+def _confidence(report: Report, best: Variant, level: float) -> str:
     """What of the headline may be claimed, and from how much."""
     stage = open_stage(best)
     if stage is None:
@@ -93,7 +98,7 @@ def _confidence(report: Report, best: Variant) -> str:
     if any(percentile.upper is None for percentile in found):
         missing = max(percentile.missing for percentile in found)
         return f"As measured with {basis}; a claim at 99 % confidence needs about {missing:,} more."
-    return f"Claimed at 99 % confidence from {basis}."
+    return f"Claimed at {words.share(level)} confidence from {basis}."
 
 
 def _why_not(variant: Variant, best: Variant, merit: Merit) -> str:
@@ -107,7 +112,8 @@ def _why_not(variant: Variant, best: Variant, merit: Merit) -> str:
     if variant.rank_class != best.rank_class:
         return f"{'a stand-in' if variant.stand_in_for else 'no stand-in'}, ranked apart ({merit.figure(variant)})"
     if merit.near(best, variant):
-        return f"{merit.figure(variant)}, a tie within {merit.within()}"
+        within = merit.within()
+        return f"{merit.figure(variant)}, {f'a tie within {within}' if within else 'too close for an unknown noise'}"
     return merit.behind(best, variant)
 
 

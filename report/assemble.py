@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from contract.records import Plan, VariantPlan
 from contract.scaling import Scaling
 from contract.search import Search
 from contract.verdict import Report, SloResult, Variant, VariantParity
-from report import caveats, objectives, ranking, words
+from report import caveats, objectives, promise, ranking, words
 from report.advice import advise, order
 from report.certificate import sentences
 from report.cost import Basis, priced
@@ -40,9 +40,9 @@ def assemble(results: Path) -> Report:
     noise = noise_of_run(plan, measured) if search is None else noise_of_search(plan, judged)
     unserved = {name.split()[0] for name in plan.unserved}
     verdict, sentence = decide(variants, unserved, merit_of(noise, search) if search else None)
-    steady = search is not None or any(stage.judged for item in plan.variants for stage in item.stages)
-    if verdict == "INVALID" and not steady:
-        sentence = f"INVALID: the load plan '{plan.load_plan}' has no open-loop stage with a steady rate to judge."
+    missing = promise.missing(plan) if search is None else ""
+    if verdict == "INVALID" and missing:
+        sentence = f"INVALID: the load plan '{plan.load_plan}' {missing}."
     report = Report(
         schema_version=1,
         id=plan.id,
@@ -67,9 +67,10 @@ def assemble(results: Path) -> Report:
         search=search,
         scaling=_scaling(results),
         load_plan=plan.load_plan,
+        command=plan.command,
         generator=sentences(context.certificates, context.uncertified),
     )
-    return report.model_copy(update={"advice": advise(report)})
+    return report.model_copy(update={"advice": advise(report, _confidence(measured, search))})
 
 
 def decide(
@@ -110,15 +111,22 @@ def _scaling(results: Path) -> Scaling | None:
     return read_model(path, Scaling, "python -m tune scale") if path.is_file() else None
 
 
+def _confidence(measured: Mapping[str, Measured], search: Search | None) -> dict[str, float]:
+    """Of the rates that were found, by variant; without those of which nothing may be claimed."""
+    found = [(item.variant, item.confirmed) for item in search.found if item.confirmed is not None] if search else []
+    levels = {variant: measured[variant].confidence.get(stage) for variant, stage in found}
+    return {variant: level for variant, level in levels.items() if level is not None}
+
+
 def _judge(plan: Plan, item: VariantPlan, measured: Measured, search: Search | None) -> SloResult:
     """The objectives of one variant, and what a million inferences cost under them."""
     slo = item.endpoint.slo
     if search is None:
         basis = Basis(plan.price, sought=False, rows=1.0, shared=plan.same_machine)
-        return priced(objectives.judge(measured.stages, slo), item.endpoint, basis)
+        return priced(objectives.judge(measured.stages, slo, promise.unlikenesses(item.stages)), item.endpoint, basis)
     found = search.of(item.id)
     number = -1 if found is None or found.confirmed is None else found.confirmed
-    judged = objectives.judge_found(found, measured.by_number.get(number), slo)
+    judged = objectives.judge_found(found, measured.by_number.get(number), slo, measured.confidence.get(number))
     basis = Basis(plan.price, sought=True, rows=measured.rows.get(number, 1.0), shared=plan.same_machine)
     return priced(judged, item.endpoint, basis)
 
@@ -169,8 +177,8 @@ def _not_ranked(endpoint: Endpoint, measured: Measured, slo: SloResult, search: 
     if wrong:
         checked = sum(stage.answers_checked for stage in measured.stages)
         reasons.append(f"{wrong} of {checked} sampled answers under load were wrong")
-    if search is not None and slo.passed is None and not reasons:
-        reasons += slo.reasons
-    elif search is None and not any(stage.valid and stage.of_slo for stage in measured.stages):
+    if search is None and not any(stage.valid and stage.mode == "open" for stage in measured.stages):
         reasons.append("it has no valid open-loop stage")
+    elif slo.passed is None and not reasons:
+        reasons += slo.reasons if search else slo.reasons[-1:]  # what was tried and kept is no reason
     return reasons

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from contract.search import Search
 from contract.verdict import Noise, StageResult, Variant
-from report import words
+from report import margin, words
 
 Key = tuple[bool, float]
 
@@ -48,7 +48,7 @@ class Merit(Protocol):
         """Whether ``other`` is so close to the best that the difference means nothing."""
 
     def within(self) -> str:
-        """What near ones differ by less than."""
+        """What near ones differ by less than; empty where that is not known."""
 
     def lead(self, best: Variant, others: Sequence[Variant]) -> str:
         """Who is best, and against whom."""
@@ -65,9 +65,13 @@ class Merit(Protocol):
 
 @dataclass(frozen=True)
 class ByLatency:
-    """Objectives kept first, then the lowest open-loop p99 at the same rate; ``noise`` is relative."""
+    """Objectives kept first, then the lowest open-loop p99 at the same rate.
 
-    noise: float
+    ``noise`` is relative (`margin.of_p99`). Where it is None all that keep the objectives are near to each other, and
+    all that miss them.
+    """
+
+    noise: float | None
 
     def counts(self, variant: Variant) -> bool:
         return True
@@ -76,11 +80,12 @@ class ByLatency:
         return not variant.slo.passed, rank_p99(variant)
 
     def near(self, best: Variant, other: Variant) -> bool:
-        alike = bool(other.slo.passed) == bool(best.slo.passed)
-        return alike and rank_p99(other) <= rank_p99(best) * (1 + self.noise)
+        if bool(other.slo.passed) != bool(best.slo.passed):
+            return False
+        return self.noise is None or rank_p99(other) <= rank_p99(best) * (1 + self.noise)
 
     def within(self) -> str:
-        return f"the noise of this run ({words.percent(self.noise)})"
+        return "" if self.noise is None else f"the noise of this run ({words.share(self.noise)})"
 
     def lead(self, best: Variant, others: Sequence[Variant]) -> str:
         text = f"{words.label(best)} is best, p99 {rank_p99(best):.2f} ms at {_rate(best)}"
@@ -92,10 +97,7 @@ class ByLatency:
 
     def tie(self, tied: Sequence[Variant]) -> str:
         figures = ", ".join(f"{rank_p99(variant):.2f}" for variant in tied)
-        return (
-            f"A tie between {_names(tied)}; their p99 at {_rate(tied[0])} ({figures} ms) "
-            f"differ by less than {self.within()}"
-        )
+        return _tie(tied, f"p99 at {_rate(tied[0])} ({figures} ms)", self.within())
 
     def figure(self, variant: Variant) -> str:
         return f"p99 {words.number(rank_p99(variant))} ms at {_rate(variant)}" if open_stage(variant) else "no p99"
@@ -110,10 +112,11 @@ class ByRate:
     """The highest rate under the objectives. Neither what differs by chance nor what the search cannot resolve counts.
 
     ``noise`` is the relative difference of the rates that were found for the same variant twice, ``resolution`` the
-    relative distance between a rate that was kept and the next one that was missed.
+    relative distance between a rate that was kept and the next one that was missed. Where the noise is None all rates
+    that keep the objectives are near to each other, and all that miss them.
     """
 
-    noise: float
+    noise: float | None
     resolution: float
 
     def counts(self, variant: Variant) -> bool:
@@ -123,12 +126,16 @@ class ByRate:
         return not self.counts(variant), -rank_rate(variant)
 
     def near(self, best: Variant, other: Variant) -> bool:
+        if self.noise is None:
+            return self.counts(other) and bool(other.slo.passed) == bool(best.slo.passed)
         return rank_rate(other) >= rank_rate(best) * (1 - max(self.noise, self.resolution))
 
     def within(self) -> str:
+        if self.noise is None:
+            return ""
         if self.noise >= self.resolution:
-            return f"the noise of this run ({words.percent(self.noise)})"
-        return f"the resolution of the search ({words.percent(self.resolution)})"
+            return f"the noise of this run ({words.share(self.noise)})"
+        return f"the resolution of the search ({words.share(self.resolution)})"
 
     def lead(self, best: Variant, others: Sequence[Variant]) -> str:
         text = f"{words.label(best)} holds the highest rate under the objectives, {_held(best)} requests/s"
@@ -141,10 +148,7 @@ class ByRate:
 
     def tie(self, tied: Sequence[Variant]) -> str:
         figures = ", ".join(_held(variant) for variant in tied)
-        return (
-            f"A tie between {_names(tied)}; their highest rates under the objectives ({figures} requests/s) "
-            f"differ by less than {self.within()}"
-        )
+        return _tie(tied, f"highest rates under the objectives ({figures} requests/s)", self.within())
 
     def figure(self, variant: Variant) -> str:
         return f"{_held(variant)} requests/s" if self.counts(variant) else "no rate was confirmed"
@@ -157,8 +161,14 @@ class ByRate:
 def merit_of(noise: Noise, search: Search | None) -> Merit:
     """Rates where they were sought, else latencies at the rate of the objective."""
     if search is None:
-        return ByLatency(noise.p99_relative or 0.0)
-    return ByRate(noise.max_rps_relative or 0.0, search.resolution)
+        return ByLatency(margin.of_p99(noise))
+    return ByRate(margin.of_rate(noise), search.resolution)
+
+
+def _tie(tied: Sequence[Variant], figures: str, within: str) -> str:
+    if not within:
+        return f"{margin.UNKNOWN}, so no winner between {_names(tied)}; their {figures}"
+    return f"A tie between {_names(tied)}; their {figures} differ by less than {within}"
 
 
 def _held(variant: Variant) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from contract.records import Plan
 from contract.statistics import Floats, mean_interval
 from contract.verdict import MaxRate, Noise, SloResult, StageResult
+from report.promise import PROMISED, shows
 from report.reading import Measured
 
 BATCHES = 20
@@ -19,12 +20,14 @@ def noise_of_run(plan: Plan, measured: Mapping[str, Measured]) -> Noise:
     repeat = next((item for item in plan.variants if item.repeat_of), None)
     if repeat is None or repeat.repeat_of is None:
         once = any(
-            stage.judged for item in plan.variants for stage in item.stages if item.endpoint.engine_kind == "real"
+            shows(stage) for item in plan.variants for stage in item.stages if item.endpoint.engine_kind == "real"
         )
         why = (
             f"the load plan '{plan.load_plan}' goes through its stages once" if once else "no real endpoint was judged"
         )
         return no_noise(f"nothing was measured twice: {why}")
+    if not any(shows(stage) for stage in repeat.stages):
+        return no_noise(f"what was measured twice is not what the objectives are judged on: {PROMISED}")
     first, again = measured[repeat.repeat_of], measured[repeat.id]
     stages = [next((s for s in item.stages if s.of_slo), None) for item in (first, again)]
     if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:

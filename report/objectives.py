@@ -1,12 +1,19 @@
-"""The objectives of one variant: on its valid open-loop stages, or on the confirmation of a search. Pure."""
+"""The objectives of one variant: on its valid open-loop stages, or on the confirmation of a search. Pure.
+
+What is promised is a rate: limits that are kept below it are no proof, limits that are missed below it are.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from contract.search import Found, Limit
 from contract.slo import Slo
 from contract.verdict import MaxRate, SloResult, StageResult
+from report.claim import CONFIRMATIONS
 from report.cost import NO_PRICE
-from report.words import percentile_name, plain
+from report.promise import PROMISED, reaches
+from report.words import percentile_name, plain, share
 
 ENDED: dict[Limit, str] = {
     "server": "the server was the limit",
@@ -18,31 +25,51 @@ ENDED: dict[Limit, str] = {
 BY_THE_SERVER: tuple[Limit, ...] = ("server", "answers")
 
 
-def judge(stages: list[StageResult], slo: Slo) -> SloResult:
-    """Judge latency, error rate and answers; ``passed`` is None when no open-loop stage is valid."""
+def judge(stages: list[StageResult], slo: Slo, unlike: Sequence[str] = ()) -> SloResult:
+    """Judge latency and error rate of the valid stages that show what was promised (`promise.py`).
+
+    ``passed`` is False where one at ``slo.rate`` or below misses them, else True where one at ``slo.rate`` or above
+    keeps them, else None. ``unlike`` says how stages that were planned differ from what was promised.
+    """
     opened = [stage for stage in stages if stage.of_slo]
     usable = [stage for stage in opened if stage.valid]
+    spoiled = [reason for stage in opened if not stage.valid for reason in stage.reasons]
     if not usable:
-        why = (
-            "; ".join(reason for stage in opened for reason in stage.reasons)
-            or "no open-loop stage with a steady rate was finished"
-        )
+        why = "; ".join([*spoiled, *unlike]) or f"no open-loop stage with {PROMISED} was finished"
         return _result(None, MaxRate(value=None, low=None, high=None), [f"not judged: {why}"])
     reasons: list[str] = []
     kept: list[float] = []
     missed: list[float] = []
     for stage in usable:
-        passed, sentences = _judge_stage(stage, slo)
+        holds, sentences = _judge_stage(stage, slo)
         reasons += sentences
-        (kept if passed else missed).append(stage.target)
-    best = max(kept, default=None)
-    return _result(best is not None, MaxRate(value=best, low=best, high=min(missed, default=None)), reasons)
+        (kept if holds else missed).append(stage.target)
+    best, least = max(kept, default=None), min(missed, default=None)
+    passed = _of_rates(best, least, slo.rate)
+    if passed is None:
+        tried = ", ".join(f"{plain(stage.target)} requests/s" for stage in usable)
+        beside = "; ".join(["", *spoiled, *unlike])
+        reasons.append(
+            f"not judged at the promised rate: it is {plain(slo.rate)} requests/s, judged was {tried}{beside}; "
+            f"plan a stage with rate = {plain(slo.rate)}"
+        )
+    return _result(passed, MaxRate(value=best, low=best, high=least), reasons)
 
 
-def judge_found(found: Found | None, confirmation: StageResult | None, slo: Slo) -> SloResult:
+def _of_rates(best: float | None, least: float | None, promised: float) -> bool | None:
+    """What the highest rate that was kept and the lowest that was missed say of the promised one, requests/s."""
+    if least is not None and reaches(promised, least):
+        return False
+    return True if best is not None and reaches(best, promised) else None
+
+
+def judge_found(
+    found: Found | None, confirmation: StageResult | None, slo: Slo, confidence: float | None = None
+) -> SloResult:
     """Judge what a search found: kept when at least ``slo.rate`` was confirmed, on the records of the confirmation.
 
-    ``confirmation`` is the stage that ``found`` names. ``passed`` is None where the search cannot tell: what was
+    ``confirmation`` is the stage that ``found`` names, ``confidence`` what its records leave of the answer as a whole
+    (`claim.py`); None where nothing may be claimed. ``passed`` is None where the search cannot tell: what was
     promised was neither confirmed nor missed, because something else than the server ended the search.
     """
     if found is None:
@@ -55,7 +82,7 @@ def judge_found(found: Found | None, confirmation: StageResult | None, slo: Slo)
         return _conclude(found, slo, None, found.high, [spoiled])
     kept, reasons = _judge_stage(confirmation, slo)
     if kept:
-        return _conclude(found, slo, confirmation.target, found.high, reasons)
+        return _conclude(found, slo, confirmation.target, found.high, [*reasons, _confidence(confidence)])
     missed = [confirmation.target, *([] if found.high is None else [found.high])]
     return _conclude(found, slo, None, min(missed), reasons)
 
@@ -70,6 +97,11 @@ def _conclude(found: Found, slo: Slo, value: float | None, high: float | None, r
     shown = "no rate was confirmed" if value is None else f"{plain(value)} requests/s were confirmed"
     last = f"{shown}, {ENDED[found.limited_by]}; objective {plain(slo.rate)} requests/s: {word}"
     return _result(passed, MaxRate(value=value, low=value, high=high, limited_by=found.limited_by), [*reasons, last])
+
+
+def _confidence(level: float | None) -> str:
+    what = "nothing may be claimed, it is as measured" if level is None else f"{share(level)} confidence"
+    return f"of up to {CONFIRMATIONS} confirmations the first that is kept counts; for all of them together {what}"
 
 
 def _unconfirmed(found: Found) -> str:

@@ -19,6 +19,7 @@ from contract.statistics import Floats
 from contract.verdict import Overload, StageResult
 from report.answers import Judged, judge
 from report.certificate import read_certificates, uncertified
+from report.claim import confidence
 from report.faults import faults
 from report.overload import overload, part_of_maximum, recovered_after, triple
 from report.series import Samples
@@ -35,6 +36,7 @@ class Measured:
     open_latencies: Floats | None = None  # milliseconds of the first judged stage, in the order of time
     rows: dict[int, float] = field(default_factory=dict)  # inferences per request of the judged stages
     overload: Overload | None = None
+    confidence: dict[int, float | None] = field(default_factory=dict)  # of the answer that a confirmation gives
 
     @property
     def stages(self) -> list[StageResult]:
@@ -73,6 +75,7 @@ def measure(results: Path, item: VariantPlan, context: Context, compared: bool =
     certificate = context.certificates.of(item.endpoint.id)
     stages: dict[int, StageResult] = {}
     rows: dict[int, float] = {}
+    confident: dict[int, float | None] = {}
     latencies: Floats | None = None
     for number, stage in enumerate(item.stages):
         rounds = final(observation.stages, number)
@@ -83,9 +86,12 @@ def measure(results: Path, item: VariantPlan, context: Context, compared: bool =
         stages[number] = result.model_copy(update={"faults": faults(context.events, item.endpoint, rounds)})
         if result.of_slo:
             rows[number] = _rows_per_request(results, item, number)
+        if stage.purpose == "confirm":
+            confident[number] = confidence(good_latencies(records, number, rounds), item.endpoint.slo)
         if compared and latencies is None and result.of_slo:
             latencies = good_latencies(records, number, rounds)
-    return Measured(stages, observation.complete, latencies, rows, _overload(item, stages, parts, observation))
+    beyond = _overload(item, stages, parts, observation)
+    return Measured(stages, observation.complete, latencies, rows, beyond, confident)
 
 
 def _rows_per_request(results: Path, item: VariantPlan, number: int) -> float:

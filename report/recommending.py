@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contract.recommendation import Recommendation, Recommended
-from contract.verdict import Report, Variant
+from contract.verdict import Report, StageResult, Variant
 from report.advice import order
-from report.merit import merit_of, open_stage
+from report.merit import merit_of
 
 
 def recommend(report: Report) -> Recommendation:
@@ -31,7 +31,7 @@ def recommend(report: Report) -> Recommendation:
 
 
 def _recommended(item: Variant, objectives: dict[str, float]) -> Recommended:
-    stage = open_stage(item)
+    stage = _stage_at(item.slo.max_rps.value, item)
     server = stage.server_side if stage else None
     queue_ms = stage.attribution_ms.queue if stage else None
     resident = [
@@ -55,9 +55,16 @@ def _recommended(item: Variant, objectives: dict[str, float]) -> Recommended:
         artifact_sha256=item.artifact_sha256,
         objectives=objectives,
         max_rps=item.slo.max_rps.value,
+        limited_by=item.slo.max_rps.limited_by,
         p99_ms=stage.latency_ms.p99.value if stage else None,
         queue_us=None if queue_ms is None else round(1000 * queue_ms, 1),
         server_cores=server.cpu.mean if server and server.cpu else None,
         server_mib=max(resident, default=None),
         load_to_ready_s=item.load_to_ready_s,
     )
+
+
+def _stage_at(rate: float | None, item: Variant) -> StageResult | None:
+    """The stage that showed the rate, of several the last confirmation: what is told of a rate was measured at it."""
+    shown = [stage for stage in item.stages if stage.of_slo and stage.valid and stage.target == rate]
+    return max(reversed(shown), key=lambda stage: stage.purpose == "confirm", default=None)

@@ -17,6 +17,7 @@ from report.answers import Judged
 from report.certificate import NOBODY_DID
 from report.course import course
 from report.endurance import endurance
+from report.promise import shows, unlike
 from report.requests import MILLISECOND, Requests, answered
 from report.series import Samples
 from report.server_side import server_side
@@ -57,13 +58,13 @@ def summarize(
         purpose=stage.purpose,
         payloads=stage.payloads,
         target=_target(stage, rounds),
-        judged=stage.judged and stage.mode == "open",
+        judged=shows(stage),
         offered_rps=round(len(requests) / windows.seconds, 2) if stage.mode == "open" else None,
         duration_s=round(windows.seconds, 3),
         valid=all(item.passed for item in checks),
         reasons=[f"{item.name}: {item.detail}" for item in checks if not item.passed],
         checks=checks,
-        notes=[*notes, *_notes(rounds, judged)],
+        notes=[*notes, *_notes(stage, rounds, judged)],
         client_bound=bound,
         requests=len(requests),
         errors=requests.errors,
@@ -171,8 +172,10 @@ def _mean_batch(server: ServerCounters | None) -> float | None:
     )
 
 
-def _notes(rounds: Sequence[StageObservation], judged: Judged) -> list[str]:
+def _notes(stage: Stage, rounds: Sequence[StageObservation], judged: Judged) -> list[str]:
     notes = []
+    if stage.judged and stage.mode == "open" and unlike(stage):
+        notes.append(f"shown, and not what the objectives are judged on: {unlike(stage)}")
     again = [seen for seen in rounds if seen.attempt > 1]
     if again:
         where = f" in round {' and '.join(str(seen.round) for seen in again)}" if len(rounds) > 1 else ""

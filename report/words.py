@@ -124,13 +124,36 @@ def deployment(variant: Variant) -> str:
 
 
 def configuration(value: Configuration) -> str:
-    """E.g. ``batch ≤ 32, queue delay ≤ 500 µs, 1 instance, 1 thread``."""
+    """E.g. ``batch ≤ 32, queue delay ≤ 500 µs, 1 instance, 1 thread``; the rest only where it was set."""
     if value.instances is None or value.threads is None:
         return "not known"
     parts = [f"batch ≤ {value.max_batch_size}" if value.max_batch_size else "no batching"]
     if value.max_batch_size and value.max_queue_delay_us is not None:
         parts.append(f"queue delay ≤ {value.max_queue_delay_us:,} µs")
-    return ", ".join([*parts, counted(value.instances, "instance"), counted(value.threads, "thread")])
+    parts += [counted(value.instances, "instance"), counted(value.threads, "thread")]
+    return ", ".join([*parts, *_rest(value)])
+
+
+def _rest(value: Configuration) -> list[str]:
+    """What is said only where somebody set it."""
+    found = []
+    if value.preferred_batch_sizes:
+        found.append(f"prefers batches of {', '.join(map(str, value.preferred_batch_sizes))}")
+    if value.ragged:
+        found.append("different lengths together")
+    if value.queue_max_size:
+        found.append(f"at most {value.queue_max_size:,} waiting")
+    if value.queue_timeout_us:
+        found.append(f"queue timeout {value.queue_timeout_us:,} µs")
+    if value.batch_threads:
+        found.append(counted(value.batch_threads, "batch thread"))
+    if value.inter_op_threads:
+        found.append(counted(value.inter_op_threads, "inter-op thread"))
+    if value.graph_level not in (None, "all"):
+        found.append(f"graph optimisations {value.graph_level}")
+    if value.tensorrt not in (None, "off"):
+        found.append(f"TensorRT {value.tensorrt}")
+    return found
 
 
 def counted(count: int, noun: str) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contract.codecs.triton_http import LENGTH_HEADER
 from contract.events import append_event, happened
 from contract.files import write_bytes
-from contract.records import VariantPlan, answer_frame
+from contract.records import Stage, VariantPlan, answer_frame
+from contract.shapes import Payloads, Steady
 from report.assemble import decide
 from report.recommending import recommend
-from tests.builders import parity
+from tests.builders import open_stage, parity
 from tests.report_runs import STAGES, Run, answer, embedded, real
 from tests.report_samples import variant
 
@@ -298,3 +300,64 @@ def test_an_unrankable_variant_does_not_save_a_model_whose_rankable_one_misses()
     slow = base.model_copy(update={"slo": base.slo.model_copy(update={"passed": False})})
     fast = base.model_copy(update={"id": "other", "rankable": False})
     assert decide([slow, fast])[0] == "FAIL"
+
+
+def steady(rate: float, **changes: Any) -> Stage:
+    """A stage as models.toml would plan it."""
+    shape = Steady(shape="steady", rate=rate, **changes)
+    return open_stage(rate).model_copy(update={"shape": shape, "payloads": "real" if "payloads" in changes else ""})
+
+
+def test_a_run_below_the_promised_rate_does_not_pass(run: Run) -> None:
+    run.add(real(), stages=1, planned=[steady(10.0)])
+    report = run.report(load_plan="slow")
+    assert (report.verdict, report.sentence) == (
+        "INVALID",
+        "INVALID: the load plan 'slow' has no stage at the promised rate to judge.",
+    )
+    assert not report.variants[0].rankable
+    assert "plan a stage with rate = 200" in report.variants[0].not_ranked_because[0]
+    assert (report.winners, recommend(report).models) == ([], {})
+    assert report.advice["words"].startswith("words: nothing can be advised: ")
+
+
+def test_a_stage_that_is_kept_below_the_promised_rate_does_not_save_a_run_that_misses_it(run: Run) -> None:
+    run.add(real(), 60.0, stages=1, planned=[steady(200.0)])
+    assert run.report().verdict == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"arrivals": "constant"}, "its arrivals are constant, promised are Poisson arrivals"),
+        ({"payloads": Payloads(file=Path("real.npz"))}, "the answers to its requests (real) are not known"),
+        ({"payloads": Payloads(length=(8, 64))}, "the answers to its requests (real) are not known"),
+    ],
+    ids=["evenly spaced", "brought requests", "changed lengths"],
+)
+def test_what_is_unlike_the_promise_is_shown_and_not_judged(run: Run, changes: dict[str, Any], why: str) -> None:
+    run.add(real(), stages=1, planned=[steady(200.0, **changes)])
+    report = run.report(load_plan="mine")
+    assert report.verdict == "INVALID"
+    assert report.sentence == (
+        "INVALID: the load plan 'mine' has no open-loop stage with a steady rate, Poisson arrivals and requests whose "
+        "answers are known to judge."
+    )
+    (stage,) = report.variants[0].stages
+    assert stage.valid
+    assert why in stage.notes[0]
+    assert why in report.variants[0].not_ranked_because[0]
+
+
+def test_batches_of_golden_requests_have_known_answers_and_are_judged(run: Run) -> None:
+    run.add(real(), stages=1, planned=[steady(200.0, payloads=Payloads(rows=[8]))])
+    assert run.report().verdict == "PASS"
+
+
+def test_noise_of_stages_that_are_not_judged_is_no_noise_of_what_is_ranked(run: Run) -> None:
+    planned = [steady(200.0), steady(200.0, arrivals="constant")]
+    run.add(real(), planned=planned)
+    run.add(real(), planned=planned[1:], stages=1, repeat_of=real().id)
+    noise = run.report().noise
+    assert noise.variant is None
+    assert noise.reason.startswith("what was measured twice is not what the objectives are judged on")

@@ -61,7 +61,10 @@ def test_a_closed_loop_is_never_judged() -> None:
     found = judge([stage("closed-1", 5.0), stage("closed-16", 5.0)], SLO)
     assert found.passed is None
     assert found.max_rps.value is None
-    assert found.reasons == ["not judged: no open-loop stage with a steady rate was finished"]
+    assert found.reasons == [
+        "not judged: no open-loop stage with a steady rate, Poisson arrivals and requests whose answers are known "
+        "was finished"
+    ]
 
 
 def test_an_invalid_stage_is_never_judged_and_says_why() -> None:
@@ -78,6 +81,45 @@ def test_the_highest_rate_is_the_highest_that_was_seen_to_keep_the_objectives() 
     found = judge([opened(rate=100), opened(rate=200), opened(90.0, 95.0, rate=300)], SLO)
     assert found.passed is True
     assert (found.max_rps.value, found.max_rps.low, found.max_rps.high) == (200, 200, 300)
+
+
+@pytest.mark.parametrize(
+    ("kept", "missed", "passed"),
+    [
+        ([200], [], True),
+        ([400], [], True),
+        ([100, 200], [300], True),
+        ([10], [], None),
+        ([10], [300], None),
+        ([], [300], None),
+        ([10], [200], False),
+        ([], [100], False),
+        ([200], [100], False),
+        ([200 - 3e-14], [], True),
+        ([], [200 + 3e-14], False),
+        ([200], [200], False),
+    ],
+)
+def test_what_is_kept_below_the_promised_rate_is_no_proof_and_what_is_missed_there_is_one(
+    kept: list[float], missed: list[float], passed: bool | None
+) -> None:
+    stages = [*(opened(rate=rate) for rate in kept), *(opened(90.0, 95.0, rate=rate) for rate in missed)]
+    assert judge(stages, SLO).passed is passed
+
+
+def test_a_run_without_the_promised_rate_says_what_to_plan_and_what_became_of_it() -> None:
+    found = judge([opened(rate=10), invalid_stage("open-200", 5.0)], SLO, ["constant-200: its arrivals are constant"])
+    assert found.passed is None
+    assert found.max_rps.value == 10
+    assert found.reasons[-1] == (
+        "not judged at the promised rate: it is 200 requests/s, judged was 10 requests/s; "
+        "sends on time: 61 ms late; constant-200: its arrivals are constant; plan a stage with rate = 200"
+    )
+
+
+def test_a_stage_that_is_unlike_what_was_promised_is_named_with_the_difference() -> None:
+    found = judge([opened(judged=False)], SLO, ["constant-200: its arrivals are constant"])
+    assert (found.passed, found.reasons) == (None, ["not judged: constant-200: its arrivals are constant"])
 
 
 def test_without_a_rate_that_keeps_them_there_is_only_a_bound_from_above() -> None:
@@ -106,6 +148,17 @@ def test_a_confirmed_rate_above_the_promised_one_keeps_the_objectives() -> None:
     )
     assert result.reasons[-1] == (
         "400 requests/s were confirmed, the server was the limit; objective 200 requests/s: kept"
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [(0.99, "99 % confidence"), (0.97, "97 % confidence"), (None, "nothing may be claimed, it is as measured")],
+)
+def test_a_confirmed_rate_says_how_sure_it_is_with_all_tries_counted(level: float | None, said: str) -> None:
+    result = judge_found(found(value=400.0), confirmation(), SLO, level)
+    assert result.reasons[-2] == (
+        f"of up to 3 confirmations the first that is kept counts; for all of them together {said}"
     )
 
 

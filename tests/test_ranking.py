@@ -9,6 +9,7 @@ import pytest
 
 from contract.search import Limit
 from contract.verdict import MaxRate, Noise, Percentile, SloResult, StageResult, Variant
+from report.margin import of_p99
 from report.merit import rank_p99
 from report.noise import no_noise, noise_between, noise_of_rates
 from report.ranking import winners
@@ -21,6 +22,9 @@ NO_NOISE = no_noise("nothing was measured twice")
 
 def noise(p99: float) -> Noise:
     return Noise(variant="x", p99_relative=p99, p50_relative=p99, low=-p99, high=p99, reason="measured twice")
+
+
+QUIET = noise(0.0)
 
 
 def slo(passed: bool | None) -> SloResult:
@@ -48,7 +52,7 @@ def ranked(format: str, p99: float, protocol: str = "http", passed: bool = True,
 
 def test_the_lowest_p99_wins_with_its_figures_in_the_sentence() -> None:
     slow, fast = ranked("torchscript", 30.0), ranked("onnx", 20.0)
-    (found,) = winners([slow, fast], NO_NOISE)
+    (found,) = winners([slow, fast], QUIET)
     assert found.variant == fast.id
     assert found.tied == []
     assert found.passed
@@ -64,7 +68,7 @@ def test_keeping_the_objectives_comes_before_speed() -> None:
 
 
 def test_the_best_of_those_that_miss_says_so() -> None:
-    (found,) = winners([ranked("torchscript", 70.0, passed=False), ranked("onnx", 60.0, passed=False)], NO_NOISE)
+    (found,) = winners([ranked("torchscript", 70.0, passed=False), ranked("onnx", 60.0, passed=False)], QUIET)
     assert found.variant == "words__onnx__triton__http"
     assert not found.passed
     assert found.sentence.endswith("; it misses the objectives.")
@@ -94,9 +98,53 @@ def test_noise_never_ties_a_variant_that_keeps_with_one_that_misses() -> None:
     assert found.variant == "words__onnx__triton__http"
 
 
-def test_without_a_measured_noise_nothing_that_differs_is_tied() -> None:
-    (found,) = winners([ranked("onnx", 20.0), ranked("torchscript", 20.001)], NO_NOISE)
+def test_without_a_measured_noise_several_variants_have_no_winner_however_far_apart() -> None:
+    first, second = ranked("onnx", 20.0), ranked("torchscript", 90.0)
+    (found,) = winners([first, second], NO_NOISE)
+    assert (found.variant, found.tied) == (None, [first.id, second.id])
+    assert found.sentence == (
+        f"words: the noise of this machine was not measured, so no winner between {label(first)} and {label(second)}; "
+        "their p99 at 200 requests/s (20.00, 90.00 ms); the best keeps the objectives."
+    )
+
+
+def test_without_a_measured_noise_the_only_variant_still_wins() -> None:
+    (found,) = winners([ranked("onnx", 20.0)], NO_NOISE)
     assert found.variant == "words__onnx__triton__http"
+    (sole,) = winners([sought("onnx", 400.0)], NO_NOISE, search())
+    assert sole.variant == "words__onnx__triton__http"
+
+
+def test_without_a_measured_noise_keeping_the_objectives_still_decides() -> None:
+    (found,) = winners([ranked("onnx", 20.0), ranked("torchscript", 60.0, passed=False)], NO_NOISE)
+    assert found.variant == "words__onnx__triton__http"
+    (held,) = winners([sought("onnx", 400.0), sought("torchscript", 150.0)], NO_NOISE, search())
+    assert held.variant == "words__onnx__triton__http"
+
+
+def test_without_a_measured_noise_the_resolution_of_a_search_crowns_nobody() -> None:
+    first, second = sought("onnx", 3400.0), sought("torchscript", 1000.0)
+    (found,) = winners([first, second], NO_NOISE, search())
+    assert (found.variant, found.tied) == (None, [first.id, second.id])
+
+
+@pytest.mark.parametrize(
+    ("p99", "low", "high", "margin"),
+    [(0.05, -0.01, 0.02, 0.05), (0.0001, -0.01, 0.02, 0.02), (0.0001, -0.04, 0.02, 0.04), (None, -0.04, 0.02, None)],
+    ids=["its own difference", "a lucky pair", "the farther end", "not measured"],
+)
+def test_a_p99_is_never_known_better_than_the_mean(
+    p99: float | None, low: float, high: float, margin: float | None
+) -> None:
+    measured = noise(0.0).model_copy(update={"p99_relative": p99, "low": low, "high": high})
+    assert of_p99(measured) == margin
+
+
+def test_a_lucky_pair_crowns_nobody_within_the_interval_of_the_mean() -> None:
+    lucky = noise(0.00005).model_copy(update={"low": -0.03, "high": 0.02})
+    (found,) = winners([ranked("onnx", 20.0), ranked("torchscript", 20.5)], lucky)
+    assert found.variant is None
+    assert "less than the noise of this run (3 %)" in found.sentence
 
 
 def test_stand_ins_are_ranked_apart_and_the_winner_says_what_would_run() -> None:
@@ -190,7 +238,7 @@ def rate_noise(relative: float) -> Noise:
 
 def test_with_a_search_the_highest_rate_wins_whatever_its_p99() -> None:
     slow, fast = sought("torchscript", 1000.0), sought("onnx", 3400.0)
-    (found,) = winners([slow, fast], NO_NOISE, search())
+    (found,) = winners([slow, fast], rate_noise(0.0), search())
     assert found.variant == fast.id
     assert found.passed
     assert found.sentence == (

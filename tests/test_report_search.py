@@ -217,7 +217,7 @@ def test_each_promised_percentile_has_its_bar_on_the_tail() -> None:
     [
         ("", "make export serve loadtest", "python -m loadtest"),
         ("map", "make export serve loadtest PLAN=map", "python -m loadtest --plan map"),
-        ("configure", "make export serve", "python -m tune configure"),
+        ("configure", "make export serve", "python -m tune configure sentiment_torch sentiment_keras"),
     ],
 )
 def test_the_commands_are_those_of_the_plan_that_was_run(plan: str, first: str, measuring: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from html import unescape
 from typing import Any
 
 import pytest
 
 from contract.shapes import BUILT_IN, Closed, Steady
 from contract.verdict import Check, Noise, Point, Report, StageResult, Variant
+from report.margin import of_mean
 from report.page.html import csv_of, render_html
-from report.page.winner_map import Cell, noise_margin, rows_of, summary, table, winner_maps
+from report.page.winner_map import Cell, rows_of, summary, table, winner_maps
 from tests import report_samples as samples
 from tests.report_search_samples import ROWS, USERS, cell, map_report
 
@@ -65,9 +67,17 @@ def test_a_difference_that_chance_within_the_windows_explains_is_a_tie(apart: fl
 
 
 def test_the_noise_is_that_of_the_mean_latency_and_of_the_median_where_there_is_no_interval() -> None:
-    assert noise_margin(noise(0.08)) == 0.08
-    assert noise_margin(noise(0.08).model_copy(update={"low": None, "high": None})) == 0.012
-    assert noise_margin(samples.empty().noise) == 0
+    assert of_mean(noise(0.08)) == 0.08
+    assert of_mean(noise(0.08).model_copy(update={"low": None, "high": None})) == 0.012
+    assert of_mean(samples.empty().noise) is None
+
+
+def test_the_page_says_what_the_margin_is_and_that_no_cell_was_measured_twice() -> None:
+    known, unknown = map_report(), map_report().model_copy(update={"noise": samples.empty().noise})
+    borrowed = "and below 3.4 %, how far the mean latency of the open loop lies from itself (A/A)"
+    once = "No cell was measured twice, so a narrow lead may be the hour's and not the variant's."
+    assert borrowed in unescape(render_html(known)) and once in unescape(render_html(known))
+    assert "is not known. No cell was measured twice" in unescape(render_html(unknown))
 
 
 def test_what_is_not_ranked_never_wins_and_is_still_shown() -> None:

@@ -6,7 +6,7 @@ Every text of the report is escaped, so that none can shape the comment.
 from __future__ import annotations
 
 from contract.verdict import Report, Variant
-from report import comparison, reproduce, strain, words
+from report import comparison, margin, reproduce, strain, words
 
 COLUMNS = ("slo", "max_rate", "cost", "throughput", "p50", "p95", "p99", "errors", "wrong", "parity", "load")
 SPECIAL = {character: f"\\{character}" for character in "\\`*_[]|~"} | {
@@ -77,7 +77,8 @@ def _comparison(report: Report) -> list[str]:
         f"Percentiles are of the open loop{where}, from the intended send; in brackets the upper bound at 99 % "
         "confidence, or how many more requests a bound needs. Throughput is of the closed loop.",
     ]
-    return lines
+    noise = margin.sentence(report)
+    return [*lines, "", escape(noise)] if noise else lines
 
 
 def _note(cell: comparison.Cell) -> str:

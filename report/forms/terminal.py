@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 
 from contract.verdict import Report, Variant
-from report import comparison, strain, words
+from report import comparison, margin, strain, words
 
 WIDTH = 110
 NAME_WIDTH = 44
@@ -47,9 +47,9 @@ def render_summary(report: Report) -> str:
     """Return the table, what could mislead, what to serve and why, and the verdict's sentence as the last line."""
     blocks = [
         _table(report),
+        _wrapped(margin.sentence(report), "  ") if report.winners else [],
         _marks(report),
         [] if report.advice else _winners(report),
-        _wrapped(f"Noise: {words.noise(report)}", "  ") if report.winners else [],
         [line for text in strain.sentences(report) for line in _wrapped(text, "  ")],
         _warnings(report),
         *(_wrapped(advice, "  ") for advice in report.advice.values()),

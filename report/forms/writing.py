@@ -20,11 +20,12 @@ class Form(NamedTuple):
 
     file: str
     renderer: str  # "module:function" of Report -> text, imported when the form is asked for
+    records: str = ""  # "module:function" of Report and the run's folder -> what the renderer takes beside the report
 
 
 # report.json comes last: where it is, the others are.
 FORMS = {
-    "html": Form("report.html", "report.page.html:render_html"),
+    "html": Form("report.html", "report.page.html:render_html", "report.tails:tails_of"),
     "md": Form("report.md", "report.forms.markdown:render_markdown"),
     "junit": Form("junit.xml", "report.forms.junit:render_junit"),
     "csv": Form("comparison.csv", "report.forms.csv_tables:render_csv"),
@@ -40,8 +41,9 @@ def write(report: Report, workspace: Workspace, only: Iterable[str] = FORMS) -> 
     wanted = set(only)
     for name, form in FORMS.items():
         if name in wanted:
-            renderer: Callable[[Report], str] = load(form.renderer)
-            write_text(folder / form.file, renderer(report))
+            renderer: Callable[..., str] = load(form.renderer)
+            more = [load(form.records)(report, workspace.results / report.id)] if form.records else []
+            write_text(folder / form.file, renderer(report, *more))
     return folder
 
 

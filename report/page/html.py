@@ -20,13 +20,15 @@ from markupsafe import Markup
 from pydantic_core import to_json
 
 from contract.verdict import Report
-from report import comparison, reproduce, server_words, strain, words
+from report import comparison, margin, reproduce, server_words, strain, words
 from report.fairness import sheets
 from report.page import rates, winner_map
 from report.page.charts import Charts
+from report.page.charts.drawing import NO_TAILS
 from report.page.figures import Chart, Value
 from report.page.library import packed_plotly
 from report.page.style import Style, styles
+from report.tails import Tails
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEXTS = (
@@ -63,8 +65,8 @@ SWATCHES = {
 }
 
 
-def render_html(report: Report) -> str:
-    """Return the whole page."""
+def render_html(report: Report, tails: Tails = NO_TAILS) -> str:
+    """Return the whole page; ``tails`` is what the records add to the report (`report/tails.py`)."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -86,12 +88,12 @@ def render_html(report: Report) -> str:
         figure=_figure,
         json=_json,
     )
-    return environment.get_template("report.html.j2").render(_context(report))
+    return environment.get_template("report.html.j2").render(_context(report, tails))
 
 
-def _context(report: Report) -> dict[str, Any]:
+def _context(report: Report, tails: Tails) -> dict[str, Any]:
     names, columns = words.labels(report), comparison.columns(report)
-    charts = {model: Charts(report, model).all() for model in words.models(report)}
+    charts = {model: Charts(report, model, tails).all() for model in words.models(report)}
     maps = winner_map.winner_maps(report)
     there = {"search": report.search is not None, "map": bool(maps)}
     return {
@@ -117,7 +119,9 @@ def _context(report: Report) -> dict[str, Any]:
         "effort": rates.effort(report),
         "winner_map": winner_map,
         "maps": [(found, winner_map.table(found, names, f"map-{n}")) for n, found in enumerate(maps, 1)],
-        "margin": winner_map.noise_margin(report.noise),
+        "margin": margin.of_mean(report.noise),
+        "noise": margin.sentence(report),
+        "tie": "undecided" if margin.of_report(report) is None else "tied",
         "steps": reproduce.steps(report),
         "alone": reproduce.alone(report),
         "artifacts": list(dict.fromkeys((v.model, v.format, v.artifact_sha256) for v in report.variants)),

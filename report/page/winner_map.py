@@ -2,7 +2,9 @@
 
 Pure. A cell is a closed-loop stage whose requests all have the same number of rows; the built-in load plan ``map``
 measures a grid of them. Variants compete with their equals only. A difference is a tie where it is below the noise of
-the run (A/A), or below what chance explains by how far the parts of the two windows lie apart (99 %).
+the run (A/A), or below what chance explains by how far the parts of the two windows lie apart (99 %). No cell is
+measured twice: the A/A is that of the open loop's mean latency, and a closed loop's throughput is its users over that
+mean. What differs between two windows of one cell is not known, so a narrow lead may be the hour's; the page says so.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from contract.statistics import mean_interval
-from contract.verdict import Noise, Report, StageResult, Variant
-from report import words
+from contract.verdict import Report, StageResult, Variant
+from report import margin, words
 from report.page.figures import Chart, Row
 
 ROWS = re.compile(r"rows-(\d+)")
@@ -39,9 +41,9 @@ class Figure:
     state: str
     chance: float
 
-    def near(self, best: Figure, margin: float) -> bool:
-        """Whether it is no worse than the best, for all that is known; ``margin`` is the noise of the run, relative."""
-        within = max(margin, math.hypot(self.chance, best.chance))
+    def near(self, best: Figure, noise: float) -> bool:
+        """Whether it is no worse than the best, for all that is known; ``noise`` is that of the run, relative."""
+        within = max(noise, math.hypot(self.chance, best.chance))
         return self.bound or self.inferences_s * (1 + within) >= best.inferences_s
 
     @property
@@ -111,7 +113,7 @@ class WinnerMap:
 
 def winner_maps(report: Report) -> list[WinnerMap]:
     """A map per model and class of equals that went through at least one such stage; often there is none."""
-    margin = noise_margin(report.noise)
+    noise = margin.of_mean(report.noise) or 0.0  # where it is not known, the page says so above the map
     found = []
     for key in dict.fromkeys((variant.model, variant.rank_class) for variant in report.variants):
         equals = [variant for variant in report.variants if (variant.model, variant.rank_class) == key]
@@ -122,7 +124,7 @@ def winner_maps(report: Report) -> list[WinnerMap]:
                 if rows is not None:
                     figures.setdefault((rows, int(stage.target)), []).append(_figure(variant, stage, rows))
         if figures:
-            cells = {place: _cell(place, figures[place], margin) for place in sorted(figures)}
+            cells = {place: _cell(place, figures[place], noise) for place in sorted(figures)}
             found.append(WinnerMap(*key, cells))
     return found
 
@@ -131,16 +133,6 @@ def rows_of(stage: StageResult) -> int | None:
     """Rows of every request of a closed-loop stage; None where they differ or are those of the golden batch."""
     found = ROWS.fullmatch(stage.payloads)
     return int(found[1]) if found and stage.mode == "closed" else None
-
-
-def noise_margin(noise: Noise) -> float:
-    """Relative difference below which two throughputs are the same.
-
-    A closed loop's throughput is its users over the mean latency, so the noise of that mean is the noise of both.
-    """
-    if noise.low is not None and noise.high is not None:
-        return max(abs(noise.low), abs(noise.high))
-    return noise.p50_relative or 0.0
 
 
 def _figure(variant: Variant, stage: StageResult, rows: int) -> Figure:
@@ -162,10 +154,10 @@ def _chance(stage: StageResult) -> float:
     return (high - low) / 2 / mean
 
 
-def _cell(place: tuple[int, int], figures: list[Figure], margin: float) -> Cell:
+def _cell(place: tuple[int, int], figures: list[Figure], noise: float) -> Cell:
     ordered = sorted(figures, key=lambda figure: -figure.inferences_s)
     counting = [figure for figure in ordered if figure.counts]
-    leaders = tuple(figure.variant for figure in counting if figure.near(counting[0], margin))
+    leaders = tuple(figure.variant for figure in counting if figure.near(counting[0], noise))
     return Cell(*place, tuple(ordered), leaders)
 
 

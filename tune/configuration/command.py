@@ -43,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     trials, results = begun, options.resume
     if any(not climb.ended for climb in begun.climbs):
         _estimate(options, begun.climbs)
-        with trial_run(config, workspace, endpoints, chosen, NAME) as run:
+        typed = ["python", "-m", "tune", NAME, *arguments]
+        with trial_run(config, workspace, endpoints, chosen, NAME, typed) as run:
             kept, results = Kept(run.results / FILE, begun), run.results
             for endpoint in chosen:
                 _climb(options, config, workspace, endpoint, run, kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,18 @@ class TrialRun:
 
 @contextmanager
 def trial_run(
-    config: ModelsFile, workspace: Workspace, endpoints: Endpoints, chosen: list[Endpoint], name: str
+    config: ModelsFile,
+    workspace: Workspace,
+    endpoints: Endpoints,
+    chosen: list[Endpoint],
+    name: str,
+    command: Sequence[str] = (),
 ) -> Iterator[TrialRun]:
-    """Make the folder of a run without variants, and keep a load test and a sampler ready for those to come."""
-    plan, results = prepare(config, workspace, endpoints, chosen, asked=name)
+    """Make the folder of a run without variants, and keep a load test and a sampler ready for those to come.
+
+    ``command`` is what was typed.
+    """
+    plan, results = prepare(config, workspace, endpoints, chosen, asked=name, command=command)
     plan = plan.model_copy(update={"variants": []})
     write_json(results / "plan.json", plan)
     with watched(config, workspace, plan, results), Session(plan, results, workspace.live) as session:

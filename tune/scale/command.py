@@ -22,7 +22,7 @@ from tune.scale.chosen import chosen
 from tune.scale.counting import USERS, Counting
 from tune.scale.instances import shared_cores
 from tune.scale.record import cost_of_proxy, scaling, told
-from tune.scale.run import scale_run
+from tune.scale.run import NAME, scale_run
 from tune.scale.unit import Subject, Unit
 from tune.scale.usl import LEAST_POINTS
 
@@ -58,9 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     )
     if kind == HERE:
         endpoints = endpoints.model_copy(update={"servers": []})
+    typed = ["python", "-m", "tune", NAME, *arguments]
     with (
         load(UNITS[kind])(subject) as unit,
-        scale_run(config, workspace, endpoints, endpoint, options.allow_host) as run,
+        scale_run(config, workspace, endpoints, endpoint, options.allow_host, typed) as run,
     ):
         setting = Setting("rate", run.results, config.load.in_flight, max_rps=config.load.max_rps)
         found = curve(Counting(run.session, unit, setting, options.users), unit, endpoint, numbers, run.results)

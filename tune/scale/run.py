@@ -24,13 +24,21 @@ NAME = "scale"
 
 @contextmanager
 def scale_run(
-    config: ModelsFile, workspace: Workspace, endpoints: Endpoints, endpoint: Endpoint, allowed_hosts: Sequence[str]
+    config: ModelsFile,
+    workspace: Workspace,
+    endpoints: Endpoints,
+    endpoint: Endpoint,
+    allowed_hosts: Sequence[str],
+    command: Sequence[str] = (),
 ) -> Iterator[TrialRun]:
     """Make the folder of a run without variants, and keep a load test ready for those to come.
 
-    Raises UsageError for a host that nobody allowed to be loaded.
+    ``command`` is what was typed. Raises UsageError for a host that nobody allowed to be loaded.
     """
-    plan, results = prepare(config, workspace, endpoints, [endpoint], allowed_hosts=allowed_hosts, asked=NAME)
+    chosen = [endpoint]
+    plan, results = prepare(
+        config, workspace, endpoints, chosen, allowed_hosts=allowed_hosts, asked=NAME, command=command
+    )
     plan = plan.model_copy(update={"variants": []})
     write_json(results / "plan.json", plan)
     try:

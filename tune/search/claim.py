@@ -2,16 +2,16 @@
 
 The bound is the report's (`contract/statistics.py`), at the higher confidence that several tries need. Where there are
 too few independent samples for that one it is the report's own, and where there are too few for any the percentile
-itself: the report then says how many requests are missing.
+itself. Which of the three it was, the report finds out on the same records and says (`report/claim.py`).
 """
 
 from __future__ import annotations
 
 from contract.slo import Slo
 from contract.statistics import CONFIDENCE, PERCENTILES, Floats, quantile
+from report.claim import CONFIRMATIONS, EACH
 
-CONFIRMATIONS = 3  # of one search, at most
-EACH = 1 - (1 - CONFIDENCE) / CONFIRMATIONS  # Bonferroni: so that all of them together have CONFIDENCE
+__all__ = ["CONFIRMATIONS", "claimed_ms"]
 
 
 def claimed_ms(latencies_ms: Floats, slo: Slo) -> dict[str, float]:

@@ -47,7 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _chosen(endpoints, options.variant)
     repeats = any(item.engine_kind == "real" for item in chosen)  # the first real one is sought twice: the noise
     method = fitting(method, len(chosen) + repeats, options.budget_s)
-    plan, results = prepare(config, workspace, endpoints, chosen, allowed_hosts=options.allow_host, asked=NAME)
+    allowed, typed = options.allow_host, ["python", "-m", "tune", NAME, *arguments]
+    plan, results = prepare(config, workspace, endpoints, chosen, allowed_hosts=allowed, asked=NAME, command=typed)
     certificates = NONE
     if not options.uncertified:
         certificates = certify_run(config, workspace, endpoints, chosen, results, max(method.users))

@@ -11,13 +11,14 @@ from __future__ import annotations
 from contract.verdict import Report
 from report.page.charts.attribution import PARTS, attribution
 from report.page.charts.course import course
-from report.page.charts.drawing import Drawing
+from report.page.charts.drawing import NO_TAILS, Drawing
 from report.page.charts.scaling import scaling
 from report.page.charts.search import search
 from report.page.charts.server import server
 from report.page.charts.tail import percentile_tail
 from report.page.charts.tradeoff import tradeoff
 from report.page.figures import Chart
+from report.tails import Tails
 
 __all__ = ["PARTS", "Charts"]
 
@@ -25,8 +26,8 @@ __all__ = ["PARTS", "Charts"]
 class Charts:
     """The charts of one model of a report."""
 
-    def __init__(self, report: Report, model: str) -> None:
-        self._drawing = Drawing(report, model)
+    def __init__(self, report: Report, model: str, tails: Tails = NO_TAILS) -> None:
+        self._drawing = Drawing(report, model, tails)
 
     def all(self) -> list[Chart]:
         """Every chart, or none when nothing was measured."""

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 
 from contract.verdict import Percentile, Report, StageResult, Variant
 from report import words
 from report.page.figures import EXACT, Course, Figure, Row, axes, course_of, plain
 from report.page.style import styles
+from report.tails import Tails
 
 Measured = tuple[Variant, StageResult]
 
 P99 = "p99"
 CONFIRMATION = "confirmation"
+NO_TAILS: Tails = MappingProxyType({})
 FROM_ZERO: Figure = {"rangemode": "tozero"}
 
 
 class Drawing:
     """One model of a report, drawn with one set of names and styles.
 
+    ``tails`` holds the order statistics of the judged stages, of those variants whose records are there.
     ``offered`` holds, by the name under which a person chooses it, who went through a stage; the one that the
     objectives are judged at comes first. A search tries dozens of rates: its probes are not offered, and of its
     confirmations, which have another rate for every variant, the one that counts is, under one name.
     """
 
-    def __init__(self, report: Report, model: str) -> None:
+    def __init__(self, report: Report, model: str, tails: Tails = NO_TAILS) -> None:
         self.report = report
+        self.tails = tails
         self.variants = [item for item in report.variants if item.model == model]
         self.measured: list[Measured] = [(item, stage) for item in self.variants for stage in item.stages]
         self.judged: list[Measured] = [(v, s) for v in self.variants if (s := words.open_stage(report, v)) is not None]

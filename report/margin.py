@@ -1,0 +1,53 @@
+"""Below which relative difference two variants are the same, by what one of them measured twice (A/A) says. Pure.
+
+A/A is one pair, and a single difference is small by luck as easily as it is large, so the figure itself is the least
+that may be believed. Where an interval is known, its farther end counts too:
+
+- *mean latency*: its 99 % interval; and the throughput of a closed loop, which is users over that mean.
+- *p99*: the difference of the p99 or the interval of the mean, whichever is wider. A p99 hangs on a hundredth of the
+  requests, so it is never known better than the mean; how much worse, one pair cannot tell.
+- *highest rate*: the difference alone. Two searches give no interval; the resolution is the least then (`merit.py`).
+
+Each is None where it was not measured. That is not zero: nobody knows then what a difference means.
+"""
+
+from __future__ import annotations
+
+from contract.verdict import Noise, Report
+from report import words
+
+UNKNOWN = "the noise of this machine was not measured"
+
+
+def of_mean(noise: Noise) -> float | None:
+    """Of mean latencies, and of a closed loop's throughputs; in older reports by their medians."""
+    return noise.p50_relative if noise.low is None or noise.high is None else max(abs(noise.low), abs(noise.high))
+
+
+def of_p99(noise: Noise) -> float | None:
+    """Of the p99 at one rate."""
+    if noise.p99_relative is None:
+        return None
+    return max(noise.p99_relative, of_mean(noise) or 0.0)
+
+
+def of_rate(noise: Noise) -> float | None:
+    """Of the highest rates under the objectives."""
+    return noise.max_rps_relative
+
+
+def of_report(report: Report) -> float | None:
+    """Of what the report compares: the p99 at one rate, or the highest rates that were sought."""
+    return of_p99(report.noise) if report.search is None else of_rate(report.noise)
+
+
+def sentence(report: Report) -> str:
+    """The noise in one line, for the place where variants are compared; empty where none is ranked."""
+    if not report.winners:
+        return ""
+    margin = of_report(report)
+    if margin is None:
+        return f"Noise: {UNKNOWN}, so no winner is named among several: {report.noise.reason.rstrip('.')}."
+    compared = "highest rates" if report.search else "p99"
+    resolution = f", resolution {words.share(report.search.resolution)}" if report.search else ""
+    return f"Noise (A/A) {words.share(margin)}{resolution}: two {compared} that lie closer are not told apart."
