@@ -7,16 +7,22 @@
 # forgotten it, and is ended then. Exit code: 0 after SIGTERM, else the server's.
 set -u
 
+server='' stopping=no
+stop() {
+  stopping=yes
+  trap '' TERM INT # once is enough
+  sleep "${DRAIN_S:-5}"
+  [ -z "$server" ] || kill -TERM "$server" 2>/dev/null
+}
+trap stop TERM INT # before the start: a signal in between would end this shell, or be lost to process 1
 tensorflow_model_server "$@" &
 server=$!
-stopping=no
-trap 'stopping=yes' TERM INT
+# A signal that came before the server had a number found nobody to end.
+[ "$stopping" = no ] || kill -TERM "$server" 2>/dev/null
 wait "$server"
 code=$?
 if [ "$stopping" = yes ]; then
-  sleep "${DRAIN_S:-5}"
-  kill -TERM "$server" 2>/dev/null
-  wait "$server"
+  wait "$server" # a signal ends the first wait and not the server
   code=0
 fi
 exit "$code"

@@ -105,7 +105,7 @@ def narrowed(config: ModelsFile, served: str, engine: Engine) -> ModelsFile:
         if form in model.formats
     }
     if served not in known:
-        of = f"of its models and formats {engine} would serve {', '.join(known) or 'none'}"
+        of = f"{engine} would serve {len(known)} of its models and formats"
         raise UsageError(f"models.toml has no '{served}'{nearest(served, list(known))}; {of}")
     name, form = known[served]
     model = config.models[name].model_copy(update={"serve": [form], "engines": [engine], "elsewhere": []})

@@ -17,11 +17,14 @@ from contract.workspace import Workspace
 from serving.deploying.case import Case
 from serving.deploying.command import add_arguments, deploy
 from serving.deploying.wanted import Wanted
-from serving.repository import lay_out, plan
+from serving.repository import lay_out, plan, triton_config
+from serving.triton_configuration import triton_configuration
 from tests.builders import LOGITS, MACHINE, config, model, workspace, write_artifacts
 
 TARGET, VERSION = "26.08", "2.72.0"  # a release of Triton, and what its server calls itself
 L4 = "gpu:NVIDIA L4"
+LOAD_IMAGE = "registry.example:5000/loadproof/loadtest:0.1.0"
+UNMEASURED = ["--unmeasured", "--load-image", LOAD_IMAGE]
 UNBATCHED = Configuration(max_batch_size=None, max_queue_delay_us=None, instances=1, threads=1)
 FIXED = TensorSpec(name="pixels", dtype="float32", dims=["batch", 4])  # what TF Serving may join
 MODELS = """schema_version = 1
@@ -68,6 +71,7 @@ def recommended(**changes: Any) -> Recommended:
         "artifact_sha256": "a" * 64,
         "objectives": Slo().figures(),
         "max_rps": 96.0,
+        "limited_by": "server",
         "p99_ms": 41.2,
         "queue_us": 830.4,
         "server_cores": 1.31,
@@ -103,6 +107,7 @@ class Site:
 
     workspace: Workspace
     shas: dict[str, str]  # format -> SHA-256 of its artifact
+    configurations: dict[str, Configuration]  # format -> how it is laid out for Triton
 
     @property
     def root(self) -> Path:
@@ -111,7 +116,8 @@ class Site:
     def reports(self, *models: str, whole: dict[str, Any] | None = None, **changes: Any) -> None:
         """Write reports/latest/recommendation.json; ``changes`` are those of the model's entry."""
         form = changes.get("format", "onnx")
-        item = recommended(**({"artifact_sha256": self.shas[form]} | changes))
+        as_laid_out = {"artifact_sha256": self.shas[form], "configuration": self.configurations[form]}
+        item = recommended(**(as_laid_out | changes))
         found = recommendation(**{"models": dict.fromkeys(models or ("words",), item), **(whole or {})})
         write_json(self.workspace.reports / "latest" / "recommendation.json", found)
 
@@ -134,6 +140,11 @@ def site(folder: Path, release: str | None = TARGET, **changes: Any) -> Site:
     place = workspace(folder / "work")
     manifest = write_artifacts(place, "words", ("torchscript", "savedmodel", "onnx"))
     described: Model = model(formats=["torchscript", "savedmodel", "onnx"], outputs=[LOGITS], **changes)
-    lay_out(plan(config({"words": described}), "default", place)[0], place, release)
+    served = plan(config({"words": described}), "default", place)[0]
+    lay_out(served, place, release)
     write_text(place.root / "models.toml", MODELS)
-    return Site(place, {form: record.sha256 or "" for form, record in manifest.formats.items()})
+    return Site(
+        place,
+        {form: record.sha256 or "" for form, record in manifest.formats.items()},
+        {item.format: triton_configuration(triton_config(item), item.format) for item in served},
+    )

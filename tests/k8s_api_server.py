@@ -1,7 +1,7 @@
 """A cluster that only remembers: as much of Kubernetes' API as `kubectl apply` and `kubectl diff` ask, on loopback.
 
-It knows the kinds of an overlay, keeps what it is given, merges patches key by key, and admits everything: what a real
-cluster would refuse is for the schemas to say.
+It knows the kinds of an overlay, keeps what it is given, merges patches key by key, and admits everything where the
+namespace is there: what else a real cluster would refuse is for the schemas to say.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ KINDS = {
 }
 
 
-def discovery(path: str) -> Document | None:
+def discovery(path: str, known: dict[str, dict[str, str]]) -> Document | None:
     """What the API says of itself at a path."""
-    groups = [name for name in KINDS if "/" in name]
+    groups = [name for name in known if "/" in name]
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
@@ -49,12 +49,12 @@ def discovery(path: str) -> Document | None:
             listed.append({"name": name.partition("/")[0], "versions": [version], "preferredVersion": version})
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
     name = path.removeprefix("/apis/").removeprefix("/api/")
-    if name not in KINDS:
+    if name not in known:
         return None
     verbs = ["create", "get", "list", "patch"]
     resources = [
         {"name": plural, "singularName": "", "namespaced": kind != "Namespace", "kind": kind, "verbs": verbs}
-        for kind, plural in KINDS[name].items()
+        for kind, plural in known[name].items()
     ]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
 
@@ -73,16 +73,18 @@ def merged(old: Any, new: Any) -> Any:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Path]:
-    """Run one. Gives the path of a KUBECONFIG that leads to it."""
+def cluster(folder: Path, without: str = "") -> Iterator[Path]:
+    """Run one, which does not know the API group ``without``. Gives the path of a KUBECONFIG that leads to it."""
     kept: dict[str, Document] = {}
+    known = {name: kinds for name, kinds in KINDS.items() if name != without}
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *words: object) -> None:
             """Not onto the test's stderr."""
 
-        def answer(self, document: Document | None) -> None:
-            found = document or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound"}
+        def answer(self, document: Document | None, why: str = "") -> None:
+            absent = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "message": why}
+            found = document or absent
             body = json.dumps(found if document else {**found, "code": 404}).encode()
             self.send_response(200 if document else 404)
             self.send_header("Content-Type", "application/json")
@@ -101,10 +103,14 @@ def cluster(folder: Path) -> Iterator[Path]:
 
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
-            self.answer(discovery(path) or kept.get(path))
+            self.answer(discovery(path, known) or kept.get(path))
 
         def do_POST(self) -> None:
             document = self.given()
+            space = re.search(r"(?<=/namespaces/)[^/]+(?=/)", self.path)
+            if space and f"/api/v1/namespaces/{space[0]}" not in kept:
+                self.answer(None, f'namespaces "{space[0]}" not found')
+                return
             self.keep(f"{urlsplit(self.path).path}/{document['metadata']['name']}", document)
 
         def do_PATCH(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,9 +13,9 @@ import yaml
 
 from contract.errors import ServerError, UsageError
 from serving.deploying import kubectl
-from serving.deploying.folder import write
+from serving.deploying.folder import LIST, write
 from serving.deploying.overlay import GENERATED
-from tests.deployments import ON_CPU, STAND_IN, Site, site
+from tests.deployments import LOAD_IMAGE, ON_CPU, STAND_IN, UNMEASURED, Site, site
 from tests.k8s_api_server import cluster
 
 
@@ -56,7 +58,13 @@ def test_the_same_report_gives_the_same_files(place: Site) -> None:
 def test_an_overlay_that_was_generated_is_replaced_whole(place: Site) -> None:
     assert (place.overlay() / "autoscaler.yaml").is_file()
     folder = place.overlay("--fixed")
-    assert sorted(item.name for item in folder.iterdir()) == ["kustomization.yaml", "model", "server.yaml"]
+    assert sorted(item.name for item in folder.iterdir()) == [
+        LIST,
+        "kustomization.yaml",
+        "model",
+        "rules.yaml",
+        "server.yaml",
+    ]
     assert [item.name for item in folder.parent.iterdir()] == ["words"], "nothing is left beside it"
 
 
@@ -64,9 +72,122 @@ def test_a_folder_of_somebody_elses_is_left_alone(place: Site, tmp_path: Path) -
     own = tmp_path / "own"
     own.mkdir()
     (own / "kustomization.yaml").write_text("resources: [mine.yaml]\n")
-    with pytest.raises(UsageError, match="was not written by this command; name another folder with --out"):
+    with pytest.raises(
+        UsageError, match=r"did not write so: kustomization\.yaml; keep that elsewhere.* name another with --out"
+    ):
         place.deploy("--out", str(own))
     assert (own / "kustomization.yaml").read_text() == "resources: [mine.yaml]\n"
+
+
+@pytest.mark.parametrize(
+    ("touch", "sentence"),
+    [
+        (lambda folder: (folder / "mine.yaml").write_text("mine"), "did not write so: mine.yaml; "),
+        (lambda folder: (folder / "model" / "mine" / "x").mkdir(parents=True), None),
+        (lambda folder: (folder / "link").symlink_to("server.yaml"), "did not write so: link; "),
+        (lambda folder: (folder / "server.yaml").write_text("edited"), "did not write so: server.yaml; "),
+        (lambda folder: (folder / "server.yaml").unlink(), None),
+        (lambda folder: (folder / LIST).unlink(), r"did not write so: autoscaler\.yaml, .* and 4 more; "),
+        (lambda folder: (folder / LIST).write_bytes(b"\xff"), "cannot be written .*another folder with --out"),
+    ],
+    ids=["another file", "no file", "a link", "an edited file", "a missing file", "no list", "no text"],
+)
+def test_what_a_person_wrote_into_a_generated_folder_is_not_lost(place: Site, touch: Any, sentence: str | None) -> None:
+    folder = place.overlay()
+    touch(folder)
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    if sentence is None:
+        assert place.deploy() == 0
+        return
+    with pytest.raises(UsageError, match=sentence):
+        place.deploy()
+    assert before == {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert [item.name for item in folder.parent.iterdir()] == ["words"], "nothing is left beside it"
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_folder_that_cannot_be_is_a_sentence(place: Site, tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match=r"cannot be written \(.*\); name another folder with --out"):
+        place.deploy("--out", str(tmp_path / out))
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_two_that_write_at_once_leave_one_whole_overlay(tmp_path: Path) -> None:
+    out, ended = tmp_path / "here", []
+
+    def many(text: str) -> None:
+        for _ in range(30):
+            try:
+                write(out, {"a.yaml": text, "b.yaml": text})
+            except UsageError as error:
+                ended.append(str(error))
+
+    threads = [Thread(target=many, args=(text,)) for text in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (out / "a.yaml").read_text() == (out / "b.yaml").read_text()
+    assert all("name another" in sentence for sentence in ended), "one of two may be told to go elsewhere"
+    assert [item.name for item in tmp_path.iterdir()] == ["here"]
+
+
+def test_the_list_of_what_was_written_is_one_that_sha256sum_checks(place: Site) -> None:
+    folder = place.overlay()
+    checked = subprocess.run(["sha256sum", "--check", "--strict", LIST], cwd=folder, capture_output=True, timeout=60)
+    assert checked.returncode == 0, checked.stderr
+    assert len(checked.stdout.splitlines()) == len([file for file in folder.rglob("*") if file.is_file()]) - 1
+
+
+def test_commands_are_quoted_for_the_shell(place: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "over there; $HOME"
+    assert place.deploy("--out", str(out)) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(last.removeprefix("then: ")) == ["kubectl", "apply", "-k", str(out)]
+
+
+def test_a_namespace_of_its_own_holds_a_second_model_and_all_that_is_printed_follows(
+    place: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = list(yaml.safe_load_all(kubectl.kustomize(place.overlay())))
+    words = [*UNMEASURED, "--replicas", "1", "--fixed", "--namespace", "second"]
+    second = list(yaml.safe_load_all(kubectl.kustomize(place.overlay(*words))))
+    (space,) = (item["metadata"]["name"] for item in second if item["kind"] == "Namespace")
+    assert space == "second"
+    assert {item["metadata"].get("namespace", "second") for item in second} == {"second"}
+    assert identities(first) & identities(second) == set(), "what is applied second replaces nothing"
+    services = {item["metadata"]["name"] for item in second if item["kind"] == "Service"}
+    assert services == {item["metadata"]["name"] for item in first if item["kind"] == "Service"}
+    (told,) = (item["data"]["SERVER"] for item in second if "SERVER" in item.get("data", {}))
+    assert {address.split("/")[2].split(":")[0] for address in told.split(",")} <= services, "as the namespace has them"
+    printed = capsys.readouterr().out
+    assert "kubectl -n second logs -f job/measure" in printed
+    assert "note: loadproof holds one deployment named triton" in printed
+    assert "note: second holds one deployment named triton" in printed
+
+
+def identities(objects: list[dict[str, Any]]) -> set[tuple[str, ...]]:
+    return {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in objects}
+
+
+def test_the_job_that_measures_runs_in_the_image_that_somebody_has(place: Site) -> None:
+    objects = yaml.safe_load_all(kubectl.kustomize(place.overlay(*UNMEASURED, "--replicas", "1", "--fixed")))
+    pods = {item["kind"]: item["spec"]["template"]["spec"] for item in objects if item["kind"] in ("Job", "Deployment")}
+    images = {
+        kind: {container["image"] for name in ("initContainers", "containers") for container in pod[name]}
+        for kind, pod in pods.items()
+    }
+    assert images == {"Job": {LOAD_IMAGE}, "Deployment": {"nvcr.io/nvidia/tritonserver:26.08-py3"}}
+
+
+def test_who_turns_a_fixed_number_into_an_autoscaled_one_is_told_how_not_to_lose_pods(
+    place: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.overlay()
+    assert "kubectl -n loadproof apply edit-last-applied deployment/triton" in capsys.readouterr().out
+    place.overlay("--fixed")
+    assert "edit-last-applied" not in capsys.readouterr().out
 
 
 def test_an_empty_folder_is_nobodys(tmp_path: Path) -> None:
@@ -94,12 +215,12 @@ def test_a_refusal_writes_nothing(place: Site) -> None:
 
 def test_unmeasured_tells_why_and_which_numbers_are_missing(place: Site, capsys: pytest.CaptureFixture[str]) -> None:
     place.reports(**STAND_IN)
-    assert place.deploy("--unmeasured") == 0
+    assert place.deploy(*UNMEASURED) == 0
     told = capsys.readouterr().out
     assert "unmeasured: words__onnx__triton__grpc was measured on a stand-in" in told
     assert "required: --replicas\nrequired: --queue-us\n" in told
     assert "next: the same with --replicas 1 --fixed" in told
-    assert place.deploy("--unmeasured", "--replicas", "1", "--fixed") == 0
+    assert place.deploy(*UNMEASURED, "--replicas", "1", "--fixed") == 0
     told = capsys.readouterr().out
     assert "required" not in told and "kubectl -n loadproof logs -f job/measure" in told
 
@@ -121,7 +242,7 @@ def test_what_the_local_server_reads_is_not_what_is_deployed(
 def test_other_bytes_than_were_measured_are_refused_with_both_sums(place: Site) -> None:
     place.reports(**ON_CPU, artifact_sha256="b" * 64)
     with pytest.raises(UsageError) as refused:
-        place.deploy("--unmeasured")
+        place.deploy(*UNMEASURED)
     assert place.shas["onnx"] in str(refused.value) and "b" * 64 in str(refused.value)
 
 
@@ -179,7 +300,9 @@ def test_the_cluster_is_compared_with_what_would_be_applied(
     with cluster(tmp_path) as kubeconfig:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         assert place.deploy("--diff") == 1, "an empty cluster differs"
-        assert "+kind: Deployment" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert told.startswith("--- no namespace loadproof\n") and "+kind: Deployment\n" in told
+        assert all(line[0] in "-+@" for line in told.splitlines()), "all of it is new"
         apply = [kubectl.program(), "apply", "--validate=false", "-k", str(place.overlay())]
         subprocess.run(apply, check=True, capture_output=True, timeout=60)
         capsys.readouterr()

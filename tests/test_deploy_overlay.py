@@ -20,7 +20,8 @@ from serving.deploying.overlay import BASE_CORES, GENERATED
 from serving.deploying.sizing import NODES_THAT_FAIL, SHM_MIB
 from serving.tfserving import flags as tfserving_flags
 from tests import test_k8s_policy as policy
-from tests.deployments import FIXED, ON_CPU, ON_TFSERVING, STAND_IN, TARGET, UNBATCHED, Site, site
+from tests.builders import MACHINE
+from tests.deployments import FIXED, ON_CPU, ON_TFSERVING, STAND_IN, TARGET, UNBATCHED, UNMEASURED, Site, site
 from tests.k8s_rendered import K8S, deployment, flags, of_kind, pod, rendered, server
 from tests.test_k8s_schemas import CUSTOM, RELEASES
 
@@ -172,6 +173,19 @@ def test_what_could_mislead_is_written_onto_the_deployment(tmp_path: Path) -> No
     assert shared in said and "2 models together: an upper bound" in said and "Sized on A processor" in said
 
 
+def test_a_rate_whose_limit_nobody_met_scales_nothing_and_fewer_cores_are_told(tmp_path: Path) -> None:
+    place = site(tmp_path)
+    machine = MACHINE.model_copy(update={"cores": 16})
+    place.reports(whole={"machine": machine}, limited_by="load generator")
+    overlay = Deployed(place, place.overlay())
+    assert of_kind(overlay.name, "HorizontalPodAutoscaler") == []
+    assert deployment(overlay.name)["spec"]["replicas"] == 4
+    assert overlay.annotations["warnings"] == (
+        "A pod gets 2 of the 16 cores that were there when it was measured. The load generator was the limit: "
+        "a pod may hold more, and no queue time tells when to add one."
+    )
+
+
 def test_the_sums_are_those_of_the_files_that_were_laid_out(way: tuple[str, Deployed]) -> None:
     overlay = way[1]
     model = overlay.data("model")
@@ -203,6 +217,13 @@ def test_the_server_and_the_check_run_in_the_image_that_was_measured(
 ) -> None:
     overlay = deployed(tmp_path, *words, fields=fields).name
     assert {item["image"] for item in (*pod(overlay)["initContainers"], server(overlay))} == {image}
+
+
+def test_a_report_without_the_hash_of_config_pbtxt_is_deployed_with_a_warning(tmp_path: Path) -> None:
+    place = site(tmp_path)
+    older = place.configurations["onnx"].model_copy(update={"config_sha256": None})
+    place.reports(configuration=older)
+    assert "older than the hash of config.pbtxt" in Deployed(place, place.overlay()).annotations["warnings"]
 
 
 def test_a_slow_load_is_granted_ten_times_its_time(tmp_path: Path) -> None:
@@ -251,32 +272,33 @@ def test_tf_serving_that_did_not_join_is_not_told_to(tmp_path: Path) -> None:
 
 
 def test_cores_that_nobody_measured_are_the_bases(tmp_path: Path) -> None:
-    overlay = deployed(tmp_path, fields={**ON_TFSERVING, "server_cores": None, "server_mib": None}).name
+    overlay = deployed(tmp_path, fields={**ON_TFSERVING, "server_cores": None, "server_mib": None})
     base = yaml.safe_load((K8S / "base" / "tfserving" / "deployment.yaml").read_text())
     (container,) = base["spec"]["template"]["spec"]["containers"]
-    given = server(overlay)["resources"]["limits"]
+    given = server(overlay.name)["resources"]["limits"]
     assert {key: given[key] for key in ("cpu", "memory")} == {
         key: container["resources"]["limits"][key] for key in ("cpu", "memory")
     }
     assert given["cpu"] == str(BASE_CORES)
+    assert overlay.annotations["resources"] == "base"
 
 
-UNMEASURED = ["--unmeasured", "--device", "gpu:NVIDIA-L4"]
+ON_L4 = [*UNMEASURED, "--device", "gpu:NVIDIA-L4"]
 
 
 def test_an_unmeasured_deployment_is_refused_by_the_cluster_until_somebody_says_how_many(tmp_path: Path) -> None:
-    overlay = deployed(tmp_path, *UNMEASURED, fields=STAND_IN).name
+    overlay = deployed(tmp_path, *ON_L4, fields=STAND_IN).name
     (scaler,) = of_kind(overlay, "HorizontalPodAutoscaler")
     assert scaler["spec"]["minReplicas"] == "REQUIRED: measure, then give --replicas"
     with pytest.raises(kubernetes_validate.ValidationError, match="--replicas"):
         kubernetes_validate.validate(scaler, RELEASES[-1], strict=True)
-    fixed = deployed(tmp_path / "fixed", *UNMEASURED, "--fixed", fields=STAND_IN).name
+    fixed = deployed(tmp_path / "fixed", *ON_L4, "--fixed", fields=STAND_IN).name
     with pytest.raises(kubernetes_validate.ValidationError, match="--replicas"):
         kubernetes_validate.validate(deployment(fixed), RELEASES[-1], strict=True)
 
 
 def test_an_unmeasured_deployment_says_so_and_brings_the_job_that_measures(tmp_path: Path) -> None:
-    overlay = deployed(tmp_path, *UNMEASURED, "--replicas", "1", "--fixed", fields=STAND_IN)
+    overlay = deployed(tmp_path, *ON_L4, "--replicas", "1", "--fixed", fields=STAND_IN)
     for release in RELEASES:
         validated(overlay.name, release)
     said = overlay.annotations
@@ -293,7 +315,7 @@ def test_an_unmeasured_deployment_says_so_and_brings_the_job_that_measures(tmp_p
 
 
 def test_numbers_that_a_person_says_make_an_unmeasured_deployment_valid(tmp_path: Path) -> None:
-    overlay = deployed(tmp_path, *UNMEASURED, "--replicas", "3", "--queue-us", "900", fields=STAND_IN).name
+    overlay = deployed(tmp_path, *ON_L4, "--replicas", "3", "--queue-us", "900", fields=STAND_IN).name
     validated(overlay, RELEASES[-1])
     (scaler,) = of_kind(overlay, "HorizontalPodAutoscaler")
     assert (scaler["spec"]["minReplicas"], scaler["metadata"]["annotations"]["loadproof/measured"]) == (3, "no")
@@ -301,7 +323,7 @@ def test_numbers_that_a_person_says_make_an_unmeasured_deployment_valid(tmp_path
 
 def test_an_unmeasured_tf_serving_is_the_bases_and_is_measured_at_its_own_ports(tmp_path: Path) -> None:
     fields = {**ON_TFSERVING, "max_rps": None}
-    overlay = deployed(tmp_path, "--unmeasured", "--replicas", "1", fields=fields)
+    overlay = deployed(tmp_path, *UNMEASURED, "--replicas", "1", fields=fields)
     services = {item["metadata"]["name"]: item for item in of_kind(overlay.name, "Service")}
     ports = {item["name"]: item["containerPort"] for item in server(overlay.name)["ports"]}
     for address in overlay.data("measure")["SERVER"].split(","):
@@ -319,5 +341,5 @@ def test_every_string_is_read_back_as_a_string() -> None:
 
 def test_every_file_says_that_it_is_generated(gpu: Deployed) -> None:
     documents = sorted(gpu.folder.rglob("*.yaml"))
-    assert len(documents) == 4
+    assert len(documents) == 5
     assert all(file.read_text().startswith(GENERATED) for file in documents)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract.batching import Batching
 from contract.endpoints import Configuration
 from contract.errors import UsageError
 from contract.slo import Slo
@@ -15,10 +17,24 @@ from serving.deploying.against_report import AGAINST_REPORT
 from serving.deploying.against_repository import AGAINST_REPOSITORY
 from serving.deploying.case import Case, choose
 from serving.deploying.laid_out import LaidOut
+from serving.deploying.origin import caveats
+from serving.deploying.plan import Plan
 from serving.deploying.refusals import NEXT, reasons
-from serving.deploying.versions import is_of_release
+from serving.deploying.sizing import measured
+from serving.deploying.versions import is_of_release, named_release
 from serving.deploying.wanted import Wanted, product, split_image
-from tests.deployments import L4, ON_TFSERVING, STAND_IN, TARGET, UNBATCHED, VERSION, case, recommendation, recommended
+from tests.deployments import (
+    L4,
+    LOAD_IMAGE,
+    ON_TFSERVING,
+    STAND_IN,
+    TARGET,
+    UNBATCHED,
+    VERSION,
+    case,
+    recommendation,
+    recommended,
+)
 
 MEASURED = Configuration(max_batch_size=32, max_queue_delay_us=0, instances=1, threads=1)
 # Fields of the recommended model, of what is wanted, and of the whole recommendation -> what the sentence holds.
@@ -41,7 +57,6 @@ LIFTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = 
     "a server that is not told": ({"engine_version": "unknown"}, {}, {}, "measured on Triton unknown"),
     "another target": ({"engine_version": "2.62.0"}, {"target": "25.10"}, {}, "judged for Triton 26.08, and 25.10 is"),
     "no rate": ({"max_rps": None}, {}, {}, "no rate at which words__onnx__triton__grpc kept its objectives"),
-    "a rate of nothing": ({"max_rps": 0.0}, {}, {}, "no rate"),
     "other objectives": (
         {"objectives": {"rate": 200.0, "p99_ms": 100.0, "error_rate": 0.001}},
         {},
@@ -69,12 +84,32 @@ FINAL: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {"target": "24.10"},
         "Triton 24.10 has published unauthenticated remote flaws",
     ),
+    "an image of another release": (
+        {},
+        {"image": "registry.example:5000/triton:v1-26.07-py3"},
+        {},
+        "--image is 'registry.example:5000/triton:v1-26.07-py3', of Triton 26.07, and release 26.08 is to run",
+    ),
+    "an image of a release with known flaws": (
+        {},
+        {"image": "nvcr.io/nvidia/tritonserver:24.10-py3"},
+        {},
+        "Triton 24.10 has published unauthenticated remote flaws",
+    ),
+    "a product that no label can name": (
+        {"device": "gpu:Quadro RTX 6000/8000"},
+        {},
+        {},
+        "no node can have the label nvidia.com/gpu.product=Quadro-RTX-6000/8000: give --device gpu: and the value",
+    ),
+    "a product of too many letters": ({}, {"device": f"gpu:{'N' * 64}"}, {}, f"product={'N' * 64}: give --device"),
     "a device that nobody knows": ({"device": "unknown"}, {}, {}, "does not know its device ('unknown')"),
 }
 
 
 def built(fields: dict[str, Any], wanted: dict[str, Any], whole: dict[str, Any], **flags: Any) -> Case:
-    return case(recommended(**fields), Wanted(**({"target": TARGET} | wanted | flags)), **whole)
+    load = {"load_image": LOAD_IMAGE} if flags.get("unmeasured") else {}
+    return case(recommended(**fields), Wanted(**({"target": TARGET} | load | wanted | flags)), **whole)
 
 
 def laid(**changes: Any) -> LaidOut:
@@ -183,6 +218,10 @@ def test_another_configuration_than_was_measured_is_refused_with_both() -> None:
     with pytest.raises(UsageError, match=r"measured with instances 1, and .* is laid out with instances 4"):
         reasons(AGAINST_REPOSITORY, False, case(), other)
     assert len(reasons(AGAINST_REPOSITORY, True, case(), other)) == 1
+    ragged = MEASURED.model_copy(update={"ragged": True, "config_sha256": "b" * 64})
+    plain = case(recommended(configuration=MEASURED.model_copy(update={"ragged": False, "config_sha256": "a" * 64})))
+    with pytest.raises(UsageError, match=r"with ragged False, and .* is laid out with ragged True \("):
+        reasons(AGAINST_REPOSITORY, False, plain, laid(configuration=ragged))
     unbatched = laid(configuration=UNBATCHED)
     with pytest.raises(UsageError, match="no max_batch_size"):
         reasons(AGAINST_REPOSITORY, False, case(), unbatched)
@@ -215,7 +254,14 @@ def test_a_gpu_is_one_whether_its_driver_or_its_nodes_label_names_it() -> None:
     ("flags", "sentence"),
     [
         ({"rate": 0.0}, "--rate is 0: give a figure above 0"),
+        ({"rate": nan}, "--rate is nan: give a figure above 0"),
+        ({"rate": inf}, "--rate is inf: give a figure above 0"),
         ({"headroom": -0.1}, "--headroom is -0.1"),
+        ({"headroom": nan}, "--headroom is nan: give 0 to 5"),
+        ({"headroom": inf}, "--headroom is inf: give 0 to 5"),
+        ({"headroom": 30.0}, "--headroom is 30: give 0 to 5; 0.3 is 30 % more than the rate, and 30 were 3000 %"),
+        ({"namespace": "Load_Proof"}, "--namespace is 'Load_Proof': give at most 63 of a-z, 0-9 and '-'"),
+        ({"namespace": "-"}, "--namespace is '-'"),
         ({"device": "NVIDIA-L4"}, "--device is 'NVIDIA-L4': give cpu, or gpu:"),
         ({"device": "gpu:"}, "--device is 'gpu:'"),
         ({"image": "triton"}, "--image is 'triton': name a version that does not move"),
@@ -224,12 +270,41 @@ def test_a_gpu_is_one_whether_its_driver_or_its_nodes_label_names_it() -> None:
         ({"replicas": 3}, "--replicas and --queue-us are for --unmeasured"),
         ({"queue_us": 900}, "--replicas and --queue-us are for --unmeasured"),
         ({"replicas": 0, "unmeasured": True}, "--replicas is 0: give a figure above 0"),
+        ({"unmeasured": True}, "run 'make image IMAGES=loadtest', push the image to a registry of yours, and name it"),
+        ({"load_image": LOAD_IMAGE}, "--load-image is for --unmeasured"),
+        ({"load_image": "loadtest", "unmeasured": True}, "--load-image is 'loadtest': name a version"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_refused(flags: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as refused:
         Wanted(TARGET, **flags)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tag", "release"),
+    [("26.08", "26.08"), ("26.08-py3", "26.08"), ("v1-25.07-py3-min", "25.07"), ("0.1.0", None), ("0.26.08", None)],
+)
+def test_the_tag_of_an_image_names_a_release_or_not(tag: str, release: str | None) -> None:
+    assert named_release(tag) == release
+
+
+@pytest.mark.parametrize(
+    ("fields", "image", "checked"),
+    [
+        ({}, "registry.example/triton:26.08-py3", True),
+        ({}, "registry.example/triton:0.1.0", False),
+        ({}, f"triton@sha256:{'0' * 64}", False),
+        (ON_TFSERVING, "registry.example/serving:2.20.0", False),
+    ],
+)
+def test_an_image_whose_release_nothing_tells_is_let_through_with_a_caveat(
+    fields: dict[str, Any], image: str, checked: bool
+) -> None:
+    decided = built(fields, {"image": image}, {})
+    assert reasons(AGAINST_REPORT, False, decided) == []
+    said = caveats(Plan(decided, laid(), measured(decided, 1), Batching(), []))
+    assert any(f"image's release was not checked ({image})" in sentence for sentence in said) is not checked
 
 
 def test_an_image_is_a_name_and_a_tag_or_a_digest() -> None:
@@ -257,3 +332,11 @@ def test_a_model_that_is_not_recommended_is_refused(models: list[str], asked: st
 
 def test_the_only_recommended_model_needs_no_name() -> None:
     assert choose(recommendation(), None) == choose(recommendation(), "words") == "words"
+
+
+def test_what_only_the_hash_of_config_pbtxt_tells_is_refused_with_both_hashes() -> None:
+    measured = case(recommended(configuration=MEASURED.model_copy(update={"config_sha256": "a" * 64})))
+    other = laid(configuration=MEASURED.model_copy(update={"config_sha256": "b" * 64}))
+    with pytest.raises(UsageError, match=f"config_sha256 {'a' * 64}, and .* config_sha256 {'b' * 64}"):
+        reasons(AGAINST_REPOSITORY, False, measured, other)
+    assert reasons(AGAINST_REPOSITORY, False, case(), other) == [], "an older report has no hash to compare"

@@ -9,7 +9,7 @@ import pytest
 from serving.deploying import sizing
 from serving.deploying.sizing import Figure
 from serving.deploying.wanted import Wanted
-from tests.deployments import ON_TFSERVING, TARGET, case, recommended
+from tests.deployments import LOAD_IMAGE, ON_TFSERVING, TARGET, case, recommended
 
 MIB, GIB = 2**20, 2**30
 
@@ -35,8 +35,36 @@ def test_replicas_hold_the_rate_with_its_headroom_when_a_node_fails(
 
 @pytest.mark.parametrize(("used", "given"), [(0.05, 1), (0.8, 1), (1.31, 2), (2.0, 3), (3.9, 5)])
 def test_a_pod_gets_whole_cores_and_more_than_were_used(used: float, given: int) -> None:
-    found = sizing.cores(recommended(server_cores=used))
+    found = sizing.cores(recommended(server_cores=used), 8)
     assert found is not None and found.value == given > used
+
+
+@pytest.mark.parametrize(
+    ("used", "instances", "threads", "were_there", "given", "sentence"),
+    [
+        (1.3, 2, 4, 16, 8, "eight threads of two instances share no core"),
+        (9.0, 2, 4, 16, 12, "more was used than threads compute: the server has others"),
+        (1.3, 2, 4, 4, 4, "four were there when it was measured"),
+        (1.9, 1, 1, 2, 2, "a margin on all that was there is nothing that was measured"),
+        (1.3, None, None, 16, 2, "what nobody knows adds nothing"),
+    ],
+)
+def test_a_pod_gets_a_core_for_each_thread_and_no_more_than_were_there(
+    used: float, instances: int | None, threads: int | None, were_there: int, given: int, sentence: str
+) -> None:
+    known = recommended().configuration.model_copy(update={"instances": instances, "threads": threads})
+    found = sizing.cores(recommended(server_cores=used, configuration=known), were_there)
+    assert found is not None and found.value == given, sentence
+    assert f"{were_there} were there" in found.why
+
+
+@pytest.mark.parametrize(("limited_by", "steers"), [("server", True), ("answers", True), ("range", False), ("", False)])
+def test_only_a_rate_that_the_server_ended_has_a_queue_time_to_scale_at(limited_by: str, steers: bool) -> None:
+    item = recommended(limited_by=limited_by)
+    assert (sizing.queue(item) is not None) is steers
+    size = sizing.measured(case(item), MIB)
+    assert (size.queue_us is not None, size.pending is not None) == (steers, steers)
+    assert size.replicas is not None, "the rate is held by pods all the same"
 
 
 @pytest.mark.parametrize(("resident", "given"), [(712.3, 2304), (10.0, 1280), (3000.0, 5632)])
@@ -114,15 +142,18 @@ def test_a_wanted_rate_and_headroom_replace_the_objectives() -> None:
 
 
 def test_unmeasured_takes_no_figure_of_the_report() -> None:
-    size = sizing.asked(case(wanted=Wanted(TARGET, unmeasured=True)), MIB)
+    size = sizing.asked(case(wanted=Wanted(TARGET, unmeasured=True, load_image=LOAD_IMAGE)), MIB)
     assert (size.replicas, size.cores, size.memory_mib, size.queue_us) == (None, None, None, None)
-    said = sizing.asked(case(wanted=Wanted(TARGET, unmeasured=True, replicas=3, queue_us=900)), MIB)
+    said = sizing.asked(
+        case(wanted=Wanted(TARGET, unmeasured=True, load_image=LOAD_IMAGE, replicas=3, queue_us=900)), MIB
+    )
     assert said.replicas == Figure(3, "--replicas") and said.queue_us == Figure(900, "--queue-us")
 
 
 def test_a_fixed_number_of_pods_has_no_thresholds() -> None:
     for size in (
         sizing.measured(case(wanted=Wanted(TARGET, fixed=True)), MIB),
-        sizing.asked(case(wanted=Wanted(TARGET, fixed=True, unmeasured=True)), MIB),
+        sizing.measured(case(wanted=Wanted(TARGET, monitored=False)), MIB),
+        sizing.asked(case(wanted=Wanted(TARGET, fixed=True, unmeasured=True, load_image=LOAD_IMAGE)), MIB),
     ):
         assert (size.queue_us, size.pending) == (None, None)

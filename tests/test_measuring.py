@@ -73,6 +73,8 @@ def test_what_to_type_next_names_model_and_device() -> None:
     deploy = "python -m serving deploy --from recommendation.json --model words"
     assert last.strip() == f"{deploy} --device 'gpu:NVIDIA L4'"
     assert commands("words", recommended(device="unknown"))[-1].strip() == deploy
+    elsewhere = commands("words", recommended(device="unknown"), "second")
+    assert "kubectl -n second logs" in elsewhere[1] and elsewhere[2].endswith("--namespace second")
 
 
 def test_only_hosts_beyond_this_machine_need_a_permission() -> None:

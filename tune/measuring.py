@@ -6,6 +6,7 @@ and recommendation.json between two lines of their own, from the Job's log, and 
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from tune.search.command import main as search
 
 BEGIN, END = "-----BEGIN recommendation.json-----", "-----END recommendation.json-----"
 CUT = "sed -n '/^-----BEGIN/,/^-----END/{//!p}'"
+NAMESPACE = "loadproof"  # of the overlays, where nobody chose another; the Job is told its own
 MISSED = 1  # as an SLO that is missed
 # name -> unit and meaning, in the order of printing; None of them is made up where the server does not tell it.
 VALUES = {
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(["", *values(name, item)]))
     print("\n".join(["", BEGIN, file.read_text().rstrip(), END]))
     for name, item in found.models.items():
-        print("\n".join(["", *commands(name, item)]))
+        print("\n".join(["", *commands(name, item, os.environ.get("NAMESPACE", NAMESPACE))]))
     return code or (MISSED if missing else 0)
 
 
@@ -73,13 +75,14 @@ def values(model: str, item: Recommended) -> list[str]:
     ]
 
 
-def commands(model: str, item: Recommended) -> list[str]:
+def commands(model: str, item: Recommended, namespace: str = NAMESPACE) -> list[str]:
     """What to type, outside, with this log."""
     deploy = ["python", "-m", "serving", "deploy", "--from", "recommendation.json", "--model", model]
     deploy += [] if item.device == "unknown" else ["--device", item.device]
+    deploy += [] if namespace == NAMESPACE else ["--namespace", namespace]
     return [
         "next, where models.toml and the repository are:",
-        f"  kubectl -n loadproof logs job/measure | {CUT} > recommendation.json",
+        f"  kubectl -n {namespace} logs job/measure | {CUT} > recommendation.json",
         f"  {shlex.join(deploy)}",
     ]
 

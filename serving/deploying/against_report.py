@@ -10,7 +10,7 @@ from serving import releases
 from serving.deploying.case import Case
 from serving.deploying.refusals import Refusal, figures
 from serving.deploying.versions import is_of_release, is_version
-from serving.deploying.wanted import product
+from serving.deploying.wanted import LABEL, product
 
 
 def _embedded(case: Case) -> str | None:
@@ -29,16 +29,33 @@ def _foreign(case: Case) -> str | None:
 
 
 def _flawed(case: Case) -> str | None:
-    target = case.wanted.target
-    if case.recommended.engine != "triton" or releases.parse(target) >= releases.FIRST_WITHOUT_KNOWN_FLAWS:
+    runs = case.image_release or case.wanted.target
+    if case.recommended.engine != "triton" or releases.parse(runs) >= releases.FIRST_WITHOUT_KNOWN_FLAWS:
         return None
-    return f"Triton {target} has published unauthenticated remote flaws: measure and deploy 25.07 or newer (--target)"
+    return f"Triton {runs} has published unauthenticated remote flaws: measure and deploy 25.07 or newer (--target)"
+
+
+def _image(case: Case) -> str | None:
+    named, target = case.image_release, case.wanted.target
+    if case.recommended.engine != "triton" or named in (None, target):
+        return None
+    return f"--image is '{case.wanted.image}', of Triton {named}, and release {target} is to run: name an image of that"
 
 
 def _nowhere(case: Case) -> str | None:
     if case.device == "cpu" or case.gpu:
         return None
     return f"the report does not know its device ('{case.device}'): say where to run, --device cpu or gpu:PRODUCT"
+
+
+def _label(case: Case) -> str | None:
+    label = product(case.device.removeprefix("gpu:"))
+    if not case.gpu or LABEL.fullmatch(label):
+        return None
+    return (
+        f"no node can have the label nvidia.com/gpu.product={label}: give --device gpu: and the value that "
+        "'kubectl get nodes -L nvidia.com/gpu.product' shows"
+    )
 
 
 def _stand_in(case: Case) -> str | None:
@@ -93,7 +110,9 @@ AGAINST_REPORT = (
     Refusal(_embedded, lifted=False),
     Refusal(_foreign, lifted=False),
     Refusal(_flawed, lifted=False),
+    Refusal(_image, lifted=False),
     Refusal(_nowhere, lifted=False),
+    Refusal(_label, lifted=False),
     Refusal(_stand_in, lifted=True),
     Refusal(_device, lifted=True),
     Refusal(_target, lifted=True),

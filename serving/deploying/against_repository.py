@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contract.endpoints import Configuration
 from serving.deploying.case import Case
 from serving.deploying.laid_out import AGAIN, LaidOut
 from serving.deploying.refusals import Refusal, figures
 from serving.latency_buckets import counts_latency
+
+HASH = "config_sha256"
 
 
 def _bytes(case: Case, laid: LaidOut) -> str | None:
@@ -37,14 +40,19 @@ def _image(case: Case, laid: LaidOut) -> str | None:
 
 
 def _configuration(case: Case, laid: LaidOut) -> str | None:
-    if laid.configuration == case.recommended.configuration:
+    measured = case.recommended.configuration
+    names = measured.differing(laid.configuration)
+    if not names:
         return None
-    measured = case.recommended.configuration.model_dump()
-    differing = {key: value for key, value in laid.configuration.model_dump().items() if value != measured[key]}
+    named = [name for name in names if name != HASH] or names  # the hash differs with each of the others
     return (
-        f"it was measured with {figures({key: measured[key] for key in differing})}, and {laid.folder} is laid out "
-        f"with {figures(differing)} (--use tuned.toml, if the report is of one)"
+        f"it was measured with {_said(measured, named)}, and {laid.folder} is laid out "
+        f"with {_said(laid.configuration, named)} (--use tuned.toml, if the report is of one)"
     )
+
+
+def _said(configuration: Configuration, names: list[str]) -> str:
+    return figures({name: getattr(configuration, name) for name in names})
 
 
 AGAINST_REPOSITORY = (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from contract.errors import UsageError, nearest
 from contract.recommendation import Recommendation, Recommended
 from contract.slo import Slo
-from serving.deploying.wanted import Wanted
+from serving.deploying.versions import named_release
+from serving.deploying.wanted import Wanted, split_image
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Case:
     def rate(self) -> float:
         """Requests per second that all pods together have to hold, before headroom."""
         return self.wanted.rate or self.slo.rate
+
+    @property
+    def image_release(self) -> str | None:
+        """The Triton release that the named image's tag tells; None where none is named, or its tag tells none."""
+        return named_release(split_image(self.wanted.image)["tag"] or "") if self.wanted.image else None
 
     @property
     def gpu(self) -> bool:

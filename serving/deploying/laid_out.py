@@ -15,13 +15,16 @@ from contract.errors import UsageError
 from contract.files import sha256_file, sha256_tree
 from contract.recommendation import Recommended
 from contract.workspace import Workspace
-from serving.deploying.versions import is_version
 from serving.latency_buckets import buckets_of
 from serving.releases import LAST_WITH_TENSORFLOW, parse
 from serving.repository import served_name
 from serving.tensorflow_serving import may_batch
-from serving.triton_config import BACKENDS, PYTHON_RUNTIME
+from serving.tfserving_config import batching_parameters
+from serving.tfserving_told import NOT_TOLD, Told
+from serving.triton_config import PYTHON_RUNTIME
+from serving.triton_configuration import triton_configuration
 
+UNKNOWN = "unknown"  # the version of a TF Serving at an address
 AGAIN = "run 'python -m serving repository --target {target}'"
 
 
@@ -70,7 +73,7 @@ def find(name: str, model: Model, recommended: Recommended, workspace: Workspace
     try:
         config = text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), pb.ModelConfig())
         artifact = version / config.default_model_filename
-        return _laid_out(folder, artifact, _of_triton(config, recommended.format), config)
+        return _laid_out(folder, artifact, triton_configuration(config, recommended.format), config)
     except (text_format.ParseError, ValueError, OSError) as error:
         raise UsageError(f"{folder} is not what was laid out ({error}); {AGAIN.format(target=target)}") from None
 
@@ -105,23 +108,10 @@ def _laid_out(
 def _of_tfserving(batching: Batching, recommended: Recommended, joins: bool) -> Configuration:
     """What models.toml says: TF Serving's settings are the server's, and in no model's folder.
 
-    A server that was measured at an address does not tell whether it joins, so there is nothing to compare.
+    A server that was measured at an address does not tell its settings, so there is nothing to compare. Batches run on
+    as many threads as the server has cores, which are not the measured one's.
     """
-    told = joins and is_version(recommended.engine_version)
-    return Configuration(
-        max_batch_size=batching.max_batch_size if told else None,
-        max_queue_delay_us=batching.max_queue_delay_us if told else None,
-        instances=1,
-        threads=batching.threads,
-    )
-
-
-def _of_triton(config: pb.ModelConfig, form: str) -> Configuration:
-    """What config.pbtxt says of what a report calls the configuration. Raises ValueError where it does not."""
-    threads = config.parameters[BACKENDS[form].thread_parameter].string_value
-    return Configuration(
-        max_batch_size=config.max_batch_size,
-        max_queue_delay_us=config.dynamic_batching.max_queue_delay_microseconds,
-        instances=sum(group.count for group in config.instance_group),
-        threads=int(threads),
-    )
+    if recommended.engine_version == UNKNOWN:
+        return NOT_TOLD
+    threads = recommended.configuration.batch_threads or 1
+    return Told(batching.threads, batching_parameters(batching, threads) if joins else None).configuration()

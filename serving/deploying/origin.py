@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from contract.search import Limit
 from serving.deploying.case import Case
 from serving.deploying.plan import Plan
+from serving.deploying.sizing import KNEE
+
+OLDER = (
+    "The report is older than the hash of config.pbtxt: ragged batching, queue limits, inter-op threads, graph level "
+    "and TensorRT were not compared with what was measured."
+)
+UNLIMITED: dict[Limit, str] = {
+    "load generator": "The load generator was the limit",
+    "range": "The search was not allowed to go higher",
+    "": "The highest rate was not sought to its end ('make slo' does)",
+}
 
 
 def origin(plan: Plan) -> dict[str, str]:
@@ -17,7 +29,10 @@ def origin(plan: Plan) -> dict[str, str]:
         "release": case.wanted.target if item.engine == "triton" else item.engine_version,
         **({"image": case.wanted.image} if case.wanted.image else {}),
         "device": case.device,
+        # Of the container's cores and memory: those of k8s/base, where nobody saw what the servers used.
+        **({} if plan.size.cores and plan.size.memory_mib else {"resources": "base"}),
         **(_unmeasured(plan) if case.wanted.unmeasured else _measured(case)),
+        "warnings": " ".join(caveats(plan)) or "none",
     }
     return {f"loadproof/{key}": value for key, value in said.items()}
 
@@ -30,7 +45,6 @@ def _measured(case: Case) -> dict[str, str]:
         "objectives": ", ".join(f"{key} {value:g}" for key, value in item.objectives.items()),
         "rate": f"{case.rate:g}",
         "headroom": f"{case.wanted.headroom:g}",
-        "warnings": " ".join(caveats(case)) or "none",
     }
 
 
@@ -38,17 +52,38 @@ def _unmeasured(plan: Plan) -> dict[str, str]:
     return {"unmeasured-because": "; ".join(plan.unmeasured_because) or "asked for"}
 
 
-def caveats(case: Case) -> list[str]:
-    """The report's own warnings, and what follows for a deployment: in sentences.
+def caveats(plan: Plan) -> list[str]:
+    """What could mislead, in sentences: of the image that was named, and, where figures are taken, of these."""
+    return [*_of_the_image(plan.case), *([] if plan.case.wanted.unmeasured else _of_the_figures(plan))]
+
+
+def _of_the_image(case: Case) -> list[str]:
+    item, image = case.recommended, case.wanted.image
+    if image is None or (item.engine == "triton" and case.image_release):
+        return []  # what a tag tells was compared (against_report.py)
+    return [f"The image's release was not checked ({image})."]
+
+
+def _of_the_figures(plan: Plan) -> list[str]:
+    """The report's own warnings, and what follows for a deployment.
 
     That load and servers shared a machine is one of them and no refusal: what was measured is then a lower bound.
     """
+    case, size = plan.case, plan.size
     item, machine = case.recommended, case.recommendation.machine
     found = list(case.recommendation.warnings)
     if len(case.recommendation.resident) > 1 and item.server_mib is not None:
         found.append(f"Memory is that of {len(case.recommendation.resident)} models together: an upper bound.")
     if item.server_mib is None or item.server_cores is None:
         found.append("What the servers used was not seen: pods get the cores or the memory that the base names.")
+    if size.cores and size.cores.value < machine.cores:
+        found.append(
+            f"A pod gets {size.cores.value} of the {machine.cores} cores that were there when it was measured."
+        )
+    if item.limited_by not in KNEE:
+        found.append(f"{UNLIMITED[item.limited_by]}: a pod may hold more, and no queue time tells when to add one.")
+    if item.engine == "triton" and item.configuration.config_sha256 is None:
+        found.append(OLDER)
     if case.device == "cpu":
         found.append(f"Sized on {machine.processor}; another processor has another rate.")
     return found

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.deploying.kustomization import AUTOSCALER, BATCHING, MODEL, SERVER, kustomization
+from serving.deploying.kustomization import AUTOSCALER, BATCHING, MODEL, RULES, SERVER, kustomization
 from serving.deploying.manifest_text import to_yaml
-from serving.deploying.patches import autoscaler, server
+from serving.deploying.patches import autoscaler, rules, server
 from serving.deploying.plan import Plan
 from serving.tfserving_config import batching_config
 
@@ -29,6 +29,8 @@ def files(plan: Plan, k8s: str) -> dict[str, str]:
     }
     if plan.autoscaled:
         found[AUTOSCALER] = _document(autoscaler(plan))
+    if plan.case.wanted.monitored:
+        found[RULES] = _document(rules(plan))
     if plan.laid.joins:
         # A thread for each core of the pod, as it had one for each of the machine that was measured.
         found[BATCHING] = batching_config(plan.batching, plan.size.cores.value if plan.size.cores else BASE_CORES)

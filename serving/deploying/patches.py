@@ -1,9 +1,10 @@
-"""What the overlay changes of the base's Deployment and of the autoscaler. Pure."""
+"""What the overlay changes of the base's Deployment, of the autoscaler and of the alerts. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from serving.burn_rates import document
 from serving.deploying.origin import origin
 from serving.deploying.plan import Plan, or_required
 from serving.deploying.sizing import Size
@@ -55,6 +56,14 @@ def autoscaler(plan: Plan) -> Document:
             ],
         },
     }
+
+
+def rules(plan: Plan) -> Document:
+    """The patch of the PrometheusRule: its alerts are on what this models.toml promises of this model, and no other.
+
+    A custom resource is merged key by key and its lists are replaced, so nothing of the component's own is left.
+    """
+    return document({plan.case.model: plan.case.slo})
 
 
 def _pods_metric(name: str, value: str) -> Document:

@@ -31,7 +31,7 @@ class Plan:
     def autoscaled(self) -> bool:
         """Triton alone tells a queue time; where it cannot steer, the number of pods is fixed."""
         could = self.case.wanted.unmeasured or self.size.queue_us is not None
-        return self.engine == "triton" and could and not self.case.wanted.fixed
+        return self.engine == "triton" and could and self.case.wanted.scales
 
     @property
     def missing(self) -> list[str]:

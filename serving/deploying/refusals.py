@@ -40,7 +40,12 @@ def reasons(table: Iterable[Refusal], unmeasured: bool, *known: Any) -> list[str
 
 def figures(values: dict[str, Any]) -> str:
     """Named figures as a sentence holds them."""
-    return ", ".join(f"{key} {value:g}" if value is not None else f"no {key}" for key, value in values.items())
+    return ", ".join(f"no {key}" if value is None else f"{key} {_figure(value)}" for key, value in values.items())
+
+
+def _figure(value: Any) -> str:
+    """A number without a tail of zeros; everything else as it is."""
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _listed(headline: str, sentences: list[str]) -> str:

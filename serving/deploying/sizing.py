@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from contract.recommendation import Recommended
+from contract.search import Limit
 from serving.deploying.case import Case
 
 NODES_THAT_FAIL = 1
@@ -21,6 +22,7 @@ LEAST_STARTUP_S = 600  # what the bases grant
 SLACK_S = 300  # from the startup probe to the deadline of the rollout: the image, the copy of the model
 GIB = 2**30
 LEAST_QUEUE_US = 50  # a shorter wait is the clock's noise: a pod at its limit cannot be told by it
+KNEE: tuple[Limit, ...] = ("server", "answers")  # a search that anything else ended never met it
 GROWTH = 2  # the autoscaler's most pods, as a multiple of its least
 
 
@@ -76,10 +78,10 @@ class Size:
 def measured(case: Case, model_bytes: int) -> Size:
     """The size that the report's figures give; the case was not refused, so it has a rate."""
     item = case.recommended
-    queue_us = None if case.wanted.fixed else queue(item)
+    queue_us = queue(item) if case.wanted.scales else None
     return Size(
         replicas=replicas(case.rate, case.wanted.headroom, item.max_rps or 0),
-        cores=cores(item),
+        cores=cores(item, case.recommendation.machine.cores),
         memory_mib=memory(item),
         queue_us=queue_us,
         pending=pending(item) if queue_us else None,
@@ -97,9 +99,9 @@ def asked(case: Case, model_bytes: int) -> Size:
         cores=None,
         memory_mib=None,
         queue_us=None if queue_us is None else Figure(queue_us, "--queue-us"),
-        pending=None
-        if case.wanted.fixed or case.recommended.engine != "triton"
-        else Figure(batch, "a batch, until it is measured"),
+        pending=Figure(batch, "a batch, until it is measured")
+        if case.wanted.scales and case.recommended.engine == "triton"
+        else None,
         startup_s=Figure(LEAST_STARTUP_S, "as the base grants"),
         models_gib=models(model_bytes),
     )
@@ -116,12 +118,20 @@ def replicas(rate: float, headroom: float, max_rps: float) -> Figure:
     )
 
 
-def cores(item: Recommended) -> Figure | None:
-    """Whole ones, for only those can be a pod's own (the kubelet's static CPU manager)."""
+def cores(item: Recommended, were_there: int) -> Figure | None:
+    """Whole ones, for only those can be a pod's own (the kubelet's static CPU manager).
+
+    As many as the model has threads, too: they share what is less. Never more than ``were_there`` when it was measured.
+    """
     if item.server_cores is None:
         return None
-    value = max(1, ceil(item.server_cores * (1 + CORES_MARGIN)))
-    return Figure(value, f"ceil({item.server_cores:.2f} used on average at that rate * {1 + CORES_MARGIN:g})")
+    instances, threads = item.configuration.instances or 1, item.configuration.threads or 1
+    used = max(1, ceil(item.server_cores * (1 + CORES_MARGIN)))
+    return Figure(
+        min(max(used, instances * threads), were_there),
+        f"the larger of ceil({item.server_cores:.2f} used on average at that rate * {1 + CORES_MARGIN:g}) and "
+        f"{instances} * {threads} of instances and their threads; {were_there} were there",
+    )
 
 
 def memory(item: Recommended) -> Figure | None:
@@ -136,7 +146,9 @@ def memory(item: Recommended) -> Figure | None:
 
 def queue(item: Recommended) -> Figure | None:
     """Mean queue time at the knee: the highest rate that keeps the objectives. None where it cannot steer."""
-    if item.engine != "triton" or item.queue_us is None or item.queue_us < LEAST_QUEUE_US:
+    if item.engine != "triton" or item.limited_by not in KNEE:
+        return None
+    if item.queue_us is None or item.queue_us < LEAST_QUEUE_US:
         return None
     return Figure(round(item.queue_us), "mean in the queue at that rate, the knee: above it pods are added")
 

@@ -7,6 +7,7 @@ import re
 from serving.releases import KNOWN, parse, release
 
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
+RELEASE = re.compile(r"(?<![\d.])\d\d\.(?:0[1-9]|1[0-2])(?![\d.])")  # in a tag: `26.08-py3`, `v1-26.08`, not `0.26.08`
 
 
 def is_version(version: str) -> bool:
@@ -26,6 +27,12 @@ def is_of_release(version: str, target: str) -> bool:
         return version == before.triton
     later = (_numbers(item.triton) for item in KNOWN if parse(item.name) > parse(target))
     return _numbers(before.triton) < _numbers(version) < min(later, default=(10**6,))
+
+
+def named_release(tag: str) -> str | None:
+    """The Triton release that an image's tag names, None where it names none."""
+    found = RELEASE.search(tag)
+    return found[0] if found else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

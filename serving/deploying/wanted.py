@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 
 from contract.errors import UsageError
 
 HEADROOM = 0.3
+MOST_HEADROOM = 5.0  # who gives more means percent
+NAMESPACE = "loadproof"
+MONITORING = "monitoring"  # the component that needs a Prometheus operator
 DEVICE = re.compile(r"cpu|gpu:\S.*")
 IMAGE = re.compile(r"^(?P<name>[a-z0-9][\w./:-]*?)(?::(?P<tag>\w[\w.-]*)|@(?P<digest>sha256:[0-9a-f]{64}))$")
+
+
+LABEL = re.compile(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", re.ASCII)  # a label's value, as Kubernetes checks it
+NAMED = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a namespace, likewise
 
 
 @dataclass(frozen=True)
@@ -22,30 +30,54 @@ class Wanted:
     headroom: float = HEADROOM  # share of the rate on top of it
     image: str | None = None  # instead of the engine's own
     fixed: bool = False  # no autoscaler
+    namespace: str = NAMESPACE
+    monitored: bool = True  # alerts and dashboards; what scales is their series
     unmeasured: bool = False
     replicas: int | None = None  # where nothing was measured that would say so
     queue_us: int | None = None  # likewise
+    load_image: str | None = None  # of the job that measures: nobody but who built it has it
+
+    @property
+    def scales(self) -> bool:
+        """Whether an autoscaler is wanted, and would be told anything."""
+        return self.monitored and not self.fixed
 
     def __post_init__(self) -> None:
         """Raises UsageError for the first flag that makes no sense."""
         for flag, value in (("--rate", self.rate), ("--replicas", self.replicas), ("--queue-us", self.queue_us)):
-            if value is not None and value <= 0:
+            if value is not None and not (isfinite(value) and value > 0):
                 raise UsageError(f"{flag} is {value:g}: give a figure above 0")
-        if self.headroom < 0:
-            raise UsageError(f"--headroom is {self.headroom:g}: give 0 or more; 0.3 is 30 % more than the rate")
+        if not 0 <= self.headroom <= MOST_HEADROOM:
+            raise UsageError(
+                f"--headroom is {self.headroom:g}: give 0 to {MOST_HEADROOM:g}; 0.3 is 30 % more than the rate, "
+                "and 30 were 3000 %"
+            )
+        if not NAMED.fullmatch(self.namespace):
+            raise UsageError(
+                f"--namespace is '{self.namespace}': give at most 63 of a-z, 0-9 and '-', with no '-' at either end"
+            )
         if self.device is not None and not DEVICE.fullmatch(self.device):
             raise UsageError(f"--device is '{self.device}': give cpu, or gpu: and the product, like gpu:NVIDIA-L4")
         if self.image is not None:
             split_image(self.image)
+        if self.load_image is not None:
+            split_image(self.load_image, "--load-image")
+        if self.unmeasured and self.load_image is None:
+            raise UsageError(
+                "--unmeasured brings a job that measures, and no registry has its image: run 'make image "
+                "IMAGES=loadtest', push the image to a registry of yours, and name it with --load-image"
+            )
+        if self.load_image and not self.unmeasured:
+            raise UsageError("--load-image is for --unmeasured; what was measured brings no job that measures")
         if not self.unmeasured and (self.replicas or self.queue_us):
             raise UsageError("--replicas and --queue-us are for --unmeasured; what was measured says both by itself")
 
 
-def split_image(image: str) -> re.Match[str]:
+def split_image(image: str, flag: str = "--image") -> re.Match[str]:
     """Name and tag or digest of an image. Raises UsageError where what is deployed could change under its name."""
     found = IMAGE.match(image)
     if found is None or found["tag"] == "latest":
-        raise UsageError(f"--image is '{image}': name a version that does not move, NAME:TAG or NAME@sha256:…")
+        raise UsageError(f"{flag} is '{image}': name a version that does not move, NAME:TAG or NAME@sha256:…")
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import run_module
-from tests.deployments import ON_CPU, STAND_IN, TARGET, Site, site
+from tests.deployments import ON_CPU, STAND_IN, TARGET, UNMEASURED, Site, site
 
 pytestmark = [pytest.mark.e2e]
 
@@ -51,7 +51,7 @@ def test_a_stand_in_is_refused_until_it_is_said_to_be_unmeasured(place: Site) ->
     refused = serving(place, "deploy")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "measured on a stand-in" in refused.stderr and "--unmeasured" in refused.stderr
-    shown = serving(place, "deploy", "--unmeasured", "--dry-run", "--device", "gpu:NVIDIA-L4")
+    shown = serving(place, "deploy", *UNMEASURED, "--dry-run", "--device", "gpu:NVIDIA-L4")
     assert shown.returncode == 0, shown.stderr
     objects = {item["kind"]: item for item in yaml.safe_load_all(shown.stdout)}
     assert objects["Deployment"]["metadata"]["annotations"]["loadproof/measured"] == "no"
