@@ -7,12 +7,13 @@ import os
 
 import psutil
 
+from contract.batching import Batching, Queue
 from contract.config import ModelsFile
 from contract.endpoints import ServerRecord
 from serving import releases
 from serving.model_processes import model_processes
 from serving.repository import Served
-from serving.tensorflow_serving import BATCHES
+from serving.tfserving_told import Told, told
 
 LIBRARIES = {
     "onnx": "onnxruntime",
@@ -27,32 +28,47 @@ ONEDNN = {
     "torch": ("", "on (the library's default)"),
     "tensorflow": ("TF_ENABLE_ONEDNN_OPTS", "on (the library's default)"),
 }
+LIBRARY_DEFAULT, NOT_KNOWN, NO_LIMIT, OFF = "library's default", "not known", "no limit", "off"
 MIB = 2**20
 
 
 def conditions(config: ModelsFile, item: Served, server: ServerRecord, native: bool) -> dict[str, str]:
     """Name -> value, in the order of reading."""
-    batching, triton = item.model.batching, item.model.triton
     library = LIBRARIES[item.format]
-    found = {
+    return {
         "server": f"{server.engine} {server.engine_version}, {server.place}",
         "library": _library(library, item, server, native, config.target),
         "oneDNN": _onednn(library, native),
-        "intra-op threads": str(batching.threads),
-        "inter-op threads": str(triton.inter_op_threads or "library's default"),
-        "instances": str(batching.instances if item.engine == "triton" else 1),
-        "batching": _batching(item) if joins(item, server) else "off",
-        "queue": _queue(item),
-        "graph optimisations": triton.graph_level if library == "onnxruntime" else "library's default",
+        **(_on_triton(item) if item.engine == "triton" else _on_tfserving(told(server))),
+        "graph optimisations": item.model.triton.graph_level if library == "onnxruntime" else LIBRARY_DEFAULT,
         "cores": ", ".join(map(str, config.affinity.servers)) or "all",
         "load's cores": ", ".join(map(str, config.affinity.load)) or "all",
     }
-    return found
 
 
-def joins(item: Served, server: ServerRecord) -> bool:
-    """Whether the server joins requests into batches; of a TF Serving at an address nobody knows."""
-    return item.engine == "triton" or BATCHES in server.command
+def _on_triton(item: Served) -> dict[str, str]:
+    """What models.toml says of the model, which has settings of its own."""
+    batching = item.model.batching
+    return {
+        "intra-op threads": str(batching.threads),
+        "inter-op threads": str(item.model.triton.inter_op_threads or LIBRARY_DEFAULT),
+        "instances": str(batching.instances),
+        "batching": _batching(batching),
+        "queue": _queue(batching.queue),
+    }
+
+
+def _on_tfserving(found: Told | None) -> dict[str, str]:
+    """What the server was told for all its models."""
+    if found is None:
+        return dict.fromkeys(("intra-op threads", "inter-op threads", "instances", "batching", "queue"), NOT_KNOWN)
+    return {
+        "intra-op threads": str(found.threads),
+        "inter-op threads": LIBRARY_DEFAULT,
+        "instances": "1",
+        "batching": _told_batching(found.batching),
+        "queue": _told_queue(found),
+    }
 
 
 def instance_mib(item: Served, server: ServerRecord) -> float | None:
@@ -96,21 +112,32 @@ def _onednn(library: str, native: bool) -> str:
     return f"{variable}={value}" if value else otherwise
 
 
-def _batching(item: Served) -> str:
-    batching = item.model.batching
-    if item.engine == "triton" and not batching.dynamic:
-        return "off"
+def _batching(batching: Batching) -> str:
+    if not batching.dynamic:
+        return OFF
     text = f"up to {batching.max_batch_size}, waits {batching.max_queue_delay_us} µs"
-    if item.engine == "triton" and batching.preferred_batch_sizes:
+    if batching.preferred_batch_sizes:
         text += f", prefers {', '.join(map(str, batching.preferred_batch_sizes))}"
-    if item.engine == "triton" and batching.ragged:
+    if batching.ragged:
         text += ", different lengths together"
     return text
 
 
-def _queue(item: Served) -> str:
-    queue = item.model.batching.queue
+def _queue(queue: Queue) -> str:
     parts = [f"at most {queue.max_size}"] if queue.max_size else []
-    if queue.timeout_us and item.engine == "triton":
+    if queue.timeout_us:
         parts.append(f"{queue.timeout_action} after {queue.timeout_us} µs")
-    return ", ".join(parts) or "no limit"
+    return ", ".join(parts) or NO_LIMIT
+
+
+def _told_batching(found: dict[str, int] | None) -> str:
+    if found is None:
+        return OFF
+    text = "up to {max_batch_size}, waits {batch_timeout_micros} µs, {num_batch_threads} at a time"
+    return text.format(**found)
+
+
+def _told_queue(found: Told) -> str:
+    if found.batching is None:
+        return "none: each request runs as it came"
+    return f"at most {found.most_waiting_batches} batches" if found.most_waiting_batches else NO_LIMIT

@@ -29,6 +29,7 @@ from serving.ports import host_port
 from serving.proving import prove
 from serving.repository import Served, plan
 from serving.starting import launch_file, place_of, start
+from serving.tfserving_config import unheard
 from serving.triton_config import BACKENDS
 
 # What is added to Triton's own words when a release has no such backend.
@@ -191,6 +192,9 @@ def _start_tfserving(
     batching = tensorflow_serving.may_batch(item.manifest.inputs for item in items)
     if not batching and not is_address(flavour):
         say("TF Serving does not batch: it cannot join requests of different lengths rightly")
+    if not is_address(flavour):
+        for sentence in unheard({item.name: item.model.batching for item in items}, batching):
+            say(f"warning: {sentence}")
 
     def make() -> Launch:
         launch = tensorflow_serving.launch(workspace, flavour, items[0].model.batching.threads, batching)

@@ -99,6 +99,7 @@ def start(launch: Launch) -> ServerRecord:
         ports=launch.ports,
         log=f"docker logs {container.short_id}",
         shm_prefix=None,
+        gpus=launch.gpus,
     )
 
 

@@ -12,13 +12,15 @@ from contract.golden import read_examples
 from contract.hosts import beyond_loopback
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving.conditions import conditions, instance_mib, joins
-from serving.device import device
+from serving.conditions import conditions, instance_mib
+from serving.device import device, holds_gpu
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
 from serving.ports import host_port
 from serving.probe import Probed, probe, probe_together
 from serving.releases import stand_in_for
-from serving.repository import Served
+from serving.repository import Served, triton_config
+from serving.tfserving_told import NOT_TOLD, told
+from serving.triton_configuration import triton_configuration
 
 
 def prove(
@@ -64,8 +66,6 @@ def _endpoint(
     if item.record.sha256 is None or item.record.parity is None:
         raise LoadproofError(f"the manifest of {item.name} says ok without a hash or a parity; run 'make export' again")
     kind = _backend_kind(item, server)
-    batching = item.model.batching
-    batches = joins(item, server)
     return Endpoint(
         id=f"{item.model_name}__{item.format}__{item.engine}__{protocol}",
         model=item.model_name,
@@ -80,12 +80,7 @@ def _endpoint(
         protocol=protocol,
         address=host_port(server.host, server.ports[protocol]),
         served_name=item.name,
-        configuration=Configuration(
-            max_batch_size=batching.max_batch_size if batches else None,
-            max_queue_delay_us=batching.max_queue_delay_us if batches else None,
-            instances=batching.instances if item.engine == "triton" else 1,
-            threads=batching.threads,
-        ),
+        configuration=configuration(item, server),
         conditions=conditions(config, item, server, native=kind == "native"),
         instance_mib=instance_mib(item, server),
         artifact_sha256=item.record.sha256,
@@ -105,6 +100,14 @@ def _endpoint(
     )
 
 
+def configuration(item: Served, server: ServerRecord) -> Configuration:
+    """What the model runs with: its own on Triton, on TF Serving what the server was told for all its models."""
+    if item.engine == "triton":
+        return triton_configuration(triton_config(item), item.format)
+    found = told(server)
+    return found.configuration() if found else NOT_TOLD
+
+
 def _device(item: Served, server: ServerRecord) -> str:
     """Where the model runs; one that models.toml keeps on the CPU is there on any machine.
 
@@ -114,7 +117,17 @@ def _device(item: Served, server: ServerRecord) -> str:
     if kept or server.engine_kind == "embedded":
         return "cpu"
     address = host_port(server.host, next(iter(server.ports.values())))
-    return "unknown" if beyond_loopback(address) else device()
+    if beyond_loopback(address):
+        return "unknown"
+    return device() if item.engine == "triton" else _tfserving_device(server)
+
+
+def _tfserving_device(server: ServerRecord) -> str:
+    """A TF Serving may be built without CUDA, and then leaves a GPU that is there alone."""
+    here = device()
+    if here == "cpu" or server.gpus or (server.pid is not None and holds_gpu(server.pid)):
+        return here
+    return "unknown" if server.place == "url" else "cpu"
 
 
 def _backend_kind(item: Served, server: ServerRecord) -> Literal["native", "python"]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.config import Engine, Model, ModelsFile
 from contract.errors import UsageError
@@ -153,20 +156,25 @@ def write_triton_version(item: Served, folder: Path) -> None:
 def write_triton_config(item: Served, folder: Path, warm_up: bool = True, release: str | None = None) -> None:
     """Write the warm-up requests, then config.pbtxt, which names them; ``release`` as in `lay_out`."""
     examples = warm_up_examples(read_examples(item.golden), item.model.batching.max_batch_size) if warm_up else []
-    config = model_config(
+    buckets = latency_buckets(item.model.slo) if release and counts_latency(release) else []
+    _write_warm_up(folder / "warmup", examples)
+    write_text(folder / "config.pbtxt", to_text(triton_config(item, examples, buckets)))
+
+
+def triton_config(item: Served, warm_up: Sequence[Example] = (), buckets: Sequence[float] = ()) -> pb.ModelConfig:
+    """config.pbtxt as it is laid out, as a message."""
+    return model_config(
         item.name,
         item.format,
         item.manifest.inputs,
         item.manifest.outputs,
         item.model.batching,
-        examples,
+        list(warm_up),
         item.record.sha256 or "",
         item.model.triton,
         item.model.padding,
-        latency_buckets(item.model.slo) if release and counts_latency(release) else [],
+        buckets,
     )
-    _write_warm_up(folder / "warmup", examples)
-    write_text(folder / "config.pbtxt", to_text(config))
 
 
 def _write_warm_up(folder: Path, examples: list[Example]) -> None:

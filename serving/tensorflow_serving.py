@@ -17,13 +17,16 @@ from contract.tensors import TensorSpec
 from contract.workspace import Workspace
 from serving import place_docker
 from serving.addresses import is_address, parse_addresses
+from serving.device import device
 from serving.launch import Launch
 from serving.ports import LOOPBACK, choose_ports
+from serving.tfserving_config import BATCHES, PARAMETERS, THREADS
 
 BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:2.20.0"  # as in k8s/base/tfserving and docker/tfserving.Dockerfile
+GPU_IMAGE = f"{IMAGE}-gpu"
+TIMEOUT_S, GPU_TIMEOUT_S = 180.0, 600.0  # a first start initialises CUDA
 USUAL_PORTS = {"grpc": 8500, "rest": 8501}
-BATCHES = "--enable_batching=true"
 EMBEDDED = "loadproof-embedded"  # what the stand-in puts into every answer's Server header
 FLAVOURS = ("binary", "docker", "embedded")
 EXPOSED = (
@@ -42,8 +45,13 @@ def may_batch(models: Iterable[list[TensorSpec]]) -> bool:
     return all(isinstance(dim, int) for inputs in models for spec in inputs for dim in spec.dims[1:])
 
 
+def image() -> str:
+    """The official image for this machine: the one for GPUs where it has one, for the other sees none."""
+    return IMAGE if device() == "cpu" else GPU_IMAGE
+
+
 def choose_flavour(wanted: str) -> str:
-    """``auto`` takes the first that is there: the binary, the image, the embedded server."""
+    """``auto`` takes the first that is there: the binary, the image for this machine, the embedded server."""
     if wanted != "auto":
         if not is_address(wanted) and wanted not in FLAVOURS:
             known = ["auto", *FLAVOURS]
@@ -53,7 +61,7 @@ def choose_flavour(wanted: str) -> str:
         return wanted
     if shutil.which(BINARY):
         return "binary"
-    return "docker" if place_docker.has_image(IMAGE) else "embedded"
+    return "docker" if place_docker.has_image(image()) else "embedded"
 
 
 def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> Launch:
@@ -71,20 +79,21 @@ def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> 
         f"--rest_api_port={inside['rest']}",
         f"--model_config_file={tree / 'models.config'}",
         f"--monitoring_config_file={tree / 'monitoring.config'}",
-        f"--tensorflow_intra_op_parallelism={threads}",
+        f"{THREADS}{threads}",
     ]
     if batching:
-        flags += [BATCHES, f"--batching_parameters_file={tree / 'batching.config'}"]
+        flags += [BATCHES, f"{PARAMETERS}{tree / 'batching.config'}"]
     program = {
         "binary": [shutil.which(BINARY) or BINARY],
         "docker": [BINARY],
         "embedded": [sys.executable, "-m", "serving.tfserving", f"--host={LOOPBACK}"],
     }
+    gpus = flavour == "docker" and image() == GPU_IMAGE
     return Launch(
         engine="tfserving",
         engine_kind="embedded" if flavour == "embedded" else "real",
         command=program[flavour] + flags,
-        image=IMAGE if flavour == "docker" else None,
+        image=image() if flavour == "docker" else None,
         environment={} if flavour == "docker" else {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)},
         ports=ports,
         ready="/v1/models/",
@@ -92,6 +101,8 @@ def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> 
         log=workspace.live / "logs" / "tfserving.log",
         mounts=[tree] if flavour == "docker" else [],
         inside=inside if flavour == "docker" else {},
+        gpus=gpus,
+        timeout_s=GPU_TIMEOUT_S if gpus else TIMEOUT_S,
         warning=EXPOSED if flavour == "binary" else None,
     )
 
@@ -139,7 +150,7 @@ def engine_version(flavour: str) -> str:
     if flavour == "embedded":
         return f"embedded stand-in on TensorFlow {importlib.metadata.version('tensorflow')}"
     if flavour == "docker":
-        return place_docker.image_label(IMAGE)
+        return place_docker.image_label(image())
     result = subprocess.run([BINARY, "--version"], capture_output=True, text=True, env=dict(os.environ), timeout=60)
     found = re.search(r"TensorFlow ModelServer: (\S+)", result.stdout + result.stderr)
     return found.group(1) if found else "unknown"

@@ -1,7 +1,12 @@
-"""models.config, batching.config and monitoring.config, which every way of running TF Serving takes alike."""
+"""models.config, batching.config and monitoring.config, which every way of running TF Serving takes alike.
+
+Threads and batching are the server's, not a model's: of several models that say something else, the first is heard.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -9,7 +14,12 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from contract.batching import Batching
 
+# The flags that a server is told its settings by.
+BATCHES = "--enable_batching=true"
+PARAMETERS = "--batching_parameters_file="
+THREADS = "--tensorflow_intra_op_parallelism="
 UNLIMITED = 100_000  # TF Serving has no word for it
+PARAMETER = re.compile(r"^(\w+) \{ value: (\d+) \}$", re.MULTILINE)
 
 
 def models_config(models: dict[str, Path]) -> str:
@@ -23,13 +33,50 @@ def models_config(models: dict[str, Path]) -> str:
 
 def batching_config(batching: Batching, threads: int) -> str:
     """BatchingParameters in text format. The message is not in the API package; its fields are plain wrappers."""
-    values = {
+    return "".join(f"{name} {{ value: {value} }}\n" for name, value in batching_parameters(batching, threads).items())
+
+
+def batching_parameters(batching: Batching, threads: int) -> dict[str, int]:
+    """BatchingParameters by name."""
+    return {
         "max_batch_size": batching.max_batch_size,
         "batch_timeout_micros": batching.max_queue_delay_us,
         "max_enqueued_batches": _batches(batching),
         "num_batch_threads": threads,
     }
-    return "".join(f"{name} {{ value: {value} }}\n" for name, value in values.items())
+
+
+def read_batching(text: str) -> dict[str, int]:
+    """BatchingParameters by name, from what `batching_config` wrote."""
+    return {name: int(value) for name, value in PARAMETER.findall(text)}
+
+
+def unheard(models: Mapping[str, Batching], joins: bool) -> list[str]:
+    """A sentence for each model that one TF Serving cannot run as models.toml says; ``joins``: whether it batches."""
+    settings = {name: _settings(batching, joins) for name, batching in models.items()}
+    if not settings:
+        return []
+    first, heard = next(iter(settings.items()))
+    return [
+        f"TF Serving has one setting for all its models, that of {first}: {name} runs with {differing}; say the same "
+        "of both in models.toml, or serve one of them alone"
+        for name, own in settings.items()
+        if (
+            differing := ", ".join(f"{key} {heard[key]} instead of {own[key]}" for key in own if own[key] != heard[key])
+        )
+    ]
+
+
+def _settings(batching: Batching, joins: bool) -> dict[str, int]:
+    """What reaches the server, by the names of models.toml."""
+    found = {"threads": batching.threads}
+    if joins:
+        found |= {
+            "max_batch_size": batching.max_batch_size,
+            "max_queue_delay_us": batching.max_queue_delay_us,
+            "queue.max_size": batching.queue.max_size,
+        }
+    return found
 
 
 def _batches(batching: Batching) -> int:

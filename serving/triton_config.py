@@ -51,6 +51,8 @@ KINDS = {
 }
 TIMEOUT_ACTIONS = {"reject": pb.ModelQueuePolicy.REJECT, "delay": pb.ModelQueuePolicy.DELAY}
 GRAPH_LEVELS = {"extended": 1, "basic": -1, "off": 2}  # of the onnxruntime backend; its default is everything
+ARTIFACT_SHA256 = "artifact_sha256"  # parameter: the bytes that the file was written for
+PRECISION = "precision_mode"  # of the TensorRT accelerator
 PYTHON_RUNTIME = "model.py"  # names the python-based backend where a native one would be taken
 
 
@@ -110,7 +112,7 @@ def model_config(
         _pad(config, inputs, outputs, padding or {})
     config.instance_group.add(kind=KINDS[triton.device], count=batching.instances, gpus=triton.gpus)
     config.version_policy.latest.num_versions = triton.versions
-    parameters = {row.thread_parameter: str(batching.threads), "artifact_sha256": artifact_sha256}
+    parameters = {row.thread_parameter: str(batching.threads), ARTIFACT_SHA256: artifact_sha256}
     if triton.inter_op_threads:
         parameters[row.inter_op_parameter] = str(triton.inter_op_threads)
     for key, text in (parameters | triton.parameters.get(form, {})).items():
@@ -185,7 +187,7 @@ def _optimise(config: pb.ModelConfig, triton: Triton) -> None:
 
 def _tensorrt(wanted: TensorRT) -> dict[str, str]:
     found = {
-        "precision_mode": wanted.precision.upper(),
+        PRECISION: wanted.precision.upper(),
         "max_workspace_size_bytes": str(wanted.workspace_mib * 2**20),
     }
     if wanted.engine_cache:

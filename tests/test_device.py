@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from serving.device import device
+import pytest
+
+from serving.device import device, holds_gpu
 
 INFORMATION = """Model: \t\t NVIDIA A10G
 IRQ:   \t\t 100
@@ -38,3 +41,23 @@ def test_a_file_without_a_model_is_no_gpu(tmp_path: Path) -> None:
     (tmp_path / "0000:00:1e.0").mkdir()
     (tmp_path / "0000:00:1e.0" / "information").write_bytes(b"\xff\xfe nothing that is known\n")
     assert device(tmp_path) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [("/dev/nvidia0", True), ("/dev/nvidia12", True), ("/dev/nvidiactl", False), ("/dev/null", False)],
+)
+def test_a_process_uses_a_gpu_that_it_has_open(tmp_path: Path, opened: str, expected: bool) -> None:
+    files = tmp_path / "42" / "fd"
+    files.mkdir(parents=True)
+    (files / "0").symlink_to("/dev/null")
+    (files / "7").symlink_to(opened)
+    assert holds_gpu(42, tmp_path) is expected
+
+
+def test_a_process_that_is_gone_uses_none(tmp_path: Path) -> None:
+    assert not holds_gpu(42, tmp_path)
+
+
+def test_this_process_uses_none() -> None:
+    assert not holds_gpu(os.getpid())

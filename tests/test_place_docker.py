@@ -78,8 +78,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Launch:
-    """The real Launch of TF Serving's image, with a repository that everybody may read."""
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """The real Launch of TF Serving's image for a CPU, with a repository that everybody may read."""
+    monkeypatch.setattr(tensorflow_serving, "device", lambda: "cpu")
     place = workspace(tmp_path)
     place.tfserving_repository.mkdir(parents=True)
     place.tfserving_repository.chmod(0o755)
@@ -281,3 +282,11 @@ def test_asking_for_the_version_of_an_image_that_is_not_there_is_a_sentence(monk
     use(monkeypatch, FakeDocker(error=docker.errors.ImageNotFound("no such image")))
     with pytest.raises(ServerError, match=IMAGE):
         tensorflow_serving.engine_version("docker")
+
+
+def test_a_container_that_is_given_the_gpus_is_remembered_so(engine: FakeDocker, launch: Launch) -> None:
+    assert not place_docker.start(launch).gpus
+    assert place_docker.start(launch.model_copy(update={"gpus": True})).gpus
+    (_, without), (_, given) = engine.runs
+    assert "device_requests" not in without
+    assert [item["Capabilities"] for item in given["device_requests"]] == [[["gpu"]]]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from contract.tensors import TensorSpec
-from serving.tensorflow_serving import BATCHES, launch, may_batch
+from serving import place_docker, tensorflow_serving
+from serving.tensorflow_serving import IMAGE, choose_flavour, launch, may_batch
+from serving.tfserving_config import BATCHES
 from tests.builders import TOKENS, workspace
 
 PIXELS = TensorSpec(name="pixels", dtype="float32", dims=["batch", 28, 28])
@@ -30,3 +32,26 @@ def test_every_flavour_gets_the_same_files(tmp_path: Path, flavour: str, batchin
     assert f"--monitoring_config_file={tree / 'monitoring.config'}" in command
     assert (BATCHES in command) == batching
     assert (f"--batching_parameters_file={tree / 'batching.config'}" in command) == batching
+
+
+@pytest.mark.parametrize(
+    ("here", "image", "gpus"), [("cpu", IMAGE, False), ("gpu:NVIDIA L4", "tensorflow/serving:2.20.0-gpu", True)]
+)
+def test_a_machine_with_a_gpu_gets_the_image_that_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, image: str, gpus: bool
+) -> None:
+    monkeypatch.setattr(tensorflow_serving, "device", lambda: here)
+    made = launch(workspace(tmp_path), "docker", threads=1, batching=False)
+    assert (made.image, made.gpus) == (image, gpus)
+    embedded = launch(workspace(tmp_path), "embedded", threads=1, batching=False)
+    assert (embedded.image, embedded.gpus) == (None, False)
+
+
+@pytest.mark.parametrize(("here", "expected"), [("cpu", "docker"), ("gpu:NVIDIA L4", "embedded")])
+def test_auto_does_not_take_the_cpus_image_on_a_machine_with_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, here: str, expected: str
+) -> None:
+    monkeypatch.setattr(tensorflow_serving, "device", lambda: here)
+    monkeypatch.setattr(tensorflow_serving, "BINARY", "a server that nobody has")
+    monkeypatch.setattr(place_docker, "has_image", lambda image: image == IMAGE)
+    assert choose_flavour("auto") == expected
