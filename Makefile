@@ -39,7 +39,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 	  || sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1  \2/p' $(MAKEFILE_LIST)
 
-env: $(STAMP) ## make the virtual environment from requirements/$(EXTRA).lock (EXTRA=cpu or gpu)
+env: $(STAMP) ## make the virtual environment from requirements/$(EXTRA).lock (EXTRA=cpu, gpu, or loadtest for machines that only load)
 
 $(STAMP): requirements/$(EXTRA).lock bootstrap.py
 	@$(PYTHON) bootstrap.py --extra $(EXTRA) --venv $(VENV)

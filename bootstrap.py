@@ -1,6 +1,7 @@
 """Make the virtual environment from a lock file. Needs nothing but the standard library of Python 3.11 or 3.12.
 
     python3 bootstrap.py --extra cpu --venv .venv
+    python3 bootstrap.py --extra loadtest          for a machine that only lends load processes: 0.4 GB instead of 12
     python3 bootstrap.py --lock                    writes requirements/*.lock from pyproject.toml (needs network)
 
 pip is asked for exactly what the lock file pins. What only torch's CUDA build needs is pinned as constraints, which
@@ -25,12 +26,27 @@ from typing import Any
 
 ROOT = Path(__file__).parent
 EXTRAS = ("cpu", "gpu")
-RIVALS = {"cpu": "onnxruntime-gpu", "gpu": "onnxruntime"}
 PYTHONS = ((3, 11), (3, 12))
 # Needed by torch's CUDA build alone: constraints, not requirements.
 CUDA = re.compile(r"^(nvidia-(?!pytriton).*|cuda-.*|triton)$")
-FREE_GIB = 12
 MADE = "Made by 'make lock' from pyproject.toml; do not edit."
+
+
+@dataclass(frozen=True)
+class Environment:
+    """How requirements/NAME.lock is installed."""
+
+    free_gib: float
+    rival: str = ""  # the package that is the same module as one of the lock's
+    complete: bool = False  # the lock names all there is to install, and leaves out what its packages ask for
+
+
+# Whoever lends load processes sends bytes: TF Serving's messages without TensorFlow, as in docker/loadtest.Dockerfile.
+ENVIRONMENTS = {
+    "cpu": Environment(12, rival="onnxruntime-gpu"),
+    "gpu": Environment(12, rival="onnxruntime"),
+    "loadtest": Environment(1, complete=True),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ class Refused(Exception):
     """The environment cannot be made here; the text says why and what to do."""
 
 
-def check_machine(venv: Path) -> None:
+def check_machine(venv: Path, extra: str = "cpu") -> None:
     """Raise Refused on a platform where the servers do not run."""
     if sys.version_info[:2] not in PYTHONS:
         known = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
@@ -74,9 +90,9 @@ def check_machine(venv: Path) -> None:
         ) from None
     import shutil
 
-    free = shutil.disk_usage(venv.parent).free / 2**30
-    if free < FREE_GIB and not venv.exists():
-        raise Refused(f"{venv.parent} has {free:.1f} GiB free, the environment needs about {FREE_GIB}")
+    free, needed = shutil.disk_usage(venv.parent).free / 2**30, ENVIRONMENTS[extra].free_gib
+    if free < needed and not venv.exists():
+        raise Refused(f"{venv.parent} has {free:.1f} GiB free, the environment needs about {needed:g}")
 
 
 def install(extra: str, venv: Path) -> None:
@@ -86,24 +102,23 @@ def install(extra: str, venv: Path) -> None:
     if not python.exists():
         print(f"making {venv} for Python {platform.python_version()}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    subprocess.run(
-        [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", RIVALS[extra]], check=False, capture_output=True
-    )
+    rival = ENVIRONMENTS[extra].rival
+    if rival:
+        subprocess.run(
+            [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", rival], check=False, capture_output=True
+        )
     pinned = sum(1 for line in lock.read_text().splitlines() if "==" in line)
+    _watch(pip_install(python, extra, lock), pinned)
+    check_rivals(python)
+
+
+def pip_install(python: Path, extra: str, lock: Path) -> list[str]:
+    """The command that brings an environment to the lock file's state."""
     # Bytecode is written when a module is first imported: compiling 8 GB of modules would take longer than installing
     # them.
-    command = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--no-compile",
-        "--disable-pip-version-check",
-        "--progress-bar",
-        "off",
-    ]
-    _watch([*command, "-r", str(lock)], pinned)
-    check_rivals(python)
+    quiet = ["--no-compile", "--disable-pip-version-check", "--progress-bar", "off"]
+    alone = ["--no-deps"] if ENVIRONMENTS[extra].complete else []
+    return [str(python), "-m", "pip", "install", *quiet, *alone, "-r", str(lock)]
 
 
 def check_rivals(python: Path) -> None:
@@ -214,12 +229,13 @@ def _resolve(wanted: list[str]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the virtual environment from a lock file.")
-    parser.add_argument("--extra", choices=EXTRAS, default="cpu", help="which ONNX Runtime, and so which lock file")
+    extra = "which lock file: one of the two ONNX Runtimes, or loadtest for a machine that only lends load processes"
+    parser.add_argument("--extra", choices=list(ENVIRONMENTS), default="cpu", help=extra)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where")
     parser.add_argument("--lock", action="store_true", help="write the lock files instead")
     options = parser.parse_args()
     try:
-        check_machine(options.venv.resolve())
+        check_machine(options.venv.resolve(), options.extra)
         if options.lock:
             write_locks()
         else:

@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = chosen_endpoints(endpoints, options.variant)
     allowed, joining = options.allow_host, options.workers > 0
-    plan, results = prepare(config, workspace, endpoints, chosen, options.plan, allowed, joining=joining)
+    typed = ["python", "-m", "loadtest", *arguments]
+    plan, results = prepare(config, workspace, endpoints, chosen, options.plan, allowed, joining=joining, command=typed)
     if joining:
         say("not certified: the load comes from other machines, of which this one's ceiling says nothing")
     elif not options.uncertified:

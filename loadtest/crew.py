@@ -43,8 +43,8 @@ READY_S = 60.0  # for a load process to read or fetch what it sends
 class Crew:
     """One process of a run: its worker (not in a master), its conductor (not in a load process), its page."""
 
-    def __init__(self, environment: Any) -> None:
-        self.page = Page(environment.stats)
+    def __init__(self, environment: Any, reports: bool) -> None:
+        self.page = Page(environment.stats, reports)
         self.worker: Worker | None = None
         self._conductor: Conductor | None = None
         self._residency: Residency | None = None
@@ -64,7 +64,7 @@ class Crew:
 
         Where it is ``watched``, it writes down how the stage goes that is on (`loadtest/live.py`).
         """
-        crew = cls(environment)
+        crew = cls(environment, reports=False)
         plan = _only(read_model(results / "plan.json", Plan, "make loadtest"), variant)
         steps = AskedFor(plan, results, pause=lambda: gevent.sleep(PAUSE_S)) if asked else Planned(plan)
         crew._lead(steps, results, live, watched)
@@ -73,7 +73,7 @@ class Crew:
     @classmethod
     def joining(cls, environment: Any, apart: bool) -> Crew:
         """A load process that hears of everything from its master, and if ``apart`` has its files from there too."""
-        crew = cls(environment)
+        crew = cls(environment, reports=True)
         crew._apart = apart
         crew._listen("plan", crew._take_plan)
         crew._listen("files", crew._take_files)

@@ -2,7 +2,8 @@
 
 A request costs one append; twice a second what was collected becomes Locust's statistics in bulk. The raw latencies of
 the stage travel with a load process' report to the master, so that the percentiles of the page are exact over all of
-them. The page is for looking: what is judged comes from the records.
+them, up to a million (`samples.py`); then the page says that they are not. It is for looking: what is judged comes from
+the records.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from html import escape
 from typing import Any
 
 import gevent
-import numpy as np
 
 from contract.records import Stage, VariantPlan
-from contract.statistics import PERCENTILES, order_statistic
+from contract.statistics import PERCENTILES
 from loadtest.course import Course
 from loadtest.live import Live
+from loadtest.samples import Samples
 
 EVERY_S = 0.5
 METHOD = "infer"
@@ -32,14 +33,18 @@ Told = tuple[str, float, int, str, bool]  # name, milliseconds, bytes, class of 
 
 
 class Page:
-    """Collects what the users tell; ``stats`` are Locust's (locust.stats.RequestStats)."""
+    """Collects what the users tell; ``stats`` are Locust's (locust.stats.RequestStats).
 
-    def __init__(self, stats: Any) -> None:
+    Where it ``reports`` to a master, it keeps the latencies until it does.
+    """
+
+    def __init__(self, stats: Any, reports: bool = True) -> None:
         self._stats = stats
+        self._reports = reports
         self._waiting: list[Told] = []
         self._stage: tuple[VariantPlan, Stage] | None = None
-        self._latencies = array("d")  # of the stage, milliseconds
-        self._unsent = 0  # of these, the first one that the master has not heard of
+        self._samples = Samples()  # of the stage
+        self._unreported = array("d")  # of these, milliseconds that the master has not heard of
         self._errors = self._late = 0
         self._course = Course()
 
@@ -51,7 +56,7 @@ class Page:
         """Another stage begins."""
         self.flush()
         self._stage = variant, stage
-        self._latencies, self._unsent, self._errors, self._late = array("d"), 0, 0, 0
+        self._samples, self._unreported, self._errors, self._late = Samples(), array("d"), 0, 0
         self._course = Course()
 
     def keep_flushing(self) -> None:
@@ -72,7 +77,10 @@ class Page:
             self._stats.total.extend(entry)
             for error in (error for _, _, _, error, _ in items if error):
                 self._note_error(name, error)
-            self._latencies.extend(ms for _, ms, _, error, _ in items if not error)
+            good = array("d", (ms for _, ms, _, error, _ in items if not error))
+            self._samples.add(good)
+            if self._reports:
+                self._unreported.extend(good)
             self._late += sum(late for *_, late in items)
 
     def _note_error(self, name: str, error: str) -> None:
@@ -82,14 +90,13 @@ class Page:
     def report(self, data: dict[str, Any]) -> None:
         """Add to a load process' report what the master has not heard yet."""
         self.flush()
-        data["latencies_ms"] = self._latencies[self._unsent :].tobytes()
+        data["latencies_ms"], self._unreported = self._unreported.tobytes(), array("d")
         data["failed"], self._errors = self._errors, 0
         data["late"], self._late = self._late, 0
-        self._unsent = len(self._latencies)
 
     def hear(self, data: dict[str, Any]) -> None:
         """Take it in the master."""
-        self._latencies.frombytes(data.get("latencies_ms", b""))
+        self._samples.add(array("d", data.get("latencies_ms", b"")))
         self._errors += data.get("failed", 0)
         self._late += data.get("late", 0)
 
@@ -98,16 +105,18 @@ class Page:
         if self._stage is None:
             return None
         variant, stage = self._stage
-        self._course.see(self._latencies)
-        values = self._course.percentiles()
-        kept, line = _objectives(variant, stage, values, self._errors, len(self._latencies))
+        good = self._samples.count
+        self._course.see(good)
+        rough = self._samples.rough_percentiles(list(PERCENTILES.values())) if good else []
+        values = dict(zip(PERCENTILES, rough, strict=False))
+        kept, line = _objectives(variant, stage, values, self._errors, good)
         return Live(
             variant=variant.id,
             stage=stage.name,
             seconds=self._course.seconds,
             length_s=stage.warmup_s + stage.duration_s,
             rate_rps=self._course.rate,
-            good=len(self._latencies),
+            good=good,
             failed=self._errors,
             late=self._late,
             latency_ms=values,
@@ -121,16 +130,18 @@ class Page:
             return _document("Nothing is under load yet.", "")
         variant, stage = self._stage
         slo = variant.endpoint.slo
-        samples = np.sort(np.array(self._latencies))
-        rows = [("good answers", f"{len(samples):,}"), ("failed", f"{self._errors:,}")]
-        if not len(samples):
+        samples = self._samples
+        rows = [("good answers", f"{samples.count:,}"), ("failed", f"{self._errors:,}")]
+        if not samples.count:
             return _document(f"{variant.id}, {stage.name}", _table(rows))
-        values = {name: order_statistic(samples, p) for name, p in SHOWN.items()}
-        rows += [(name, f"{value:.3f} ms") for name, value in values.items()]
-        rows.append(("maximum", f"{samples[-1]:.3f} ms"))
-        seen = {name: order_statistic(samples, PERCENTILES[name]) for name in slo.latency_ms}
-        _, line = _objectives(variant, stage, seen, self._errors, len(samples))
-        return _document(f"{variant.id}, {stage.name}", f"{_table(rows)}<p><strong>{escape(line)}</strong></p>")
+        asked = SHOWN | {name: PERCENTILES[name] for name in slo.latency_ms}
+        values = dict(zip(asked, samples.percentiles(list(asked.values())), strict=True))
+        rows += [(name, f"{values[name]:.3f} ms") for name in SHOWN]
+        rows.append(("maximum", f"{samples.maximum:.3f} ms"))
+        seen = {name: values[name] for name in slo.latency_ms}
+        _, line = _objectives(variant, stage, seen, self._errors, samples.count)
+        body = f"{_table(rows)}<p><strong>{escape(line)}</strong></p>"
+        return _document(f"{variant.id}, {stage.name}", body, samples.exact)
 
 
 def _objectives(
@@ -162,10 +173,11 @@ def _table(rows: list[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def _document(title: str, body: str) -> str:
+def _document(title: str, body: str, exact: bool = True) -> str:
+    how = "Exact percentiles" if exact else "Percentiles to 1 % (there are more answers than are kept)"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
         f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{body}"
-        "<p>Exact percentiles of the stage so far, warm-up included, from the intended send in the open loop. "
+        f"<p>{how} of the stage so far, warm-up included, from the intended send in the open loop. "
         "What is judged comes from the records of the window.</p></html>"
     )

@@ -41,11 +41,13 @@ def prepare(
     allowed_hosts: Sequence[str] = (),
     asked: str = "",
     joining: bool = False,
+    command: Sequence[str] = (),
 ) -> tuple[Plan, Path]:
     """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet.
 
     ``asked`` names, instead of a ``load_plan``, a run whose stages are asked for one at a time: it begins without any.
-    ``joining``: all load processes join from elsewhere, none is started here.
+    ``joining``: all load processes join from elsewhere, none is started here. ``command`` is what the plan says that
+    was typed; secrets are not part of it, they come from the environment.
     """
     if asked:
         choice = Choice(asked, asked=True)
@@ -69,7 +71,8 @@ def prepare(
         for needed in (workspace.root / endpoint.golden, workspace.live / endpoint.payloads / "index.json"):
             if not needed.is_file():
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
-    plan = admitted(plan, allowed_hosts).model_copy(update={"price": config.price})
+    said = {"price": config.price, "command": list(command)}
+    plan = admitted(plan, allowed_hosts).model_copy(update=said)
     plan = plan.model_copy(update={"processes": 0}) if joining else plan
     with_secrets(plan.client.headers, os.environ)  # what is missing is said before anything is sent
     tls_context(plan.client, "http/1.1")

@@ -68,6 +68,12 @@ def test_it_says_what_to_serve_how_much_it_holds_and_how_sure_that_is() -> None:
     )
 
 
+def test_a_claim_is_made_at_the_confidence_that_holds_with_all_tries_counted() -> None:
+    found = sought("onnx", 3400.0)
+    (text,) = advise(report(found), {found.id: 0.97}).values()
+    assert "Claimed at 97 % confidence from 68,000 requests in a confirmation of 20 s." in text
+
+
 def test_a_claim_that_lacks_requests_says_how_many() -> None:
     text = advice(sought("onnx", 3400.0, None, 1234))
     assert (

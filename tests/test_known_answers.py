@@ -1,8 +1,10 @@
 """What a server measured of itself is what the load command says of it, a stall included; a closed loop forgives one.
 
-In the open loop p50 and p99 agree within 2 % or 200 us with what the null server measured plus what the client itself
-recorded as late sends: its own lateness is the client's to tell, and it does. What the machine adds when an answer
-wakes the client up is in nobody's record, so a measurement that it spoiled is repeated, three times at most.
+In the open loop p50 and p99 agree within 2 % or 200 us with what the null server measured: of the fixed delay both, of
+the stall its p99. What the client itself sent late is in its figures and not allowed for. The stall's p50, 5 ms, leaves
+no room for it within 200 us, so there it is: its own lateness is the client's to tell, and it does. What the machine
+adds when an answer wakes the client up is in nobody's record, so a measurement that it spoiled is repeated, three times
+at most.
 """
 
 from __future__ import annotations
@@ -45,6 +47,10 @@ def percentile(samples: Floats, p: float) -> float:
 
 
 def agreement(matched: Matched, p: float) -> Agreement:
+    return Agreement(percentile(matched.latency, p), percentile(matched.server, p))
+
+
+def agreement_but_for_late_sends(matched: Matched, p: float) -> Agreement:
     return Agreement(percentile(matched.latency, p), percentile(matched.server + matched.sent_late, p))
 
 
@@ -64,13 +70,17 @@ def measured(
     return stages
 
 
-def agrees(stages: list[Matched]) -> bool:
+def delay_agrees(stages: list[Matched]) -> bool:
     return all(agreement(stages[OPEN], p).holds for p in (0.5, 0.99))
+
+
+def stall_agrees(stages: list[Matched]) -> bool:
+    return agreement(stages[OPEN], 0.99).holds and agreement_but_for_late_sends(stages[OPEN], 0.5).holds
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_fixed_delay_comes_out_as_the_server_measured_it(tmp_path: Path, protocol: Protocol) -> None:
-    stages = measured(tmp_path, protocol, ("--delay-ms", "50"), agrees)
+    stages = measured(tmp_path, protocol, ("--delay-ms", "50"), delay_agrees)
     assert len(stages[OPEN].latency) > 0.9 * 10 * RATE
     for p in (0.5, 0.99):
         assert agreement(stages[OPEN], p).holds, agreement(stages[OPEN], p)
@@ -81,11 +91,14 @@ class TestStall:
 
     @pytest.fixture(scope="class", params=["http", "grpc"])
     def stages(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Matched]:
-        return measured(tmp_path_factory.mktemp("stall"), request.param, STALL, agrees)
+        return measured(tmp_path_factory.mktemp("stall"), request.param, STALL, stall_agrees)
 
-    def test_the_open_loop_says_what_the_server_measured(self, stages: list[Matched]) -> None:
-        for p in (0.5, 0.99):
-            assert agreement(stages[OPEN], p).holds, agreement(stages[OPEN], p)
+    def test_the_tail_of_the_open_loop_is_what_the_server_measured(self, stages: list[Matched]) -> None:
+        assert agreement(stages[OPEN], 0.99).holds, agreement(stages[OPEN], 0.99)
+
+    def test_its_median_is_but_for_what_the_client_says_that_it_sent_late(self, stages: list[Matched]) -> None:
+        found = agreement_but_for_late_sends(stages[OPEN], 0.5)
+        assert found.holds, found
 
     def test_one_in_five_of_the_arrivals_of_the_open_loop_has_met_the_stall(self, stages: list[Matched]) -> None:
         met = float(np.mean(stages[OPEN].latency > 10.0))

@@ -60,6 +60,8 @@ timeout_us = 200000
 allow_timeout_override = true
 """
 USERS = 6
+EXCESS, KEPT = 1.5, 0.85  # load and goodput as shares of the capacity
+ATTEMPTS = 5
 
 
 @pytest.fixture(scope="module")
@@ -108,19 +110,19 @@ def _capacity(place: Workspace, protocol: str, seconds: float = 2.0) -> float:
 def test_above_capacity_a_server_sheds_keeps_its_goodput_and_recovers(place: Workspace, protocol: str) -> None:
     refused = {"http": "error: RuntimeError 503", "grpc": "error: UNAVAILABLE"}[protocol]
     # What else runs here slows a measurement of the capacity and then goes, or the other way round: a load is only
-    # above capacity if it is seen to be, so it is asked for again, and for more.
-    for excess in (1.5, 1.5, 2.0, 3.0, 4.0):
+    # above capacity if it is seen to be, so both are measured again, five times at most.
+    for _ in range(ATTEMPTS):
         capacity = _capacity(place, protocol)
-        with _load(place, protocol, rate=excess * capacity) as above:
+        with _load(place, protocol, rate=EXCESS * capacity) as above:
             time.sleep(4.0)
         counted = above.counted()
         goodput = counted["right"] / 4.0
         # Refused requests cost the server and this machine something too. (A limited queue length fails: it stalls.)
-        if counted[refused] and goodput > 0.6 * capacity:
+        if counted[refused] and goodput >= KEPT * capacity:
             break
     assert set(counted) == {"right", refused}, counted
     assert "Request timeout expired" in above.errors[0]
-    assert goodput > 0.6 * capacity
+    assert goodput >= KEPT * capacity, f"{goodput:.0f} of {capacity:.0f} answers per second"
     with _load(place, protocol, rate=0.4 * capacity) as below:
         recovered = wait_for(lambda: _only_right_for(below, seconds=2.0), seconds=15.0)
     assert recovered, below.counted()

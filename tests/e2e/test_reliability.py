@@ -315,6 +315,23 @@ def test_a_termination_drains_what_is_in_flight(stage: Reliable, engine: str, pr
     assert "wrong" not in load.counted()
 
 
+def test_a_terminated_triton_answers_http_until_its_clients_leave_and_loses_nothing(stage: Reliable) -> None:
+    """It ends no connection that is kept: who goes on asking over one is answered until the exit timeout ends."""
+    before = len(stage.events())
+    with stage.load("triton", "http", rate=50) as load:
+        time.sleep(1.0)
+        os.kill(stage.pid("triton"), signal.SIGTERM)
+        ended = time.monotonic()
+        time.sleep(1.0)
+        assert len(stage.events()) == before  # it is still there
+    assert wait_for(lambda: len(stage.events()) > before + 1, 60.0)
+    assert [event.what for event in stage.events()[before:]] == ["died", "restarted"]
+    early = [outcome.what for outcome in load.outcomes if outcome.due < ended - 0.05]
+    assert len(early) > 30
+    assert set(early) == {stage.serving("triton")}
+    assert "wrong" not in load.counted()
+
+
 def test_after_all_of_this_stopping_leaves_no_process_no_port_and_no_shared_memory(stage: Reliable) -> None:
     servers = json.loads(stage.workspace.servers.read_text())
     sessions = {server["pid"] for server in servers["servers"]} | {servers["supervisor"]["pid"]}
