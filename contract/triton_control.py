@@ -14,6 +14,7 @@ from contract.errors import ServerError
 
 LOAD_S = 180.0
 UNLOAD_S = 60.0
+LIVE_S = 5.0
 
 
 class TritonControl:
@@ -47,6 +48,14 @@ class TritonControl:
         path = f"/v2/models/{name}" + (f"/versions/{version}" if version is not None else "")
         try:
             self._call("GET", f"{path}/ready")
+        except ServerError:
+            return False
+        return True
+
+    def live(self) -> bool:
+        """Whether the server answers at all; one that ends gently stops answering before it lets its models go."""
+        try:
+            self._call("GET", "/v2/health/live", LIVE_S)
         except ServerError:
             return False
         return True

@@ -20,7 +20,7 @@ from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving.launch import Launch
 from serving.model_processes import model_processes
-from serving.ports import answers, host_port
+from serving.ports import host_port
 from serving.rechecking import recheck
 from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
 
@@ -38,6 +38,8 @@ class Control(Protocol):
     def ready(self, name: str, version: int | None = None) -> bool: ...
 
     def instances(self, name: str) -> int: ...
+
+    def live(self) -> bool: ...
 
 
 class Supervisor:
@@ -119,7 +121,7 @@ class Supervisor:
             return
         now = model_processes(server)
         # One that ends gently stops its front end, then its models. What it held is what it will be given back.
-        if not answers(server.host, server.ports["http"]):
+        if now != self._processes and not self._control(server).live():
             return
         if self._processes is None:  # one that died before the first look left nothing to compare with
             served = {(item.served_name, item.version) for item in self._endpoints("triton", [])}

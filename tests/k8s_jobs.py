@@ -62,13 +62,18 @@ def steps(job: Document) -> list[Document]:
 
 
 def variables(objects: list[Document], step: Document) -> dict[str, str]:
-    """The environment that a container gets from its ConfigMaps."""
+    """The environment that a container gets: from ConfigMaps, and the pod's own namespace."""
     maps = {item["metadata"]["name"]: item["data"] for item in of_kind(objects, "ConfigMap")}
     found = dict[str, str]()
     for source in step.get("envFrom", []):
         found |= maps[source["configMapRef"]["name"]]
     for item in step.get("env", []):
-        key = item["valueFrom"]["configMapKeyRef"]
+        source = item["valueFrom"]
+        if "fieldRef" in source:
+            assert source["fieldRef"] == {"fieldPath": "metadata.namespace"}
+            found[item["name"]] = "loadproof"
+            continue
+        key = source["configMapKeyRef"]
         found[item["name"]] = maps[key["name"]][key["key"]]
     return found
 

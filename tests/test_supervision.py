@@ -33,6 +33,7 @@ class World:
         self.refusals = 99
         self.loaded: set[str] = set()
         self.instances_of: dict[str, int] = {}  # where it is not one
+        self.answering = True  # its front end
         self.asked: list[str] = []
         self.calls: list[str] = []
         self.right = True
@@ -90,6 +91,9 @@ class World:
     def ready(self, name: str, version: int | None = None) -> bool:
         return name in self.loaded
 
+    def live(self) -> bool:
+        return self.answering
+
     def instances(self, name: str) -> int:
         return self.instances_of.get(name, 1)
 
@@ -141,6 +145,16 @@ def test_only_what_was_resident_is_loaded_again(world: World) -> None:
     world.living = False
     watcher.look()
     assert world.calls == []
+
+
+def test_a_server_that_ended_gently_is_given_back_what_it_held(world: World) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.answering, world.processes = False, {}  # its front end first, then its models
+    watcher.look()
+    world.living = False
+    watcher.look()
+    assert world.calls == ["load words__onnx"]
 
 
 def test_a_candidate_of_a_roll_is_not_loaded_again(world: World) -> None:
