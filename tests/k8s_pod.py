@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 import urllib.request
@@ -72,15 +73,18 @@ def running(folder: Path, model: str | None = "slow", **settings: int) -> Iterat
     with (folder / "log").open("wb") as log:
         environment = {**os.environ, **launch.environment}
         command = [launch.command[0], *deployed, *ours]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
     pod = Pod(process, launch.ports)
     try:
         _wait_for_startup_probe(pod)
         assert process.poll() is None, (folder / "log").read_text()[-2000:]
         yield pod
     finally:
-        if process.poll() is None:
-            process.kill()
+        # What a server that was cut off leaves behind: a container's end would take it along.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

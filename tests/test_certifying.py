@@ -201,6 +201,7 @@ class TestCommand:
 
 @pytest.mark.e2e
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_an_endpoint_under_tls_is_certified_under_tls(tmp_path: Path, protocol: Any) -> None:
     with null_latency(tmp_path, protocol, tls=True) as nulled:
