@@ -23,7 +23,8 @@ from serving.ports import LOOPBACK, choose_ports
 from serving.tfserving_config import BATCHES, PARAMETERS, THREADS
 
 BINARY = "tensorflow_model_server"
-IMAGE = "tensorflow/serving:2.20.0"  # as in k8s/base/tfserving and docker/tfserving.Dockerfile
+REPOSITORY = "tensorflow/serving"
+IMAGE = f"{REPOSITORY}:2.20.0"  # as in k8s/base/tfserving and docker/tfserving.Dockerfile
 GPU_IMAGE = f"{IMAGE}-gpu"
 TIMEOUT_S, GPU_TIMEOUT_S = 180.0, 600.0  # a first start initialises CUDA
 USUAL_PORTS = {"grpc": 8500, "rest": 8501}
@@ -150,7 +151,8 @@ def engine_version(flavour: str) -> str:
     if flavour == "embedded":
         return f"embedded stand-in on TensorFlow {importlib.metadata.version('tensorflow')}"
     if flavour == "docker":
-        return place_docker.image_label(image())
+        # The official tag is the version, and what it was built for.
+        return place_docker.image_label(image()).removeprefix(f"{REPOSITORY}:").removesuffix("-gpu")
     result = subprocess.run([BINARY, "--version"], capture_output=True, text=True, env=dict(os.environ), timeout=60)
     found = re.search(r"TensorFlow ModelServer: (\S+)", result.stdout + result.stderr)
     return found.group(1) if found else "unknown"

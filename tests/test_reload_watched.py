@@ -18,7 +18,7 @@ from serving import models
 from serving.model_processes import model_processes
 from serving.supervision import Supervisor
 from tests.builders import wait_until
-from tests.conftest import run_module
+from tests.stage import Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -43,18 +43,9 @@ RELOADS = 8
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Workspace]:
     """A workspace with a running Triton and, for once, nobody who watches it."""
-    root = tmp_path_factory.mktemp("reloaded")
-    copy_zoo(root)
-    (root / "models.toml").write_text(MODELS)
-    common = ["--config", str(root / "models.toml"), "--workspace", str(root)]
-    try:
-        for words in (["export"], ["serving", "up"]):
-            result = run_module(*words, *common)
-            assert result.returncode == 0, result.stderr
-        _stop_watching(Workspace(root))
-        yield Workspace(root)
-    finally:
-        run_module("serving", "stop", "--workspace", str(root))
+    with served_on(Stage(tmp_path_factory.mktemp("reloaded")), copy_zoo, MODELS) as stage:
+        _stop_watching(stage.workspace)
+        yield stage.workspace
 
 
 def _stop_watching(place: Workspace) -> None:

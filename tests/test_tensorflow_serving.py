@@ -8,7 +8,7 @@ import pytest
 
 from contract.tensors import TensorSpec
 from serving import place_docker, tensorflow_serving
-from serving.tensorflow_serving import IMAGE, choose_flavour, launch, may_batch
+from serving.tensorflow_serving import IMAGE, choose_flavour, engine_version, launch, may_batch
 from serving.tfserving_config import BATCHES
 from tests.builders import TOKENS, workspace
 
@@ -55,3 +55,9 @@ def test_auto_does_not_take_the_cpus_image_on_a_machine_with_a_gpu(
     monkeypatch.setattr(tensorflow_serving, "BINARY", "a server that nobody has")
     monkeypatch.setattr(place_docker, "has_image", lambda image: image == IMAGE)
     assert choose_flavour("auto") == expected
+
+
+@pytest.mark.parametrize("label", [IMAGE, f"{IMAGE}-gpu"])
+def test_the_official_images_tag_is_the_version_of_its_server(monkeypatch: pytest.MonkeyPatch, label: str) -> None:
+    monkeypatch.setattr(place_docker, "image_label", lambda image: label)
+    assert engine_version("docker") == "2.20.0"

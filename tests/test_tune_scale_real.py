@@ -11,18 +11,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
+from contract.endpoints import Endpoint, ServerRecord, Servers
 from contract.errors import UsageError
 from contract.events import read_events
 from contract.files import read_model
 from contract.scaling import Scaling
-from contract.workspace import Workspace
 from loadtest.watching import counters
 from serving import proxy
 from serving.place_process import alive
@@ -35,6 +33,7 @@ from serving.supervise import watched
 from tests.builders import wait_until
 from tests.conftest import ROOT, run_module
 from tests.fake_kubectl import Cluster
+from tests.stage import Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="[affinity] needs two cores")
@@ -67,22 +66,8 @@ SENT = 20
 DEADLINE_S = 120.0
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A workspace whose servers run."""
-
-    root: Path
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(self.root)
-
-    @property
-    def flags(self) -> list[str]:
-        return ["--config", str(self.root / "models.toml"), "--workspace", str(self.root)]
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return run_module(*words, *self.flags)
+class Replicated(Stage):
+    """What runs beside the two servers, and what was measured with it."""
 
     def scale(
         self, *words: str, config: Path | None = None, environment: dict[str, str] | None = None
@@ -96,8 +81,7 @@ class Stage:
         )
 
     def endpoint(self, id: str) -> Endpoint:
-        known = read_model(self.workspace.endpoints, Endpoints, "make serve").endpoints
-        return next(item for item in known if item.id == id)
+        return next(item for item in self.endpoints() if item.id == id)
 
     def servers(self) -> list[ServerRecord]:
         return read_model(self.workspace.servers, Servers, "make serve").servers
@@ -114,37 +98,31 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Replicated]:
     try:
         proxy.find()
     except UsageError as error:
         pytest.skip(f"NOT TESTED: {error}")
-    found = Stage(tmp_path_factory.mktemp("replicas"))
-    copy_zoo(found.root)
-    (found.root / "models.toml").write_text(MODELS)
-    try:
-        for words in (("export",), ("serving", "up")):
-            done = found.run(*words)
-            assert done.returncode == 0, done.stderr
+    with served_on(Replicated(tmp_path_factory.mktemp("replicas")), copy_zoo, MODELS) as found:
         yield found
-    finally:
-        run_module("serving", "stop", "--workspace", str(found.root))
 
 
 @pytest.mark.parametrize("balance", BALANCES)
 @pytest.mark.parametrize("id", [GRPC, HTTP])
 def test_requests_of_one_connection_are_spread_over_both_replicas_of_triton(
-    stage: Stage, id: str, balance: Balance
+    stage: Replicated, id: str, balance: Balance
 ) -> None:
     assert_spread(stage, id, balance)
 
 
 @pytest.mark.parametrize("id", ON_TFSERVING)
-def test_requests_of_one_connection_are_spread_over_both_replicas_of_tensorflow_serving(stage: Stage, id: str) -> None:
+def test_requests_of_one_connection_are_spread_over_both_replicas_of_tensorflow_serving(
+    stage: Replicated, id: str
+) -> None:
     assert_spread(stage, id, "roundrobin")
 
 
-def assert_spread(stage: Stage, id: str, balance: Balance) -> None:
+def assert_spread(stage: Replicated, id: str, balance: Balance) -> None:
     """Both replicas answer about half of what goes through the proxy, rightly, while the first server hears nothing."""
     endpoint = stage.endpoint(id)
     with replicated(endpoint, stage.workspace, [[], []]) as replicas:
@@ -172,7 +150,7 @@ def answered(endpoint: Endpoint, ports: dict[str, int]) -> int:
     return counted.success
 
 
-def test_when_a_replica_dies_answers_keep_coming_and_another_takes_its_place(stage: Stage) -> None:
+def test_when_a_replica_dies_answers_keep_coming_and_another_takes_its_place(stage: Replicated) -> None:
     endpoint = stage.endpoint(GRPC)
     with replicated(endpoint, stage.workspace, [[], []]) as replicas:
         servers = replicas.bring_up(2)
@@ -200,12 +178,12 @@ def kill(server: ServerRecord) -> None:
     assert wait_until(lambda: not alive(server))
 
 
-def test_afterwards_the_servers_are_watched_and_alone_as_before(stage: Stage) -> None:
+def test_afterwards_the_servers_are_watched_and_alone_as_before(stage: Replicated) -> None:
     assert stage.beside() == [] and stage.is_watched()
     assert "already run" in stage.run("serving", "up").stderr
 
 
-def test_one_and_two_replicas_are_measured_and_one_without_the_proxy(stage: Stage) -> None:
+def test_one_and_two_replicas_are_measured_and_one_without_the_proxy(stage: Replicated) -> None:
     with stage.scale("--replicas", "1..2") as process:
         output, words = process.communicate(timeout=600)
     assert process.returncode == 0, words
@@ -226,7 +204,7 @@ def test_one_and_two_replicas_are_measured_and_one_without_the_proxy(stage: Stag
     assert stage.beside() == [] and stage.is_watched()
 
 
-def test_a_replica_that_dies_under_load_makes_its_point_invalid(stage: Stage) -> None:
+def test_a_replica_that_dies_under_load_makes_its_point_invalid(stage: Replicated) -> None:
     before = stage.workspace.results / "latest"
     last = before.resolve()
     with stage.scale("--replicas", "2") as process:
@@ -240,13 +218,13 @@ def test_a_replica_that_dies_under_load_makes_its_point_invalid(stage: Stage) ->
     assert stage.beside() == []
 
 
-def records(stage: Stage) -> int:
+def records(stage: Replicated) -> int:
     """Stages of the newest run that are in its plan: one is under load as soon as there is one."""
     plan = stage.workspace.results / "latest" / "plan.json"
     return sum(len(item["stages"]) for item in json.loads(plan.read_text())["variants"]) if plan.is_file() else 0
 
 
-def test_a_deployment_is_scaled_measured_and_scaled_back(stage: Stage, tmp_path: Path) -> None:
+def test_a_deployment_is_scaled_measured_and_scaled_back(stage: Replicated, tmp_path: Path) -> None:
     """Behind the address is one server, which is why more replicas do no more; the cluster is a file."""
     cluster = Cluster(tmp_path)
     environment = {**os.environ, "PATH": f"{cluster.path}{os.pathsep}{os.environ['PATH']}"}
@@ -263,7 +241,7 @@ def test_a_deployment_is_scaled_measured_and_scaled_back(stage: Stage, tmp_path:
 
 @TWO_CORES
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_a_polite_end_stop_every_replica_and_the_proxy(stage: Stage, number: signal.Signals) -> None:
+def test_ctrl_c_and_a_polite_end_stop_every_replica_and_the_proxy(stage: Replicated, number: signal.Signals) -> None:
     """They run on the cores of [affinity] meanwhile, although the load generator was started on others before."""
     cores = sorted(os.sched_getaffinity(0))
     pinned = stage.root / "pinned.toml"
@@ -280,7 +258,7 @@ def test_ctrl_c_and_a_polite_end_stop_every_replica_and_the_proxy(stage: Stage, 
     assert stage.beside() == [] and stage.is_watched()
 
 
-def test_after_a_kill_make_stop_finds_every_replica_and_the_proxy(stage: Stage) -> None:
+def test_after_a_kill_make_stop_finds_every_replica_and_the_proxy(stage: Replicated) -> None:
     with stage.scale("--replicas", "2") as process:
         assert wait_until(lambda: len(stage.beside()) == 3, DEADLINE_S)
         started = stage.servers()

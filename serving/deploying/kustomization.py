@@ -7,7 +7,7 @@ from typing import Any
 from serving.deploying.manifest_text import to_yaml
 from serving.deploying.plan import Plan
 from serving.deploying.wanted import MONITORING, split_image
-from serving.tensorflow_serving import IMAGE as TFSERVING_IMAGE
+from serving.tensorflow_serving import REPOSITORY as TFSERVING_IMAGE
 from serving.tfserving_config import BATCHES, PARAMETERS
 from serving.triton import IMAGE as TRITON_IMAGE
 
