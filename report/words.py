@@ -119,7 +119,8 @@ def labels(report: Report) -> dict[str, str]:
 
 def deployment(variant: Variant) -> str:
     """What to deploy, e.g. ``onnx on triton (real, cpu) over http with batch ≤ 32, 1 instance, 1 thread``."""
-    where = f"{variant.engine} ({variant.engine_kind}, {variant.device})"
+    device = "device not known" if variant.device == "unknown" else variant.device
+    where = f"{variant.engine} ({variant.engine_kind}, {device})"
     return f"{variant.format} on {where} over {variant.protocol} with {configuration(variant.configuration)}"
 
 
