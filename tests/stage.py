@@ -50,8 +50,10 @@ class Stage:
 
 
 @contextmanager
-def served_on(stage: S, copy_zoo: Callable[[Path], None], models: str) -> Iterator[S]:
+def served_on(stage: S, copy_zoo: Callable[[Path], None], models: str, *flags: str) -> Iterator[S]:
     """Export and serve ``models``, the text of models.toml, from a copy of the zoo; the servers are stopped afterwards.
+
+    ``flags`` are further ones of `serving up`.
 
     They listen at unusual ports, so that no other test's server can take theirs while they are down.
     """
@@ -60,7 +62,7 @@ def served_on(stage: S, copy_zoo: Callable[[Path], None], models: str) -> Iterat
     try:
         stage.do("export")
         with usual_ports_taken():
-            stage.do("serving", "up")
+            stage.do("serving", "up", *flags)
         yield stage
     finally:
         stage.run("serving", "stop")

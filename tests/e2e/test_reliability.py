@@ -68,6 +68,8 @@ model.set_weights([1.5 * values for values in model.get_weights()])
 model.save(sys.argv[1])
 """
 RATE = 200.0
+DEATHS = 9  # more than this file brings about, for each server
+BACKOFF_S = 0.5  # a channel that could not connect waits so long before it tries again
 SERVED = {"triton": ("torch", "torch__onnx"), "tfserving": ("keras", "keras")}
 
 
@@ -94,7 +96,7 @@ class Reliable(Stage):
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], None]) -> Iterator[Reliable]:
-    with served_on(Reliable(tmp_path_factory.mktemp("reliable")), copy_zoo, MODELS) as stage:
+    with served_on(Reliable(tmp_path_factory.mktemp("reliable")), copy_zoo, MODELS, "--restarts", str(DEATHS)) as stage:
         _train_again(stage.root)
         stage.do("export")
         yield stage
@@ -270,7 +272,7 @@ def test_what_is_killed_is_noticed_told_and_back_with_right_answers(
     assert (died.what, died.engine, again.what, again.engine) == ("died", engine, back, engine)
     assert died.last_lines
     assert "wrong" not in load.counted()
-    assert set(load.counted(since=returned)) == {stage.serving(engine)}
+    assert set(load.counted(since=returned + BACKOFF_S)) == {stage.serving(engine)}
     assert any(what.startswith("error") for what in load.counted(since=killed - 0.5))
     status = stage.run("serving", "status").stdout
     assert died.detail in status
