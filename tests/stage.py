@@ -18,6 +18,29 @@ from tests.usual_ports import usual_ports_taken
 
 S = TypeVar("S", bound="Stage")
 
+# Tables of models.toml: one model for each engine, over every protocol that the engine has.
+TORCH_ON_TRITON = """
+[models.torch]
+framework = "pytorch"
+source = "zoo.sentiment_torch:build"
+weights = "zoo/out/sentiment_torch/weights.safetensors"
+examples = "zoo/out/sentiment_torch/examples.npz"
+formats = ["onnx"]
+engines = ["triton"]
+inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
+outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
+"""
+KERAS_ON_TFSERVING = """
+[models.keras]
+framework = "keras"
+source = "zoo/out/sentiment_keras/model.keras"
+examples = "zoo/out/sentiment_keras/examples.npz"
+formats = ["savedmodel"]
+engines = ["tfserving"]
+inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
+outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
+"""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -24,24 +24,15 @@ from contract.scaling import Scaling
 from contract.trials import Climb, Trials
 from serving.reconfiguring import reconfigurable
 from tests.conftest import ROOT
-from tests.stage import Stage, served_on
+from tests.stage import TORCH_ON_TRITON, Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-MODELS = """
+HEAD = """
 schema_version = 1
-
-[models.torch]
-framework = "pytorch"
-source = "zoo.sentiment_torch:build"
-weights = "zoo/out/sentiment_torch/weights.safetensors"
-examples = "zoo/out/sentiment_torch/examples.npz"
-formats = ["onnx"]
-engines = ["triton"]
-inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
-outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
-padding = { length = 0 }
 """
+PADDING = "padding = { length = 0 }\n"
+MODELS = f"{HEAD}{TORCH_ON_TRITON}{PADDING}"
 VARIANT = "torch__onnx__triton__http"
 SERVED = "torch__onnx"
 QUICK = ("--objective", "latency", "--at-rate", "300", "--trials", "3")

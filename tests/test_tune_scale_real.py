@@ -33,33 +33,15 @@ from serving.supervise import watched
 from tests.builders import wait_until
 from tests.conftest import ROOT, run_module
 from tests.fake_kubectl import Cluster
-from tests.stage import Stage, served_on
+from tests.stage import KERAS_ON_TFSERVING, TORCH_ON_TRITON, Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="[affinity] needs two cores")
 
-MODELS = """
+HEAD = """
 schema_version = 1
-
-[models.torch]
-framework = "pytorch"
-source = "zoo.sentiment_torch:build"
-weights = "zoo/out/sentiment_torch/weights.safetensors"
-examples = "zoo/out/sentiment_torch/examples.npz"
-formats = ["onnx"]
-engines = ["triton"]
-inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
-outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
-
-[models.keras]
-framework = "keras"
-source = "zoo/out/sentiment_keras/model.keras"
-examples = "zoo/out/sentiment_keras/examples.npz"
-formats = ["savedmodel"]
-engines = ["tfserving"]
-inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
-outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
 """
+MODELS = f"{HEAD}{TORCH_ON_TRITON}{KERAS_ON_TFSERVING}"
 GRPC, HTTP = "torch__onnx__triton__grpc", "torch__onnx__triton__http"
 ON_TFSERVING = ("keras__savedmodel__tfserving__grpc", "keras__savedmodel__tfserving__rest")
 SENT = 20

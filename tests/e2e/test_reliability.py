@@ -27,11 +27,11 @@ from contract.golden import read_examples
 from contract.manifest import Manifest, read_newest
 from tests.conftest import ROOT, run_module
 from tests.open_loop import OpenLoop, wait_for
-from tests.stage import Stage, served_on
+from tests.stage import KERAS_ON_TFSERVING, TORCH_ON_TRITON, Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-MODELS = """
+HEAD = """
 schema_version = 1
 target = "26.08"
 
@@ -41,26 +41,8 @@ duration_s = 4.0
 open_duration_s = 6.0
 warmup_s = 0.2
 attempts = 1
-
-[models.torch]
-framework = "pytorch"
-source = "zoo.sentiment_torch:build"
-weights = "zoo/out/sentiment_torch/weights.safetensors"
-examples = "zoo/out/sentiment_torch/examples.npz"
-formats = ["onnx"]
-engines = ["triton"]
-inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
-outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
-
-[models.keras]
-framework = "keras"
-source = "zoo/out/sentiment_keras/model.keras"
-examples = "zoo/out/sentiment_keras/examples.npz"
-formats = ["savedmodel"]
-engines = ["tfserving"]
-inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
-outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
 """
+MODELS = f"{HEAD}{TORCH_ON_TRITON}{KERAS_ON_TFSERVING}"
 OTHER_KERAS = """
 import keras, sys
 model = keras.models.load_model(sys.argv[1])
