@@ -26,6 +26,7 @@ from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_
 
 PORT_TRIES = 4
 PORT_WAIT_S = 3.0
+ASKED_AGAIN_S = 0.25
 
 
 class Control(Protocol):
@@ -193,9 +194,17 @@ class Supervisor:
 def _lacks_one(server: ServerRecord, control: Control, model: str, version: int) -> bool:
     """Whether a version that is ready has fewer processes than instances.
 
-    It has not when it was unloaded, replaced by a newer version, or loaded again meanwhile. Ready is asked before and
-    after the count: no framework loads a model in the few milliseconds between, so nobody reloads it just then.
+    It has not when it was unloaded, replaced by a newer version, or loaded again meanwhile. Asked twice: on a busy
+    machine one question may be held up for so long that a whole reload fits into it.
     """
+    if not _counts_too_few(server, control, model, version):
+        return False
+    time.sleep(ASKED_AGAIN_S)
+    return _counts_too_few(server, control, model, version)
+
+
+def _counts_too_few(server: ServerRecord, control: Control, model: str, version: int) -> bool:
+    """One question. Ready is asked before and after the count, for a reload begins and ends with what is not ready."""
     if not control.ready(model, version):
         return False
     living = sum(found == (model, version) for found in model_processes(server).values())

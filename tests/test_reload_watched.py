@@ -18,25 +18,12 @@ from serving import models
 from serving.model_processes import model_processes
 from serving.supervision import Supervisor
 from tests.builders import wait_until
-from tests.stage import Stage, served_on
+from tests.stage import TORCH_ON_TRITON, Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-MODELS = """
-schema_version = 1
-target = "26.08"
-
-[models.words]
-framework = "pytorch"
-source = "zoo.sentiment_torch:build"
-weights = "zoo/out/sentiment_torch/weights.safetensors"
-examples = "zoo/out/sentiment_torch/examples.npz"
-formats = ["onnx"]
-engines = ["triton"]
-inputs = [{ name = "tokens", dtype = "int64", dims = ["batch", "length"], range = [0, 8000] }]
-outputs = [{ name = "logits", dtype = "float32", dims = ["batch", 2] }]
-"""
-SERVED = "words__onnx"
+MODELS = f"schema_version = 1\n{TORCH_ON_TRITON}"
+SERVED = "torch__onnx"
 RELOADS = 8
 
 

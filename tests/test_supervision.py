@@ -265,6 +265,17 @@ def test_one_of_two_processes_of_a_model_is_missed(world: World) -> None:
     assert world.happened == ["died", "reloaded"]
 
 
+def test_a_reload_that_fitted_into_one_held_up_question_is_no_death(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    world.processes = {}  # as a question saw it that began before a reload and ended after it
+    monkeypatch.setattr(supervision.time, "sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)}))
+    watcher.look()
+    assert (world.happened, world.calls) == ([], [])
+
+
 def test_a_model_that_keeps_dying_is_unloaded_for_good(world: World) -> None:
     watcher = world.supervisor(most=1)
     for pid in (20, 30, 40):
