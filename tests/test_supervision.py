@@ -271,7 +271,9 @@ def test_a_reload_that_fitted_into_one_held_up_question_is_no_death(
     watcher = world.supervisor()
     watcher.look()
     world.processes = {}  # as a question saw it that began before a reload and ended after it
-    monkeypatch.setattr(supervision.time, "sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)}))
+    monkeypatch.setattr(
+        "serving.supervision.time.sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)})
+    )
     watcher.look()
     assert (world.happened, world.calls) == ([], [])
 
