@@ -10,6 +10,7 @@ from contract.section import Count, Natural, Section
 
 GraphLevel = Literal["all", "extended", "basic", "off"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Value = bool | int | tuple[int, ...]  # of a setting that may be tried out
 
 
 class Queue(Section):
@@ -45,6 +46,11 @@ class Batching(Section):
         description="join requests of different lengths: they are padded as `padding` says. Triton's native backends "
         "cannot, so the python-based one is then what is deployed",
     )
+    length_buckets: list[Count] = Field(
+        [],
+        description="lengths that `ragged` requests are padded to: a batch, and a request alone, to the next of them "
+        "that holds its longest; beyond the last, and when empty, to the longest itself. Few shapes reach the model",
+    )
     instances: Count = Field(
         1, description="instances per server; each is a process of its own with a python-based backend"
     )
@@ -56,6 +62,17 @@ class Batching(Section):
         for size in self.preferred_batch_sizes:
             if size > self.max_batch_size:
                 raise ValueError(f"preferred_batch_sizes holds {size}, max_batch_size is {self.max_batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _buckets_rise(self) -> Batching:
+        lengths = self.length_buckets
+        if lengths != sorted(set(lengths)):
+            raise ValueError(f"length_buckets is {lengths}; give lengths that rise, the shortest first")
+        if lengths and not self.ragged:
+            raise ValueError(
+                f"length_buckets is {lengths}, and ragged is false: requests keep their lengths then; set ragged = true"
+            )
         return self
 
     @model_validator(mode="after")

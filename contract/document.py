@@ -303,7 +303,7 @@ def _kind(annotation: Any) -> str:
         return " \\| ".join(f"`{part}`" for part in parts)
     if origin in (Union, types.UnionType):
         return " or ".join("null" if part is type(None) else _kind(part) for part in parts)
-    if origin is list:
+    if origin is list or (origin is tuple and Ellipsis in parts):
         return f"list of {_kind(parts[0])}"
     if origin is tuple:
         return f"[{', '.join(_kind(part) for part in parts)}]"

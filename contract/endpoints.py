@@ -63,6 +63,9 @@ class Configuration(Entry):
     instances: int | None = Field(description="instances of the model; null where nobody knows")
     threads: int | None = Field(description="intra-op threads of one instance; null where nobody knows")
     ragged: bool | None = Field(None, description="whether requests of different lengths are joined")
+    length_buckets: list[int] | None = Field(
+        None, description="lengths that these are padded to; empty: to the longest of a batch"
+    )
     preferred_batch_sizes: list[int] | None = Field(None, description="sizes that are sent off at once; empty: any")
     queue_max_size: int | None = Field(None, description="most waiting requests; 0: no limit")
     queue_timeout_us: int | None = Field(None, description="how long a request may wait; 0: as long as it takes")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from contract.batching import Value
 from contract.manifest import Entry
 
 FILE = "trials.json"
@@ -26,7 +27,7 @@ class Trial(Entry):
         description="`start`: as it was; `again`: the same once more, to know the noise; `climb`: a step; `confirm`: "
         "start and best at last once more, by which the best is judged"
     )
-    configuration: dict[str, bool | int] = Field(description="keys of [models.NAME.batching]")
+    configuration: dict[str, Value] = Field(description="keys of [models.NAME.batching]")
     outcome: Outcome = Field(
         description="`missed`: no rate kept the objectives; `failed`: not loaded, proven, measured"
     )
@@ -41,10 +42,10 @@ class Climb(Entry):
 
     endpoint: str = Field(description="id of the endpoint")
     model: str = Field(description="name in models.toml")
-    start: dict[str, bool | int] = Field(description="the configuration as it was")
+    start: dict[str, Value] = Field(description="the configuration as it was")
     noise: float = Field(description="a smaller relative difference counts for nothing")
     trials: list[Trial] = Field(description="in order")
-    best: dict[str, bool | int] | None = Field(description="what was confirmed to be better than the start, else null")
+    best: dict[str, Value] | None = Field(description="what was confirmed to be better than the start, else null")
     gain: float | None = Field(description="relative, of the confirmation: 0.2 is 20 % more rate, or less latency")
     ended: str = Field(description="why there were no more trials; empty where it was interrupted")
 

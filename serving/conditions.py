@@ -120,6 +120,8 @@ def _batching(batching: Batching) -> str:
         text += f", prefers {', '.join(map(str, batching.preferred_batch_sizes))}"
     if batching.ragged:
         text += ", different lengths together"
+    if batching.length_buckets:
+        text += f", padded to lengths of {', '.join(map(str, batching.length_buckets))}"
     return text
 
 

@@ -34,6 +34,7 @@ class Told:
             instances=1,
             threads=self.threads,
             ragged=False,
+            length_buckets=[],
             preferred_batch_sizes=[],
             queue_max_size=self.most_waiting_batches * found.get("max_batch_size", 0),
             queue_timeout_us=0,

@@ -53,7 +53,12 @@ TIMEOUT_ACTIONS = {"reject": pb.ModelQueuePolicy.REJECT, "delay": pb.ModelQueueP
 GRAPH_LEVELS = {"extended": 1, "basic": -1, "off": 2}  # of the onnxruntime backend; its default is everything
 ARTIFACT_SHA256 = "artifact_sha256"  # parameter: the bytes that the file was written for
 PRECISION = "precision_mode"  # of the TensorRT accelerator
+LENGTH_BUCKETS = "length_buckets"  # parameter of the python-based backends: lengths to pad to, as JSON
 PYTHON_RUNTIME = "model.py"  # names the python-based backend where a native one would be taken
+PADS = (  # what whoever lays out ragged batching should know
+    "requests of different lengths are padded by the python-based backend (batching.ragged, length_buckets), which "
+    "NVIDIA's native backend of this format cannot: that one is then what has to be deployed"
+)
 
 
 def model_type(dtype: str) -> int:
@@ -110,6 +115,7 @@ def model_config(
     _batch(config, batching)
     if batching.ragged:
         _pad(config, inputs, outputs, padding or {})
+        _pad_to_buckets(config, batching.length_buckets)
     config.instance_group.add(kind=KINDS[triton.device], count=batching.instances, gpus=triton.gpus)
     config.version_policy.latest.num_versions = triton.versions
     parameters = {row.thread_parameter: str(batching.threads), ARTIFACT_SHA256: artifact_sha256}
@@ -173,6 +179,12 @@ def _pad(
     config.parameters["padding"].string_value = json.dumps(fill)
     if cut:
         config.parameters["unpad"].string_value = json.dumps(cut)
+
+
+def _pad_to_buckets(config: pb.ModelConfig, buckets: Sequence[int]) -> None:
+    """Let the backend pad further, to one of few lengths: each shape is an engine, a graph or a compilation."""
+    if buckets and any(tensor.allow_ragged_batch for tensor in config.input):
+        config.parameters[LENGTH_BUCKETS].string_value = json.dumps(list(buckets))
 
 
 def _optimise(config: pb.ModelConfig, triton: Triton) -> None:

@@ -6,12 +6,13 @@ What is proven and what is deployed are read by this one function, so that the t
 from __future__ import annotations
 
 import hashlib
+import json
 
 from google.protobuf import json_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.endpoints import Configuration
-from serving.triton_config import ARTIFACT_SHA256, BACKENDS, GRAPH_LEVELS, ONNX_RUNTIME, PRECISION
+from serving.triton_config import ARTIFACT_SHA256, BACKENDS, GRAPH_LEVELS, LENGTH_BUCKETS, ONNX_RUNTIME, PRECISION
 
 LEVELS = {0: "all"} | {level: name for name, level in GRAPH_LEVELS.items()}
 
@@ -29,6 +30,7 @@ def triton_configuration(config: pb.ModelConfig, form: str) -> Configuration:
         instances=sum(group.count for group in config.instance_group),
         threads=int(_parameter(config, row.thread_parameter)),
         ragged=any(tensor.allow_ragged_batch for tensor in config.input),
+        length_buckets=json.loads(_parameter(config, LENGTH_BUCKETS) or "[]"),
         preferred_batch_sizes=list(batching.preferred_batch_size),
         queue_max_size=queue.max_queue_size,
         queue_timeout_us=queue.default_timeout_microseconds,

@@ -369,9 +369,87 @@ def test_shapes_that_differ_elsewhere_than_in_padded_axes_stay_apart() -> None:
     assert sorted(calls) == [(1, 2, 5), (2, 4, 3)]
 
 
+def bucketed(buckets: str = "[4, 8]", **changes: Any) -> Any:
+    """Settings of a model whose requests are padded to lengths of ``buckets``."""
+    return settings(parameters={**PADDED, "length_buckets": {"string_value": buckets}}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "seen"),
+    [((1, 3, 2), 4), ((4, 2), 4), ((2, 5), 8), ((3, 3), 4), ((3,), 4), ((8,), 8), ((9,), 9), ((2, 11), 11)],
+)
+def test_lengths_are_padded_to_the_next_bucket_that_holds_the_longest_and_not_beyond_the_last(
+    lengths: tuple[int, ...], seen: int
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        shapes.append(inputs["x"].shape)
+        for row, length in zip(inputs["x"], lengths, strict=True):
+            assert (row[length:] == -1).all() and row[:length].tolist() == list(range(1, length + 1))
+        return [inputs["x"].max(axis=1, keepdims=True)]
+
+    requests = [Request(x=rows(1, length, 1)) for length in lengths]
+    responses = batch.execute(requests, bucketed(), call, PB_UTILS)
+    assert shapes == [(len(lengths), seen)]
+    assert [response.outputs["y"].tolist() for response in responses] == [[[length]] for length in lengths]
+
+
+def test_a_request_that_fills_its_bucket_is_not_copied() -> None:
+    request = Request(x=rows(2, 8))
+    response = batch.execute([request], bucketed(), lambda inputs: [inputs["x"]], PB_UTILS)[0]
+    assert np.shares_memory(response.outputs["y"], request.given["x"])
+
+
+def test_the_answer_to_one_padded_request_is_cut_back_to_its_own_length() -> None:
+    parameters = {
+        "padding": {"string_value": '{"tokens": {"1": 9}, "mask": {"1": 0}}'},
+        "unpad": {"string_value": '{"y": {"1": ["tokens", 1]}}'},
+        "length_buckets": {"string_value": "[4, 8]"},
+    }
+    both = settings(inputs=["tokens", "mask"], parameters=parameters)
+
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        assert inputs["tokens"].shape == inputs["mask"].shape == (1, 8)
+        assert (inputs["mask"][inputs["tokens"] == 9] == 0).all()
+        return [inputs["tokens"] + inputs["mask"]]
+
+    request = Request(tokens=rows(1, 5), mask=np.ones((1, 5), np.float32))
+    response = batch.execute([request], both, call, PB_UTILS)[0]
+    assert np.array_equal(response.outputs["y"], request.given["tokens"] + 1)
+
+
+def test_axes_that_are_not_padded_keep_their_size_whatever_the_buckets_are() -> None:
+    calls: list[tuple[int, ...]] = []
+    requests = [Request(x=np.zeros((1, length, width), np.float32)) for length, width in ((2, 3), (5, 3), (2, 5))]
+    batch.execute(requests, bucketed(), doubled(calls), PB_UTILS)
+    assert sorted(calls) == [(1, 4, 5), (2, 8, 3)]
+
+
+def test_one_bad_request_among_padded_ones_fails_alone_and_the_others_stay_padded() -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def call(inputs: dict[str, Array]) -> list[Array]:
+        calls.append(inputs["x"].shape)
+        if (inputs["x"] < -1).any():
+            raise ValueError("below -1")
+        return [inputs["x"].max(axis=1, keepdims=True)]
+
+    requests = [Request(x=rows(1, length, first)) for length, first in ((2, 1.0), (3, -5.0), (7, 1.0))]
+    responses = batch.execute(requests, bucketed(), call, PB_UTILS)
+    assert calls == [(3, 8), (1, 4), (1, 4), (1, 8)]
+    assert [response.error and response.error.message for response in responses] == [None, "below -1", None]
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
+        ({"padding": '{"x": {"1": 0}}', "length_buckets": "16"}, "length_buckets is 16; give lengths that rise"),
+        ({"padding": '{"x": {"1": 0}}', "length_buckets": "[16, 8]"}, "length_buckets is [16, 8]; give lengths"),
+        ({"padding": '{"x": {"1": 0}}', "length_buckets": "[0, 8]"}, "length_buckets is [0, 8]; give lengths"),
+        ({"padding": '{"x": {"1": 0}}', "length_buckets": "[8.0]"}, "length_buckets is [8.0]; give lengths"),
+        ({"padding": '{"x": {"1": 0}}', "length_buckets": "8,"}, "length_buckets is not JSON"),
+        ({"length_buckets": "[8]"}, "length_buckets needs parameter padding"),
         ({"padding": "{"}, "padding is not JSON"),
         ({"padding": "[1]"}, "padding is [1]; give an object"),
         ({"padding": '{"z": {"1": 0}}'}, "padding names input 'z'; this model has x"),

@@ -45,6 +45,7 @@ def test_every_model_of_a_server_is_shown_with_what_the_server_was_told(tmp_path
         instances=1,
         threads=2,
         ragged=False,
+        length_buckets=[],
         preferred_batch_sizes=[],
         queue_max_size=24,  # three batches of 8: TF Serving counts in batches
         queue_timeout_us=0,

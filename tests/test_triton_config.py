@@ -259,6 +259,30 @@ def test_ragged_requests_are_padded_as_the_model_says_by_the_backend_that_can() 
     assert json.loads(read.parameters["unpad"].string_value) == {"tags": {"1": ["tokens", 1]}}
 
 
+def test_length_buckets_reach_the_backend_that_pads() -> None:
+    wanted = Batching(ragged=True, length_buckets=[16, 64])
+    read = parsed(batching=wanted, padding={"length": 0.0})
+    assert read.runtime == "model.py"
+    assert json.loads(read.parameters["length_buckets"].string_value) == [16, 64]
+    for unpadded in ({"batching": wanted}, {"batching": Batching(ragged=True), "padding": {"length": 0.0}}):
+        assert "length_buckets" not in parsed(**unpadded).parameters
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"length_buckets": [16, 32]}, r"length_buckets is \[16, 32\], and ragged is false.*set ragged = true"),
+        ({"ragged": True, "length_buckets": [32, 16]}, r"length_buckets is \[32, 16\]; give lengths that rise"),
+        ({"ragged": True, "length_buckets": [16, 16]}, "give lengths that rise"),
+        ({"ragged": True, "length_buckets": [0, 16]}, "greater than or equal to 1"),
+        ({"dynamic": False, "ragged": True, "length_buckets": [16]}, "ragged is about requests that are joined"),
+    ],
+)
+def test_buckets_that_nothing_could_be_padded_to_are_refused(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Batching.model_validate(fields)
+
+
 def test_tensors_stay_on_the_gpu_only_for_the_backend_that_takes_them_there() -> None:
     parameter = "FORCE_CPU_ONLY_INPUT_TENSORS"
     assert parsed("torchscript").parameters[parameter].string_value == "no"

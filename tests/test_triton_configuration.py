@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 from contract.batching import Batching, Queue, TensorRT, Triton
 from contract.endpoints import Configuration
 from report import words
-from serving.triton_config import model_config, to_text
+from serving import __main__ as commands
+from serving.conditions import conditions
+from serving.triton_config import PADS, model_config, to_text
 from serving.triton_configuration import config_sha256, triton_configuration
-from tests.builders import LOGITS, TOKENS, example
+from tests.builders import LOGITS, TOKENS, config, example, model, served, server, workspace
 
 
 def built(form: str = "onnx", **changes: Any) -> pb.ModelConfig:
@@ -45,6 +48,7 @@ def test_what_was_set_is_told_and_what_was_not_is_no_word() -> None:
         max_queue_delay_us=100,
         preferred_batch_sizes=[8, 16],
         ragged=True,
+        length_buckets=[16, 32],
         threads=2,
         queue=Queue(max_size=64, timeout_us=5000),
     )
@@ -52,14 +56,39 @@ def test_what_was_set_is_told_and_what_was_not_is_no_word() -> None:
     found = configured(batching=batching, triton=triton, padding={"length": 0})
     assert words.configuration(found) == (
         "batch ≤ 32, queue delay ≤ 100 µs, 1 instance, 2 threads, prefers batches of 8, 16, "
-        "different lengths together, at most 64 waiting, "
+        "different lengths together, padded to lengths of 16, 32, at most 64 waiting, "
         "queue timeout 5,000 µs, 3 inter-op threads, graph optimisations basic, TensorRT int8"
     )
     assert words.configuration(configured()) == "batch ≤ 32, queue delay ≤ 0 µs, 1 instance, 1 thread"
 
 
 def test_ragged_without_padding_joins_nothing_of_different_lengths() -> None:
-    assert configured(batching=Batching(ragged=True)).ragged is False
+    found = configured(batching=Batching(ragged=True, length_buckets=[16]))
+    assert (found.ragged, found.length_buckets) == (False, [])
+
+
+def test_variants_with_and_without_length_buckets_are_told_apart() -> None:
+    joined, bucketed = (
+        configured(batching=Batching(ragged=True, length_buckets=lengths), padding={"length": 0})
+        for lengths in ([], [16, 32])
+    )
+    assert (joined.length_buckets, bucketed.length_buckets) == ([], [16, 32])
+    assert joined.differing(bucketed) == ["length_buckets", "config_sha256"]
+    older = bucketed.model_copy(update={"length_buckets": None, "config_sha256": None})
+    assert older.differing(joined) == older.differing(bucketed) == []
+
+
+def test_who_lays_padding_out_is_warned_of_the_backend_it_needs_and_the_fairness_sheet_tells_the_lengths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    padded = model(padding={"length": 0.0}, batching=Batching(ragged=True, length_buckets=[16, 32]))
+    item = served(workspace(tmp_path), model=padded)
+    commands._warn("26.08", [item], {})
+    assert f"words__onnx: {PADS}" in capsys.readouterr().err
+    commands._warn("26.08", [served(workspace(tmp_path))], {})
+    assert PADS not in capsys.readouterr().err
+    sheet = conditions(config(), item, server(), native=False)
+    assert sheet["batching"].endswith("different lengths together, padded to lengths of 16, 32")
 
 
 @pytest.mark.parametrize("form", ["onnx", "torchscript", "savedmodel"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tune.configuration.climb import Configuration, Key, Space, key, stand
+from tune.configuration.climb import Configuration, Key, Space, key, number, stand
 
 DELAY = (0, 100, 200, 400, 800, 1600)
 COUNT = (1, 2, 3, 4, 6, 8)
@@ -15,7 +15,7 @@ WIDE = Space({"delay": DELAY, "instances": COUNT})
 CORES = 8
 SHARED = Space(
     {"instances": (1, 2, 4, 8), "threads": (1, 2, 4, 8)},
-    allowed=lambda at: at["instances"] * at["threads"] <= CORES,
+    allowed=lambda at: number(at, "instances") * number(at, "threads") <= CORES,
     exchanged=[("instances", "threads")],
 )
 
@@ -42,13 +42,13 @@ def distance(values: tuple[int, ...], value: int, top: int) -> int:
 
 def single_peak(at: Configuration) -> float:
     """Highest at 400 µs and 3 instances, 20 % lower with each step away."""
-    return 1000 * 0.8 ** (distance(DELAY, at["delay"], 400) + distance(COUNT, at["instances"], 3))
+    return 1000 * 0.8 ** (distance(DELAY, number(at, "delay"), 400) + distance(COUNT, number(at, "instances"), 3))
 
 
 def ridge(at: Configuration) -> float:
     """All cores used is best, and of that few instances with many threads: no single step leads along it."""
-    used = at["instances"] * at["threads"]
-    return 100.0 * used + 60.0 * at["threads"]
+    used = number(at, "instances") * number(at, "threads")
+    return 100.0 * used + 60.0 * number(at, "threads")
 
 
 @pytest.mark.parametrize("delay", DELAY)
@@ -93,14 +93,29 @@ def test_a_noisy_peak_is_found_or_missed_by_a_step(seed: int) -> None:
     assert single_peak(best) >= 800
 
 
+def test_a_setting_may_be_a_list_and_is_climbed_like_a_number() -> None:
+    buckets = ((), (8, 16, 32, 64), (16, 32, 64))
+    worths = dict(zip(buckets, (100.0, 120.0, 150.0), strict=True))
+    found = Space({"length_buckets": buckets, "instances": (1, 2)})
+
+    def worth(at: Configuration) -> float:
+        return next(value for lengths, value in worths.items() if lengths == at["length_buckets"])
+
+    best, asked = climb(found, {"length_buckets": (), "instances": 1}, worth)
+    assert best == {"length_buckets": (16, 32, 64), "instances": 1}
+    assert [at["length_buckets"] for at in asked[:3]] == list(buckets)
+    with pytest.raises(TypeError, match=r"length_buckets is \[16, 32, 64\], and not a number"):
+        number(best, "length_buckets")
+
+
 def test_a_direction_that_helped_is_followed_first() -> None:
-    _, asked = climb(WIDE, {"delay": 0, "instances": 1}, lambda at: 1.0 + DELAY.index(at["delay"]))
+    _, asked = climb(WIDE, {"delay": 0, "instances": 1}, lambda at: 1.0 + DELAY.index(number(at, "delay")))
     assert [at["delay"] for at in asked[: len(DELAY)]] == list(DELAY)
 
 
 def test_what_failed_is_never_the_best_and_never_asked_for_again() -> None:
     def worth(at: Configuration) -> float | None:
-        return None if at["instances"] > 1 else 100.0 + at["delay"]
+        return None if number(at, "instances") > 1 else 100.0 + number(at, "delay")
 
     best, asked = climb(WIDE, {"delay": 0, "instances": 1}, worth)
     assert best == {"delay": 1600, "instances": 1}
@@ -108,7 +123,7 @@ def test_what_failed_is_never_the_best_and_never_asked_for_again() -> None:
 
 
 def test_a_start_that_failed_is_climbed_away_from() -> None:
-    best, _ = climb(WIDE, {"delay": 0, "instances": 8}, lambda at: 100.0 if at["instances"] < 8 else None)
+    best, _ = climb(WIDE, {"delay": 0, "instances": 8}, lambda at: 100.0 if number(at, "instances") < 8 else None)
     assert best["instances"] == 6
 
 

@@ -24,7 +24,10 @@ from contract.scaling import Scaling
 from contract.trials import Climb, Trials
 from serving.reconfiguring import reconfigurable
 from tests.conftest import ROOT
+from tests.on_terminal import on_terminal
 from tests.stage import TORCH_ON_TRITON, Stage, served_on
+from tune.configuration.command import INVALID
+from tune.stepwise import HERE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -73,6 +76,7 @@ def test_a_search_tries_proves_and_measures_and_leaves_the_server_as_it_was(stag
     before = stage.as_it_is()
     done = stage.run("tune", "configure", VARIANT, *QUICK)
     assert done.returncode == 0, done.stderr
+    assert HERE not in done.stderr and "start   as it was: " in done.stderr
     assert stage.as_it_is() == before
     climb = stage.climb()
     assert [trial.purpose for trial in climb.trials[:2]] == ["start", "again"] and climb.ended
@@ -94,6 +98,14 @@ def test_a_reload_is_nobodys_death_and_what_runs_is_what_was_asked_for(stage: Tr
     time.sleep(3)  # the supervisor looks once a second
     assert stage.deaths() == []
     assert "already run" in stage.run("serving", "up").stderr
+
+
+def test_on_a_terminal_it_shows_what_is_tried_the_best_so_far_and_what_is_left(stage: Tried) -> None:
+    command = [sys.executable, "-m", "tune", "configure", VARIANT, "--objective", "latency", "--trials", "2"]
+    code, shown = on_terminal([*command, *stage.flags])
+    assert code in (0, INVALID), shown[-3000:]  # a machine that was too busy to measure is shown all the same
+    for words in (HERE, "best so far", "at most", "again as it was", "p99.9 ms", "s left"):
+        assert words in shown, shown[-3000:]
 
 
 def test_ctrl_c_keeps_the_trials_and_brings_the_configuration_back(stage: Tried) -> None:
@@ -123,9 +135,12 @@ def test_whatever_is_raised_among_trials_the_configuration_comes_back(stage: Tri
     config = read_config(stage.root / "models.toml")
 
     def fail_in_the_midst() -> None:
+        lengths = [24, 48]  # shorter, between and beyond the lengths of the golden batch: 8 to 64
         with reconfigurable(config, stage.endpoint(), stage.workspace) as model:
-            proven = model.apply(model.batching.model_copy(update={"instances": 2, "ragged": True}))
+            update = {"instances": 2, "ragged": True, "length_buckets": lengths}
+            proven = model.apply(model.batching.model_copy(update=update))
             assert {item.configuration.instances for item in proven} == {2}
+            assert all(item.configuration.ragged and item.configuration.length_buckets == lengths for item in proven)
             assert stage.as_it_is() != before
             raise ZeroDivisionError
 
@@ -136,8 +151,11 @@ def test_whatever_is_raised_among_trials_the_configuration_comes_back(stage: Tri
 
 def test_scaling_measures_each_number_and_says_why_it_predicts_nothing(stage: Tried) -> None:
     before = stage.as_it_is()
-    done = stage.run("tune", "scale", VARIANT, "--instances", "1..2", "--users", "4")
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "tune", "scale", VARIANT, "--instances", "1..2", "--users", "4", *stage.flags]
+    code, shown = on_terminal(command)
+    assert code == 0, shown[-3000:]
+    for words in (HERE, "is measured", "waits", "p99.9 ms", "s left", "instances 2: "):
+        assert words in shown, shown[-3000:]
     found = read_model(stage.workspace.results / "latest" / "scaling.json", Scaling, "scale")
     assert [point.n for point in found.points] == [1, 2] and found.complete
     assert all(point.closed_rps > 0 and point.p99_ms for point in found.points)

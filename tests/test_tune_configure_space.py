@@ -41,6 +41,9 @@ def room(**changes: Any) -> Room:
         ({"dynamic": False}, ""),
         ({"dynamic": False, "max_queue_delay_us": 200}, "are not joined"),
         ({"dynamic": False, "ragged": True}, "are not joined"),
+        ({"ragged": True, "length_buckets": (16, 32)}, ""),
+        ({"ragged": False, "length_buckets": (16, 32)}, "where different ones are joined"),
+        ({"ragged": False, "length_buckets": ()}, ""),
     ],
 )
 def test_what_there_is_no_room_for_is_refused_with_its_reason(settings: Configuration, words: str) -> None:
@@ -85,7 +88,7 @@ def test_every_setting_is_a_key_of_batching() -> None:
 def test_lengths_are_joined_only_where_padding_is_known(changes: dict[str, Any], ragged: bool) -> None:
     found = model(**changes)
     assert may_be_ragged(found) is ragged
-    assert ("ragged" in now(found.batching, found)) is ragged
+    assert [name in now(found.batching, found) for name in ("ragged", "length_buckets")] == [ragged, ragged]
 
 
 def test_padding_of_an_axis_that_no_input_has_joins_nothing() -> None:
@@ -93,6 +96,18 @@ def test_padding_of_an_axis_that_no_input_has_joins_nothing() -> None:
         update={"inputs": [TensorSpec(name="x", dtype="float32", dims=["batch", 8])], "padding": {"length": 0.0}}
     )
     assert not may_be_ragged(fixed)
+
+
+def test_lengths_of_the_requests_say_which_buckets_are_tried_and_the_present_ones_are_among_them() -> None:
+    padded = model(padding={"length": 0.0}, batching=Batching(ragged=True, length_buckets=[24, 48]))
+    start = now(padded.batching, padded)
+    found = space(start, room(lengths=(8, 16, 20, 32, 32, 64)))
+    assert found.axes["length_buckets"] == ((), (8, 16, 32, 64), (16, 32, 64), (24, 48))
+    assert space(start, room()).axes["length_buckets"] == ((), (24, 48))
+    plain = found.after({**start, "length_buckets": ()}, (("ragged", -1),))
+    assert plain is not None and not plain["ragged"]
+    assert found.after(start, (("ragged", -1),)) is None
+    assert with_settings(padded.batching, {**start, "length_buckets": (16, 32, 64)}).length_buckets == [16, 32, 64]
 
 
 def test_other_settings_leave_the_rest_of_the_table_alone() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract.trials import Climb, Objective, Trial
-from tune.configuration.climb import Configuration, Space
+from tune.configuration.climb import Configuration, Space, key
 from tune.configuration.trials import LEAST_NOISE, Ended, Wanted, concluded, known, next_trial, noise
 
 START: Configuration = {"instances": 1}
@@ -38,6 +38,14 @@ def climb(*trials: Trial, spread: float = 0.05) -> Climb:
         gain=None,
         ended="",
     )
+
+
+def test_a_configuration_comes_back_from_its_file_as_it_went() -> None:
+    start: Configuration = {"ragged": True, "length_buckets": (16, 32), "instances": 1}
+    begun = climb().model_copy(update={"start": dict(start)})
+    read = Climb.model_validate_json(begun.model_dump_json())
+    assert read.start == start and [type(value) for value in read.start.values()] == [bool, tuple, int]
+    assert key(read.start) == key(start)
 
 
 BEGUN = (trial("start", 100.0), trial("again", 104.0))

@@ -54,6 +54,15 @@ def test_only_the_keys_that_differ_are_written_and_the_rest_stays_the_persons(fi
     assert not read_config(models).models["words"].batching.ragged
 
 
+def test_lists_are_written_as_toml_and_read_again(files: tuple[Path, Path]) -> None:
+    models, tuned = files
+    start: Configuration = {"ragged": False, "length_buckets": ()}
+    best: Configuration = {"ragged": True, "length_buckets": (16, 32)}
+    tuned.write_text(with_block("", "words", block("words", changed(start, best), [])))
+    assert read_config(models, tuned).models["words"].batching.length_buckets == [16, 32]
+    assert {"-length_buckets = []", "+length_buckets = [16, 32]"} <= set(difference("words", start, best).splitlines())
+
+
 def test_a_model_that_is_tuned_again_replaces_its_own_block_and_no_other(files: tuple[Path, Path]) -> None:
     models, tuned = files
     text = ""

@@ -5,6 +5,7 @@ copies them but the join of a batch, and they must not outlive `execute`. Answer
 copied once, by Triton, into shared memory.
 """
 
+import bisect
 import itertools
 import json
 import re
@@ -62,6 +63,7 @@ class Settings:
         self._parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         self.padding = self._padding()
         self.unpad = self._unpad()
+        self.length_buckets = self._length_buckets()
         self.call_s = 0.0  # how long the last call took
 
     def text(self, name, default=""):
@@ -121,15 +123,37 @@ class Settings:
                 found[name].append((int(axis), *source))
         return found
 
+    def _length_buckets(self):
+        """Rising lengths from ``[16, 32, 64]``; none where the parameter is absent."""
+        text = self.text("length_buckets")
+        lengths = _parsed("length_buckets", text) if text else []
+        whole = isinstance(lengths, list) and all(type(length) is int and length > 0 for length in lengths)
+        if not whole or lengths != sorted(set(lengths)):
+            raise ConfigError(f"parameter length_buckets is {text}; give lengths that rise, such as [16, 32, 64]")
+        if lengths and not self.padding:
+            raise ConfigError(
+                "parameter length_buckets needs parameter padding: what to fill the shorter requests with"
+            )
+        return lengths
+
+    def padded(self, name, longest):
+        """The sizes, without the batch axis, that input ``name`` is padded to where its ``longest`` are these."""
+        if not self.length_buckets or name not in self.padding:
+            return longest
+        axes = self.padding[name][0]
+        return tuple(self._bucket(size) if axis in axes else size for axis, size in enumerate(longest, 1))
+
+    def _bucket(self, length):
+        """The next of the buckets that holds ``length``; beyond the last the length itself."""
+        place = bisect.bisect_left(self.length_buckets, length)
+        return self.length_buckets[place] if place < len(self.length_buckets) else length
+
     def _tables(self, parameter, names, what):
         """A parameter that is JSON of the form {tensor: {axis: …}}, checked as far as both have it in common."""
         text = self.text(parameter)
         if not text:
             return {}
-        try:
-            tables = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"parameter {parameter} is not JSON: {error}") from None
+        tables = _parsed(parameter, text)
         if not isinstance(tables, dict):
             raise ConfigError(f"parameter {parameter} is {text}; give an object: {what} -> {{axis: …}}")
         for name, axes in tables.items():
@@ -140,6 +164,14 @@ class Settings:
                     f"parameter {parameter} gives {what} '{name}' {json.dumps(axes)}; give {{axis: …}}, axes from 1 on"
                 )
         return tables
+
+
+def _parsed(parameter, text):
+    """What a parameter says as JSON."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"parameter {parameter} is not JSON: {error}") from None
 
 
 class Host:
@@ -164,8 +196,9 @@ HOST = Host()
 def execute(requests, settings, call, pb_utils, memory=None):
     """Answer ``requests`` in order. ``call({input: array}) -> [array per output]`` is made once per batch.
 
-    Where a model allows ragged batches, shorter requests are padded as `padding` says; without it, each shape is one
-    call. A failing call of several requests is repeated once for each of them, so that a bad one fails alone.
+    Where a model allows ragged batches, shorter requests are padded as `padding` says, and all of them further to the
+    next of `length_buckets`; without `padding`, each shape is one call. A failing call of several requests is repeated
+    once for each of them, so that a bad one fails alone.
     ``memory(tensors)`` chooses the Host for one request's tensors: those that are joined must be in one place.
     """
     responses = [None] * len(requests)
@@ -227,7 +260,8 @@ def _answer(group, settings, call, pb_utils, place, responses):
     if not group:
         return
     try:
-        columns = _alone(group[0][1], settings, call) if len(group) == 1 else _run(group, settings, call, place)
+        as_it_is = len(group) == 1 and not settings.length_buckets
+        columns = _alone(group[0][1], settings, call) if as_it_is else _run(group, settings, call, place)
         named = zip(settings.outputs, columns, strict=True)
         tensors = [[place.answer(pb_utils, name, array) for array in column] for name, column in named]
         for (index, _), answer in zip(group, zip(*tensors, strict=True), strict=True):
@@ -281,12 +315,12 @@ def _called(inputs, rows, settings, call):
 
 
 def _join(name, column, settings, place):
-    """One array of many: the rows of all of them, padded to the longest."""
+    """One array of many: the rows of all of them, padded to the longest or on to the next bucket."""
     shapes = {tuple(array.shape[1:]) for array in column}
-    if len(shapes) == 1:
-        return place.join(column)
-    longest = [max(sizes) for sizes in zip(*shapes, strict=True)]
-    joined = place.full((sum(array.shape[0] for array in column), *longest), settings.padding[name][1], column[0])
+    sizes = settings.padded(name, tuple(max(sizes) for sizes in zip(*shapes, strict=True)))
+    if shapes == {sizes}:
+        return place.join(column) if len(column) > 1 else column[0]
+    joined = place.full((sum(array.shape[0] for array in column), *sizes), settings.padding[name][1], column[0])
     start = 0
     for array in column:
         end = start + array.shape[0]

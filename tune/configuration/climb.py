@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-Value = int | bool
+from contract.batching import Value
+
 Configuration = Mapping[str, Value]
 Key = tuple[tuple[str, Value], ...]
 Move = tuple[tuple[str, int], ...]  # setting -> steps
@@ -23,9 +24,17 @@ def key(configuration: Configuration) -> Key:
     return tuple(sorted(configuration.items()))
 
 
+def number(configuration: Configuration, setting: str) -> int:
+    """A setting that is a whole number. Raises TypeError where it is a list."""
+    value = configuration[setting]
+    if isinstance(value, tuple):
+        raise TypeError(f"{setting} is {list(value)}, and not a number")
+    return int(value)
+
+
 @dataclass(frozen=True)
 class Space:
-    """Every configuration there is: the values of each setting, ascending, and which of their products are allowed."""
+    """Every configuration there is: the values of each setting in order, and which of their products are allowed."""
 
     axes: Mapping[str, Sequence[Value]]
     allowed: Callable[[Configuration], bool] = lambda configuration: True

@@ -9,8 +9,9 @@ import difflib
 import re
 from collections.abc import Mapping
 
+from contract.batching import Value
 from contract.tuned import FILE
-from tune.configuration.climb import Configuration, Value
+from tune.configuration.climb import Configuration
 
 HEAD = f"""# {FILE}: found by `python -m tune configure`, which rewrites it.
 # Take it over into models.toml, or serve with it: python -m serving up --use {FILE}
@@ -46,8 +47,12 @@ def difference(model: str, start: Configuration, best: Configuration) -> str:
 
 
 def assignments(settings: Mapping[str, Value]) -> list[str]:
-    """Keys and values as TOML; they are integers and booleans only."""
-    return [f"{name} = {str(value).lower()}" for name, value in settings.items()]
+    """Keys and values as TOML; they are integers, booleans and lists of integers only."""
+    return [f"{name} = {_value(value)}" for name, value in settings.items()]
+
+
+def _value(value: Value) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value).lower()
 
 
 def _key(name: str) -> str:
