@@ -60,7 +60,7 @@ class Settings:
     saved_model_tags: str = _flag("serve", "tags of the MetaGraph to load, separated by commas")
     rest_api_timeout_in_ms: int = _flag(0, "a REST run that takes longer is a 504; 0 = no limit and less work per run")
     rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "no effect: each REST connection has its own thread")
-    grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "threads that answer gRPC")
+    grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "gRPC calls that are answered at a time")
     grpc_channel_arguments: str = _flag("", "gRPC channel arguments: key=value,key=value")
     enable_grpc_healthcheck_service: bool = _flag(False, "also serve grpc.health.v1.Health")
     enable_serialization_as_tensor_content: bool = _flag(False, "answer Predict in tensor_content, not in typed fields")

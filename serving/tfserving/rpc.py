@@ -8,7 +8,6 @@ not half of the traffic lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 from typing import Any
 
@@ -25,6 +24,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.tfserving import errors
+from serving.tfserving.call_threads import CallThreads
 from serving.tfserving.calls import Calls
 from serving.tfserving.errors import Code, SetupError, StatusError
 from serving.tfserving.service import Service
@@ -43,13 +43,15 @@ _OPTIONS = [
 
 
 def make_server(
-    service: Service, threads: int, options: Sequence[tuple[str, Any]] = (), as_tensor_content: bool = False
+    service: Service, threads: CallThreads, options: Sequence[tuple[str, Any]] = (), as_tensor_content: bool = False
 ) -> Any:
     """A gRPC server with both services, not yet listening. ``options`` are further channel arguments."""
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc")
-    server = grpc.server(pool, options=[*_OPTIONS, *options])
+    server = grpc.server(threads, options=[*_OPTIONS, *options])
     for name, answers in methods(service, as_tensor_content).items():
-        handlers = {method: grpc.unary_unary_rpc_method_handler(answer) for method, answer in answers.items()}
+        handlers = {
+            method: grpc.unary_unary_rpc_method_handler(_in_its_thread(threads, answer))
+            for method, answer in answers.items()
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
     return server
 
@@ -80,6 +82,16 @@ def listen(server: Any, address: str, flag: str) -> None:
         bound = 0
     if not bound:
         raise SetupError(f"gRPC cannot listen on {address}; free it, or choose another with --{flag}.", exit_code=3)
+
+
+def _in_its_thread(threads: CallThreads, answer: Answer) -> Answer:
+    """The same, and the thread is known to work."""
+
+    def answered(raw: bytes, context: Any) -> bytes:
+        threads.message_came()
+        return answer(raw, context)
+
+    return answered
 
 
 def _plain(message: Any, call: Call) -> Answer:

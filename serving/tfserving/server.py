@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.tfserving import config, flags, rpc
+from serving.tfserving.call_threads import CallThreads
 from serving.tfserving.catalog import Catalog
 from serving.tfserving.errors import SetupError
 from serving.tfserving.flags import Settings
@@ -37,12 +38,14 @@ class Server:
     def __init__(
         self,
         grpc_server: Any | None,
+        threads: CallThreads,
         health: Health,
         http_server: HttpServer | None,
         pollers: Sequence[Poller],
         listening: list[str],
     ) -> None:
         self._grpc = grpc_server
+        self._threads = threads
         self._health = health
         self._http = http_server
         self._pollers = pollers
@@ -58,6 +61,7 @@ class Server:
             self._http.stop(grace_seconds)
         if finished is not None:
             finished.wait(grace_seconds)
+        self._threads.shutdown()
 
 
 def start(plan: Plan, say: Say) -> Server:
@@ -77,8 +81,8 @@ def start(plan: Plan, say: Say) -> Server:
     _tell(catalog.apply(plan.models), news, say)
     service = Service(catalog, metrics)
     listening: list[str] = []
-    health = Health()
-    grpc_server = _start_grpc(service, health, settings, listening)
+    health, threads = Health(), CallThreads(settings.grpc_max_threads)
+    grpc_server = _start_grpc(service, health, threads, settings, listening)
     http_server = None
     if settings.rest_api_port:
         http_server = HttpServer(
@@ -94,7 +98,7 @@ def start(plan: Plan, say: Say) -> Server:
     pollers = _pollers(settings, catalog, retries, news, say)
     for poller in pollers:
         poller.start()
-    return Server(grpc_server, health, http_server, pollers, listening)
+    return Server(grpc_server, threads, health, http_server, pollers, listening)
 
 
 def _pollers(settings: Settings, catalog: Catalog, retries: LoadRetries, news: News, say: Say) -> list[Poller]:
@@ -142,12 +146,14 @@ def _tell(applied: Applied, news: News, say: Say) -> None:
         say(f"Servable {failed.model} version {failed.version} cannot be loaded: {failed.code.name}: {failed.message}")
 
 
-def _start_grpc(service: Service, health: Health, settings: Settings, listening: list[str]) -> Any | None:
+def _start_grpc(
+    service: Service, health: Health, threads: CallThreads, settings: Settings, listening: list[str]
+) -> Any | None:
     if not settings.port and not settings.grpc_socket_path:
         return None
     server = rpc.make_server(
         service,
-        settings.grpc_max_threads,
+        threads,
         flags.channel_arguments(settings.grpc_channel_arguments),
         settings.enable_serialization_as_tensor_content,
     )
@@ -160,5 +166,6 @@ def _start_grpc(service: Service, health: Health, settings: Settings, listening:
     if settings.grpc_socket_path:
         rpc.listen(server, f"unix:{settings.grpc_socket_path}", "grpc_socket_path")
         listening.append(f"gRPC unix:{settings.grpc_socket_path}")
+    threads.start()
     server.start()
     return server

@@ -71,6 +71,9 @@ class Running:
         found = answer.outputs["y"]
         return tuple(found.float_val) or tuple(np.frombuffer(found.tensor_content, "<f4").tolist())
 
+    def threads(self) -> int:
+        return int(psutil.Process(self.process.pid).num_threads())
+
     def mib(self) -> float:
         return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
 
@@ -299,35 +302,33 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-# grpcio gives a call a thread of the server's pool as soon as its headers are there, and waits in it for the message.
-NO_THREAD_LEFT = pytest.mark.xfail(strict=True, raises=AssertionError, reason="each takes a thread of grpcio's pool")
-
-
 @pytest.mark.parametrize(
     ("port_of", "whole", "half"),
     [
         pytest.param("rest", b"", half_rest(), id="rest"),
         pytest.param("grpc", b"", grpc_headers()[:-1], id="grpc, half the headers"),
-        pytest.param("grpc", grpc_headers(), grpc_message(), id="grpc, half the message", marks=NO_THREAD_LEFT),
+        pytest.param("grpc", grpc_headers(), grpc_message(), id="grpc, half the message"),
     ],
 )
 def test_clients_that_send_half_a_request_and_stay_take_nothing_from_the_others(
     server: Running, port_of: str, whole: bytes, half: bytes
 ) -> None:
     host, port = getattr(server, port_of).split(":")
+    before = server.threads()
     held = [socket.create_connection((host, int(port)), timeout=10) for _ in range(HALF_SENT)]
     try:
         for number, connection in enumerate(held):
             connection.sendall(whole + half[: 1 + number % len(half)])
         with GoodClient(server) as good, GoodGrpcClient(server) as good_too:
-            time.sleep(2.0)
+            served = wait_for(lambda: min(good.answered, good_too.answered) > 20, 15)
         assert (good.wrong, good_too.wrong) == ([], [])
-        assert min(good.answered, good_too.answered) > 20
+        assert served, (good.answered, good_too.answered)
     finally:
         for connection in held:
             connection.close()
     assert wait_for(lambda: server.post("/v1/models/m:predict", GOOD)[0] == 200, 10)
     assert wait_for(lambda: server.predict() == GoodGrpcClient.right, 10)
+    assert wait_for(lambda: server.threads() < before + HALF_SENT / 4, 10), server.threads()
 
 
 @pytest.mark.parametrize(
