@@ -177,15 +177,18 @@ def make_plan(
     client: Client | None = None,
     price: Price | None = None,
 ) -> Plan:
-    """Every chosen endpoint, and the first real one again at the end of each round, to know the noise (A/A)."""
+    """Every chosen endpoint, and the first real one again at the end of each round, to know the noise (A/A).
+
+    Again it goes through what variants are compared by: the stages that are judged, and the cells of a winner map.
+    """
     variants = [
         VariantPlan(id=endpoint.id, endpoint=endpoint, stages=stages(load, endpoint, choice), repeat_of=None)
         for endpoint in chosen
     ]
     repeated = next((item for item in variants if item.endpoint.engine_kind == "real"), None)
-    judged = [stage for stage in repeated.stages if stage.judged] if repeated else []
-    if repeated and (judged or choice.asked) and choice.name not in ONCE:
-        again = repeated.model_copy(update={"id": repeated.id + REPEAT, "stages": judged, "repeat_of": repeated.id})
+    twice = [stage for stage in repeated.stages if stage.judged or _is_cell(stage.shape)] if repeated else []
+    if repeated and (twice or choice.asked) and choice.name not in ONCE:
+        again = repeated.model_copy(update={"id": repeated.id + REPEAT, "stages": twice, "repeat_of": repeated.id})
         variants.append(again)
     return Plan(
         schema_version=1,
@@ -212,6 +215,14 @@ def make_plan(
         unserved=endpoints.unserved,
         variants=variants,
     )
+
+
+def _is_cell(shape: Shape | None) -> bool:
+    """Whether it is a closed loop whose requests all have one number of rows: there throughputs are compared."""
+    if not isinstance(shape, Closed):
+        return False
+    sent = shape.payloads
+    return sent.rows is not None and len(sent.rows) == 1 and sent.file is None and sent.length is None
 
 
 ONCE = ("soak", "overload")  # so long, or so hard on the server, that neither is done twice

@@ -9,8 +9,10 @@ from contract.search import Limit
 from contract.statistics import CONFIDENCE
 from contract.verdict import Report, Variant
 from report import words
+from report.by_rate import rank_rate
 from report.cost import always_fewer, break_even
-from report.merit import Merit, merit_of, open_stage, rank_rate
+from report.equal_load import stage_at
+from report.merit import Merit, merit_of
 
 SHORT: dict[str, Callable[[Variant], bool]] = {
     "embedded": lambda v: v.engine_kind == "embedded",
@@ -30,8 +32,12 @@ CONFIGURE = "configure"  # the plan of a run whose variants are trials of config
 
 def order(variants: Sequence[Variant], merit: Merit) -> list[Variant]:
     """Best first: kept objectives, then what would be deployed just as it was measured, then by merit."""
-    rankable = [variant for variant in variants if variant.rankable]
-    return sorted(rankable, key=lambda v: (not v.slo.passed, v.stand_in_for is not None, merit.key(v)))
+    return sorted(rankable(variants), key=lambda v: (not v.slo.passed, v.stand_in_for is not None, merit.key(v)))
+
+
+def rankable(variants: Sequence[Variant]) -> list[Variant]:
+    """Those that may be advised at all."""
+    return [variant for variant in variants if variant.rankable]
 
 
 def advise(report: Report, confidence: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
@@ -44,7 +50,7 @@ def advise(report: Report, confidence: Mapping[str, float] = MappingProxyType({}
 
 def _of_model(report: Report, model: str, confidence: Mapping[str, float]) -> str:
     variants = [variant for variant in report.variants if variant.model == model]
-    merit = merit_of(report.noise, report.search)
+    merit = merit_of(report.noise, report.search, rankable(variants), report.objectives.get(model, {}))
     ordered = order(variants, merit)
     names = words.labels(report)
     if not ordered:
@@ -88,7 +94,7 @@ def _headline(report: Report, best: Variant) -> str:
 
 def _confidence(report: Report, best: Variant, level: float) -> str:
     """What of the headline may be claimed, and from how much."""
-    stage = open_stage(best)
+    stage = stage_at(best, best.slo.max_rps.value)
     if stage is None:
         return "Nothing of it may be claimed."
     asked = [name.removesuffix("_ms") for name in report.objectives.get(best.model, {}) if name.endswith("_ms")]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from contract import scaling as scaled
 from contract import search as sought
@@ -14,16 +13,16 @@ from contract.files import read_model
 from contract.records import Plan, VariantPlan
 from contract.scaling import Scaling
 from contract.search import Search
-from contract.verdict import Report, SloResult, Variant, VariantParity
-from report import caveats, objectives, promise, ranking, words
-from report.advice import advise, order
+from contract.verdict import Report, SloResult, StageResult, Variant, VariantParity
+from report import caveats, promise, ranking
+from report import objectives as judging
+from report.advice import advise
 from report.certificate import sentences
 from report.cost import Basis, priced
-from report.merit import Merit, merit_of
+from report.deciding import decide
+from report.merit import merit_of
 from report.noise import noise_of_run, noise_of_search
 from report.reading import Context, Measured, measure
-
-MOST_NAMES = 3  # of models in a sentence
 
 
 def assemble(results: Path) -> Report:
@@ -39,7 +38,9 @@ def assemble(results: Path) -> Report:
     ]
     noise = noise_of_run(plan, measured) if search is None else noise_of_search(plan, judged)
     unserved = {name.split()[0] for name in plan.unserved}
-    verdict, sentence = decide(variants, unserved, merit_of(noise, search) if search else None)
+    promised = {item.endpoint.model: item.endpoint.slo.figures() for item in plan.variants}
+    merit = merit_of(noise, search, [], {}) if search else None
+    verdict, sentence = decide(variants, unserved, merit, promised)
     missing = promise.missing(plan) if search is None else ""
     if verdict == "INVALID" and missing:
         sentence = f"INVALID: the load plan '{plan.load_plan}' {missing}."
@@ -57,12 +58,12 @@ def assemble(results: Path) -> Report:
             *caveats.warnings(plan),
             *caveats.outages(read_events(results / "events.jsonl")),
         ],
-        objectives={item.endpoint.model: item.endpoint.slo.figures() for item in plan.variants},
+        objectives=promised,
         accuracy={item.endpoint.model: item.endpoint.accuracy for item in plan.variants},
         unserved=plan.unserved,
         resident=plan.resident,
         variants=variants,
-        winners=ranking.winners(variants, noise, search),
+        winners=ranking.winners(variants, noise, search, promised),
         noise=noise,
         search=search,
         scaling=_scaling(results),
@@ -71,34 +72,6 @@ def assemble(results: Path) -> Report:
         generator=sentences(context.certificates, context.uncertified),
     )
     return report.model_copy(update={"advice": advise(report, _confidence(measured, search))})
-
-
-def decide(
-    variants: list[Variant], unserved: Iterable[str] = (), merit: Merit | None = None
-) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
-    """INVALID if a model has no rankable variant; else FAIL if some model's best misses an objective; else PASS.
-
-    ``merit`` is given where the highest rates were sought: the sentence then names them.
-    """
-    models = sorted({variant.model for variant in variants} | set(unserved))
-    if not variants:
-        return "INVALID", "INVALID: nothing was measured."
-    without = [model for model in models if not any(v.rankable for v in variants if v.model == model)]
-    if without:
-        return "INVALID", f"INVALID: no variant of {_some(without)} was measured well enough for a verdict."
-    missing = [model for model in models if not any(v.slo.passed for v in variants if v.model == model and v.rankable)]
-    if missing:
-        return "FAIL", f"FAIL: no variant of {_some(missing)} keeps its objectives."
-    best = [order([v for v in variants if v.model == model], merit)[0] for model in models] if merit else []
-    rates = [f"{v.model} up to {words.number(v.slo.max_rps.value)} requests/s" for v in best]
-    return "PASS", f"PASS: every model ({_some(rates or models, 'and')}) has a variant that keeps its objectives."
-
-
-def _some(models: list[str], word: str = "or") -> str:
-    """A few names in full; of many the first ones and how many more."""
-    if len(models) > MOST_NAMES + 1:
-        models = [*models[:MOST_NAMES], f"{len(models) - MOST_NAMES} more"]
-    return f" {word} ".join(filter(None, [", ".join(models[:-1]), models[-1]]))
 
 
 def _search(results: Path) -> Search | None:
@@ -123,10 +96,10 @@ def _judge(plan: Plan, item: VariantPlan, measured: Measured, search: Search | N
     slo = item.endpoint.slo
     if search is None:
         basis = Basis(plan.price, sought=False, rows=1.0, shared=plan.same_machine)
-        return priced(objectives.judge(measured.stages, slo, promise.unlikenesses(item.stages)), item.endpoint, basis)
+        return priced(judging.judge(measured.stages, slo, promise.unlikenesses(item.stages)), item.endpoint, basis)
     found = search.of(item.id)
     number = -1 if found is None or found.confirmed is None else found.confirmed
-    judged = objectives.judge_found(found, measured.by_number.get(number), slo, measured.confidence.get(number))
+    judged = judging.judge_found(found, measured.by_number.get(number), slo, measured.confidence.get(number))
     basis = Basis(plan.price, sought=True, rows=measured.rows.get(number, 1.0), shared=plan.same_machine)
     return priced(judged, item.endpoint, basis)
 
@@ -177,8 +150,15 @@ def _not_ranked(endpoint: Endpoint, measured: Measured, slo: SloResult, search: 
     if wrong:
         checked = sum(stage.answers_checked for stage in measured.stages)
         reasons.append(f"{wrong} of {checked} sampled answers under load were wrong")
-    if search is None and not any(stage.valid and stage.mode == "open" for stage in measured.stages):
-        reasons.append("it has no valid open-loop stage")
+    opened = [stage for stage in measured.stages if stage.mode == "open"]
+    if search is None and not any(stage.valid for stage in opened):
+        reasons.append(_invalid(opened))
     elif slo.passed is None and not reasons:
         reasons += slo.reasons if search else slo.reasons[-1:]  # what was tried and kept is no reason
     return reasons
+
+
+def _invalid(opened: list[StageResult]) -> str:
+    """Why no open-loop stage is valid: by which checks."""
+    spoiled = [f"{stage.name}: {', '.join(c.name for c in stage.checks if not c.passed)}" for stage in opened]
+    return f"it has no valid open-loop stage ({'; '.join(spoiled) or 'none was finished'})"

@@ -6,6 +6,8 @@ from contract.events import Event
 from contract.records import Plan
 from contract.search import Search
 
+SHARED = "The load generator and the servers share"  # `circumstances.py` looks for it
+
 
 def outages(events: list[Event]) -> list[str]:
     """What happened to the servers during the run: whatever was measured meanwhile shows it as errors."""
@@ -29,7 +31,7 @@ def warnings(plan: Plan) -> list[str]:
     found = []
     if plan.same_machine:
         found.append(
-            f"The load generator and the servers share the {plan.machine.cores} cores of one machine: "
+            f"{SHARED} the {plan.machine.cores} cores of one machine: "
             "more load is less server. Throughput is a lower bound, latency an upper one."
         )
     if any(endpoint.engine_kind == "embedded" for endpoint in endpoints):
@@ -43,8 +45,10 @@ def warnings(plan: Plan) -> list[str]:
             "Triton's core and front ends were real; its backends were python-based and stand in for "
             f"{' and '.join(stand_ins)}."
         )
-    if any(endpoint.device == "cpu" for endpoint in endpoints):
-        found.append("Everything ran on a CPU; nothing here says how a GPU would do.")
+    on_cpu = [endpoint.id for endpoint in endpoints if endpoint.device == "cpu"]
+    if on_cpu:
+        what = "Everything" if len(on_cpu) == len(endpoints) else ", ".join(on_cpu)
+        found.append(f"{what} ran on a CPU; nothing there says how a GPU would do.")
     if plan.isolate:
         found.append("Triton held the variant under test alone; what runs on other engines stayed loaded.")
     elif plan.one_at_a_time:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.verdict import Percentile, Report, StageResult, Variant
 from report import words
@@ -36,15 +36,26 @@ def _throughput(report: Report, variant: Variant) -> Cell:
         return Cell(words.ABSENT)
     stage = stages[-1]
     marks = ["client-bound"] * stage.client_bound + ["INVALID"] * (not stage.valid)
-    return Cell(words.number(stage.throughput_rps), ", ".join([stage.name, *marks]), stage.throughput_rps)
+    note = ", ".join(filter(None, [stage.name, stage.payloads, *marks]))
+    return Cell(words.number(stage.throughput_rps), note, stage.throughput_rps)
 
 
 def _open(of: Callable[[StageResult], Cell]) -> Callable[[Report, Variant], Cell]:
     def cell(report: Report, variant: Variant) -> Cell:
         stage = words.open_stage(report, variant)
-        return of(stage) if stage else Cell(words.ABSENT)
+        if stage is None:
+            return Cell(words.ABSENT)
+        found = of(stage)
+        return replace(found, note=", ".join(filter(None, [found.note, _elsewhere(report, variant, stage)])))
 
     return cell
+
+
+def _elsewhere(report: Report, variant: Variant, stage: StageResult) -> str:
+    """The rate of a figure where it is not the promised one; what a search confirmed has its rate in a column."""
+    promised = report.objectives.get(variant.model, {}).get("rate")
+    known = report.search is not None or promised is None or stage.target == promised
+    return "" if known else f"at {words.plain(stage.target)} req/s"
 
 
 def _percentile(stage: StageResult, found: Percentile) -> Cell:

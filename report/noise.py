@@ -16,7 +16,7 @@ BATCHES = 20
 
 
 def noise_of_run(plan: Plan, measured: Mapping[str, Measured]) -> Noise:
-    """Of two measurements at the same rate."""
+    """Of two measurements at the same rate: of several the first that was valid both times."""
     repeat = next((item for item in plan.variants if item.repeat_of), None)
     if repeat is None or repeat.repeat_of is None:
         once = any(
@@ -29,14 +29,16 @@ def noise_of_run(plan: Plan, measured: Mapping[str, Measured]) -> Noise:
     if not any(shows(stage) for stage in repeat.stages):
         return no_noise(f"what was measured twice is not what the objectives are judged on: {PROMISED}")
     first, again = measured[repeat.repeat_of], measured[repeat.id]
-    stages = [next((s for s in item.stages if s.of_slo), None) for item in (first, again)]
-    if stages[0] is None or stages[1] is None or first.open_latencies is None or again.open_latencies is None:
+    twice = [(one, other) for one in first.stages if one.of_slo for other in again.stages if other.name == one.name]
+    if not twice:
         return no_noise("the run was interrupted before a variant was measured twice")
-    if not (stages[0].valid and stages[1].valid):
+    pair = next(((one, other) for one, other in twice if one.valid and other.valid), None)
+    if pair is None:
         return no_noise(f"the open-loop stage of {repeat.repeat_of} was measured twice, but not both were valid")
-    if not len(first.open_latencies) or not len(again.open_latencies):
+    samples = first.open_latencies[pair[0].name], again.open_latencies[pair[1].name]
+    if not len(samples[0]) or not len(samples[1]):
         return no_noise("the variant that was measured twice gave no good answers")
-    return noise_between(repeat.repeat_of, stages[0], stages[1], (first.open_latencies, again.open_latencies))
+    return noise_between(repeat.repeat_of, *pair, samples)
 
 
 def noise_of_search(plan: Plan, judged: Mapping[str, SloResult]) -> Noise:

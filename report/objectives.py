@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from contract.search import Found, Limit
 from contract.slo import Slo
-from contract.verdict import MaxRate, SloResult, StageResult
+from contract.verdict import MaxRate, Percentile, SloResult, StageResult
 from report.claim import CONFIRMATIONS
 from report.cost import NO_PRICE
 from report.promise import PROMISED, reaches
@@ -120,11 +120,15 @@ def _judge_stage(stage: StageResult, slo: Slo) -> tuple[bool, list[str]]:
     return reliable and all(kept for kept, _ in judged), [*(said for _, said in judged), sentence]
 
 
-def _judge_latency(stage: StageResult, name: str, limit_ms: float) -> tuple[bool, str]:
-    """One percentile: on what may be claimed of it, and on its value where nothing may."""
-    found, shown_name = getattr(stage.latency_ms, name), percentile_name(name)
+def holds(found: Percentile, limit_ms: float) -> bool:
+    """Whether a percentile keeps its limit: what may be claimed of it, and its value where nothing may."""
     judged = found.upper if found.upper is not None else found.value
-    kept = judged is not None and judged <= limit_ms
+    return judged is not None and judged <= limit_ms
+
+
+def _judge_latency(stage: StageResult, name: str, limit_ms: float) -> tuple[bool, str]:
+    found, shown_name = getattr(stage.latency_ms, name), percentile_name(name)
+    kept = holds(found, limit_ms)
     if found.value is None:
         shown = f"{shown_name} is unknown"
     elif found.upper is None:

@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
+from types import MappingProxyType
 
 from contract.search import Search
 from contract.verdict import Noise, Variant, Winner
-from report.merit import Merit, merit_of, open_stage
+from report.merit import Merit, merit_of
+
+NO_OBJECTIVES: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
-def winners(variants: list[Variant], noise: Noise, search: Search | None = None) -> list[Winner]:
+def winners(
+    variants: list[Variant],
+    noise: Noise,
+    search: Search | None = None,
+    objectives: Mapping[str, Mapping[str, float]] = NO_OBJECTIVES,
+) -> list[Winner]:
     """The best variant per model and class of equals: by the highest rate where it was sought, else by p99.
 
-    A class of which no variant has a figure has no winner.
+    ``objectives`` are those of the report, by model. A class of which no variant has a figure has no winner.
     """
-    merit = merit_of(noise, search)
-    rankable = sorted((v for v in variants if v.rankable), key=lambda v: (v.model, v.rank_class))
-    classes = groupby(rankable, key=lambda v: (v.model, v.rank_class))
-    found = [(model, rank_class, sorted(group, key=merit.key)) for (model, rank_class), group in classes]
-    return [_winner(model, rank_class, group, merit) for model, rank_class, group in found if merit.counts(group[0])]
+    rankable = sorted((v for v in variants if v.rankable), key=_class)
+    found = []
+    for (model, _), group in groupby(rankable, key=_class):
+        equals = list(group)
+        merit = merit_of(noise, search, equals, objectives.get(model, {}))
+        ordered = sorted(equals, key=merit.key)
+        if merit.counts(ordered[0]):
+            unranked = [v for v in variants if _class(v) == _class(ordered[0]) and not v.rankable]
+            found.append(_winner(ordered, merit, len(unranked)))
+    return found
 
 
-def _winner(model: str, rank_class: str, ordered: list[Variant], merit: Merit) -> Winner:
+def _class(variant: Variant) -> tuple[str, str]:
+    return variant.model, variant.rank_class
+
+
+def _winner(ordered: list[Variant], merit: Merit, unranked: int) -> Winner:
+    """``unranked``: how many of its class could not be ranked."""
     best, others = ordered[0], ordered[1:]
     near = [v for v in others if merit.near(best, v)]
     return Winner(
-        model=model,
-        rank_class=rank_class,
+        model=best.model,
+        rank_class=best.rank_class,
         variant=None if near else best.id,
         tied=[best.id, *(v.id for v in near)] if near else [],
         passed=bool(best.slo.passed),
-        sentence=_sentence(model, best, others, near, merit),
+        sentence=_sentence(best, others, near, merit, unranked),
     )
 
 
-def _sentence(model: str, best: Variant, others: list[Variant], near: list[Variant], merit: Merit) -> str:
-    stage = open_stage(best)
-    text = f"{model}: {merit.tie([best, *near]) if near else merit.lead(best, others)}"
+def _sentence(best: Variant, others: list[Variant], near: list[Variant], merit: Merit, unranked: int) -> str:
+    stage = merit.stage(best)
+    rest = [v for v in others if v not in near]
+    text = f"{best.model}: {merit.tie([best, *near], rest) if near else merit.lead(best, others)}"
+    if not others:
+        text += f", the only one of its class{f' that could be ranked, of {unranked + 1}' if unranked else ''}"
     kept = "keeps" if best.slo.passed else "misses"
     text += f"; {'the best' if near else 'it'} {kept} the objectives"
     if best.slo.passed and stage and stage.latency_ms.p99.upper is None:

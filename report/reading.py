@@ -33,7 +33,7 @@ class Measured:
 
     by_number: dict[int, StageResult] = field(default_factory=dict)
     complete: bool = False
-    open_latencies: Floats | None = None  # milliseconds of the first judged stage, in the order of time
+    open_latencies: dict[str, Floats] = field(default_factory=dict)  # milliseconds of judged stages, as time went on
     rows: dict[int, float] = field(default_factory=dict)  # inferences per request of the judged stages
     overload: Overload | None = None
     confidence: dict[int, float | None] = field(default_factory=dict)  # of the answer that a confirmation gives
@@ -76,7 +76,7 @@ def measure(results: Path, item: VariantPlan, context: Context, compared: bool =
     stages: dict[int, StageResult] = {}
     rows: dict[int, float] = {}
     confident: dict[int, float | None] = {}
-    latencies: Floats | None = None
+    latencies: dict[str, Floats] = {}
     for number, stage in enumerate(item.stages):
         rounds = final(observation.stages, number)
         if not rounds:
@@ -88,8 +88,8 @@ def measure(results: Path, item: VariantPlan, context: Context, compared: bool =
             rows[number] = _rows_per_request(results, item, number)
         if stage.purpose == "confirm":
             confident[number] = confidence(good_latencies(records, number, rounds), item.endpoint.slo)
-        if compared and latencies is None and result.of_slo:
-            latencies = good_latencies(records, number, rounds)
+        if compared and result.of_slo:
+            latencies[stage.name] = good_latencies(records, number, rounds)
     beyond = _overload(item, stages, parts, observation)
     return Measured(stages, observation.complete, latencies, rows, beyond, confident)
 

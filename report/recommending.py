@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contract.recommendation import Recommendation, Recommended
-from contract.verdict import Report, StageResult, Variant
-from report.advice import order
+from contract.verdict import Report, Variant
+from report.advice import order, rankable
+from report.equal_load import stage_at
 from report.merit import merit_of
 
 
@@ -13,10 +14,11 @@ def recommend(report: Report) -> Recommendation:
 
     Variants that would be deployed just as they were measured come before stand-ins.
     """
-    merit = merit_of(report.noise, report.search)
     best: dict[str, Variant] = {}
     for model in sorted({variant.model for variant in report.variants}):
-        candidates = order([v for v in report.variants if v.model == model and v.slo.passed], merit)
+        kept = [v for v in report.variants if v.model == model and v.slo.passed]
+        merit = merit_of(report.noise, report.search, rankable(kept), report.objectives.get(model, {}))
+        candidates = order(kept, merit)
         if candidates:
             best[model] = candidates[0]
     return Recommendation(
@@ -31,7 +33,7 @@ def recommend(report: Report) -> Recommendation:
 
 
 def _recommended(item: Variant, objectives: dict[str, float]) -> Recommended:
-    stage = _stage_at(item.slo.max_rps.value, item)
+    stage = stage_at(item, item.slo.max_rps.value)
     server = stage.server_side if stage else None
     queue_ms = stage.attribution_ms.queue if stage else None
     resident = [
@@ -62,9 +64,3 @@ def _recommended(item: Variant, objectives: dict[str, float]) -> Recommended:
         server_mib=max(resident, default=None),
         load_to_ready_s=item.load_to_ready_s,
     )
-
-
-def _stage_at(rate: float | None, item: Variant) -> StageResult | None:
-    """The stage that showed the rate, of several the last confirmation: what is told of a rate was measured at it."""
-    shown = [stage for stage in item.stages if stage.of_slo and stage.valid and stage.target == rate]
-    return max(reversed(shown), key=lambda stage: stage.purpose == "confirm", default=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from contract.verdict import Report
-from report.page.winner_map import rows_of
+from report.cells import rows_of
 
 ASKED = ("configure", "scale")  # runs whose stages were asked for one at a time, by the name of their plan
 # What the stages before have to be told as well: flag -> variable of the Makefile, and its default.
@@ -45,13 +45,12 @@ def steps(report: Report) -> list[Step]:
     if any(rows_of(stage) is not None for variant in report.variants for stage in variant.stages):
         command = measure if report.command else "python -m loadtest --plan map"
         found.append(Step("map", "Winner map", command, "all numbers of users at all numbers of rows"))
-    again = f"python -m report results/{report.id}"
-    return [*found, Step("verdict", "This page", again, "judge the same records again, without measuring")]
+    return [*found, Step("verdict", "This page", _again(report), "judge the same records again, without measuring")]
 
 
 def road(report: Report) -> list[tuple[str, str]]:
     """The shortest way to this report again: commands, and what each does."""
-    again = f"python -m report results/{report.id}", "make this report again from the same records"
+    again = _again(report), "make this report again from the same records"
     if report.command or report.load_plan in ASKED:
         start = _make(report, "export serve")
         return [(start, "start from the trained models"), (_measuring(report), "measure again"), again]
@@ -80,6 +79,13 @@ def _measuring(report: Report) -> str:
     if report.search:
         return "python -m tune search"
     return "python -m loadtest" + (f" --plan {report.load_plan}" if report.load_plan else "")
+
+
+def _again(report: Report) -> str:
+    """The command that judges the same records again, in the workspace that was typed."""
+    workspace = list(_values(report.command, "--workspace"))[-1:]
+    folder = "/".join([*(place.rstrip("/") for place in workspace), "results", report.id])
+    return shlex.join(["python", "-m", "report", folder, *(["--workspace", *workspace] if workspace else [])])
 
 
 def _asked(report: Report) -> list[str]:

@@ -99,6 +99,23 @@ def test_without_a_search_the_tested_rate_is_what_is_known() -> None:
     )
 
 
+def test_the_claim_is_that_of_the_rate_that_is_named_where_several_were_kept() -> None:
+    stages = [
+        stage("open-200", 20.0, 22.0, requests=1600, duration_s=8.0),
+        stage("open-300", 30.0, None, 77, requests=450, duration_s=1.5),
+    ]
+    text = advice(variant("onnx", stages, 300.0), search=None)
+    assert "holds the tested 300 requests/s" in text
+    assert "As measured with 450 requests in 1.5 s; a claim at 99 % confidence needs about 77 more." in text
+
+
+def test_a_variant_without_a_valid_stage_at_the_common_rate_is_not_compared_in_the_advice_either() -> None:
+    best = variant("onnx", [stage("open-200", 20.0, 22.0), stage("open-300", 30.0, 32.0)], 300.0)
+    higher = variant("torchscript", [stage("open-300", 10.0, 11.0)], 300.0)
+    text = advice(best, higher, search=None)
+    assert "torchscript on Triton, HTTP: no valid p99 at 200 requests/s, so it is not compared." in text
+
+
 def test_without_a_search_the_others_are_compared_by_their_p99() -> None:
     fast = variant("onnx", [stage("open-200", 20.0, 22.0)], 200.0)
     slow = variant("torchscript", [stage("open-200", 30.0, 32.0)], 200.0)

@@ -13,7 +13,7 @@ from contract.events import append_event, happened
 from contract.files import write_bytes
 from contract.records import Stage, VariantPlan, answer_frame
 from contract.shapes import Payloads, Steady
-from report.assemble import decide
+from report.deciding import decide
 from report.recommending import recommend
 from tests.builders import open_stage, parity
 from tests.report_runs import STAGES, Run, answer, embedded, real
@@ -80,7 +80,7 @@ def test_wrong_answers_make_a_stage_invalid_and_the_run_with_it(run: Run) -> Non
     assert any(reason.startswith("answers: 1 of 1") and "r0000" in reason for reason in opened.reasons)
     assert report.variants[0].not_ranked_because == [
         "1 of 2 sampled answers under load were wrong",
-        "it has no valid open-loop stage",
+        "it has no valid open-loop stage (open-200: answers)",
     ]
 
 
@@ -216,6 +216,21 @@ def test_noise_needs_both_measurements(run: Run, stages: int) -> None:
         assert noise.reason == "the run was interrupted before a variant was measured twice"
 
 
+def test_of_several_rates_the_noise_is_that_of_one_that_was_valid_both_times(run: Run) -> None:
+    rates = [open_stage(200.0, 5.0), open_stage(100.0, 10.0)]
+    first = run.add(real(), 20.0, planned=rates)
+    run.add(real(), 22.0, planned=rates, repeat_of=first.id, wrong=(0,))
+    noise = run.report().noise
+    assert noise.variant == first.id and noise.p99_relative == pytest.approx(2 / 21, abs=0.002)
+
+
+def test_no_rate_that_was_valid_both_times_means_no_noise(run: Run) -> None:
+    first = run.add(real(), 20.0)
+    run.add(real(), 22.0, repeat_of=first.id, wrong=(0,))
+    noise = run.report().noise
+    assert noise.p99_relative is None and "not both were valid" in noise.reason
+
+
 def test_no_real_endpoint_means_no_noise_and_says_so(run: Run) -> None:
     run.add(embedded())
     assert "nothing was measured twice" in run.report().noise.reason
@@ -293,6 +308,22 @@ def test_the_verdict_follows_from_the_best_rankable_variant(rankable: bool, pass
     base = variant("words", "onnx", "triton", "http")
     item = base.model_copy(update={"rankable": rankable, "slo": base.slo.model_copy(update={"passed": passed})})
     assert decide([item])[0] == verdict
+
+
+def test_what_may_not_be_claimed_yet_is_said_in_the_sentence_of_the_verdict() -> None:
+    base = variant("words", "onnx", "triton", "http")
+    promised = {"words": {"rate": 200.0, "p99_ms": 50.0, "p9999_ms": 90.0}}
+    assert decide([base], objectives={"words": {"rate": 200.0, "p99_ms": 50.0}})[1] == (
+        "PASS: every model (words) has a variant that keeps its objectives."
+    )
+    assert decide([base], objectives=promised)[1] == (
+        "PASS: every model (words) has a variant that keeps its objectives, "
+        "as measured: a claim at 99 % confidence needs more requests."
+    )
+    other = base.model_copy(update={"id": "other", "model": "other"})
+    assert decide([base, other], objectives=promised)[1].endswith(
+        "keeps its objectives, for words only as measured: a claim at 99 % confidence needs more requests."
+    )
 
 
 def test_an_unrankable_variant_does_not_save_a_model_whose_rankable_one_misses() -> None:

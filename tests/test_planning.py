@@ -133,7 +133,16 @@ def test_the_map_is_a_grid_of_batch_sizes_and_users_with_the_noise_beside_it() -
     variant, again = plan.variants
     closed = {(stage.payloads, stage.concurrency) for stage in variant.stages if stage.mode == "closed"}
     assert closed == {(f"rows-{rows}", users) for rows in (1, 8, 32) for users in (1, 4, 16, 64)}
-    assert [stage.mode for stage in again.stages] == ["open"]
+    assert again.stages == variant.stages, "its cells are compared, so they are measured twice"
+
+
+def test_closed_stages_that_are_no_cells_are_measured_once() -> None:
+    mixed = {"shape": "closed", "users": 4, "payloads": {"rows": [1, 8]}}
+    longer = {"shape": "closed", "users": 4, "payloads": {"rows": [8], "length": [5, 60]}}
+    cell = {"shape": "closed", "users": 4, "payloads": {"rows": [8]}}
+    choice = Choice("mine", plan_file({"shape": "closed", "users": 4}, mixed, longer, cell, {"shape": "steady"}))
+    *_, again = make_plan("x", "x", Load(), endpoints(endpoint()), [endpoint()], MACHINE, {}, choice).variants
+    assert [(stage.mode, stage.payloads) for stage in again.stages] == [("closed", "rows-8"), ("open", "")]
 
 
 def test_what_a_stage_sends_names_its_folder() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from contract.search import Limit
 from contract.verdict import MaxRate, Noise, Percentile, SloResult, StageResult, Variant
+from report.equal_load import equal_load, stage_at
 from report.margin import of_p99
-from report.merit import rank_p99
 from report.noise import no_noise, noise_between, noise_of_rates
 from report.ranking import winners
 from report.words import label
@@ -76,7 +76,14 @@ def test_the_best_of_those_that_miss_says_so() -> None:
 
 def test_the_only_one_of_its_class_says_so() -> None:
     (found,) = winners([ranked("onnx", 20.0)], NO_NOISE)
-    assert "the only one of its class" in found.sentence
+    assert "the only one of its class;" in found.sentence
+
+
+def test_the_only_one_that_could_be_ranked_is_not_said_to_be_the_only_one() -> None:
+    spoiled = [ranked(form, 5.0, rankable=False) for form in ("torchscript", "savedmodel")]
+    other_class = ranked("torchscript", 5.0, "grpc", rankable=False, rank_class="gpu, real")
+    (found,) = winners([ranked("onnx", 20.0), *spoiled, other_class], NO_NOISE)
+    assert "the only one of its class that could be ranked, of 3;" in found.sentence
 
 
 @pytest.mark.parametrize(
@@ -184,9 +191,59 @@ def test_the_order_of_the_variants_does_not_matter() -> None:
 
 
 def test_an_invalid_stage_gives_no_figure_to_rank_by() -> None:
-    assert rank_p99(ranked("onnx", 5.0, stages=[stage("closed-1", 5.0), invalid_stage("open-200", 5.0)])) == float(
-        "inf"
+    spoiled = ranked("onnx", 5.0, stages=[stage("closed-1", 5.0), invalid_stage("open-200", 5.0)])
+    assert equal_load([spoiled], 200.0) is None
+    assert winners([spoiled], QUIET) == []
+
+
+def at(rate: float, p99: float, valid: bool = True, **changes: Any) -> StageResult:
+    """An open-loop stage with a given p99."""
+    made = stage(f"open-{rate:g}", 5.0) if valid else invalid_stage(f"open-{rate:g}", 5.0)
+    figures = made.latency_ms.model_copy(update={"p99": Percentile(value=p99, upper=p99, missing=0)})
+    return made.model_copy(update={"latency_ms": figures} | changes)
+
+
+PROMISED = {"words": {"rate": 200.0, "p99_ms": 50.0}}
+
+
+def test_p99s_of_different_rates_are_not_compared_and_the_missing_rate_is_said() -> None:
+    both = ranked("onnx", 0.0, stages=[at(200, 20.0), at(300, 30.0)])
+    only_higher = ranked("torchscript", 0.0, stages=[at(200, 9.0, valid=False), at(300, 10.0)])
+    (found,) = winners([both, only_higher], QUIET, objectives=PROMISED)
+    assert found.variant == both.id, "10 ms at 300 requests/s say nothing against 20 ms at 200"
+    assert found.sentence == (
+        f"words: {label(both)} is best, p99 20.00 ms at 200 requests/s; "
+        f"not compared, with no valid p99 at 200 requests/s: {label(only_higher)}; it keeps the objectives."
     )
+
+
+def test_a_rate_that_all_have_is_compared_where_nobody_was_measured_at_the_promised_one() -> None:
+    fast = ranked("onnx", 0.0, stages=[at(250, 1.0), at(300, 20.0)])
+    slow = ranked("torchscript", 0.0, stages=[at(250, 9.0, valid=False), at(300, 30.0)])
+    (found,) = winners([fast, slow], QUIET, objectives=PROMISED)
+    assert "p99 20.00 ms at 300 requests/s, against 30.00 ms" in found.sentence
+
+
+def test_the_rate_is_one_at_which_those_that_keep_the_objectives_were_measured() -> None:
+    keeps = ranked("onnx", 0.0, stages=[at(200, 20.0, valid=False), at(300, 30.0)])
+    misses = ranked("torchscript", 0.0, passed=False, stages=[at(200, 60.0)])
+    (found,) = winners([keeps, misses], QUIET, objectives=PROMISED)
+    assert found.variant == keeps.id and "p99 30.00 ms at 300 requests/s" in found.sentence
+
+
+def test_p99s_of_other_requests_are_not_compared_either() -> None:
+    single = ranked("onnx", 0.0, stages=[at(200, 20.0), at(200, 30.0, payloads="rows-8")])
+    only_rows = ranked("torchscript", 0.0, stages=[at(200, 9.0, valid=False), at(200, 25.0, payloads="rows-8")])
+    (found,) = winners([single, only_rows], QUIET, objectives=PROMISED)
+    assert "p99 25.00 ms at 200 requests/s of rows-8, against 30.00 ms" in found.sentence
+
+
+def test_a_tie_names_who_was_not_compared_too() -> None:
+    first, second = ranked("onnx", 20.0), ranked("torchscript", 20.1)
+    third = ranked("onnx", 0.0, "grpc", stages=[at(200, 1.0, valid=False), at(300, 2.0)])
+    (found,) = winners([first, second, third], noise(0.05), objectives=PROMISED)
+    assert found.tied == [first.id, second.id]
+    assert f"not compared, with no valid p99 at 200 requests/s: {label(third)}" in found.sentence
 
 
 def samples(mean: float, seed: int, count: int = 4000) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -285,7 +342,8 @@ def test_a_p99_is_taken_from_the_confirmation_that_was_kept() -> None:
     knee = stage("closed-16", 5.0, purpose="knee")
     probe = stage("open-900", 5.0, purpose="probe", judged=False)
     stages = [knee, probe, confirmation(420.0, 70.0), confirmation(400.0, 31.0)]
-    assert rank_p99(sought("onnx", 400.0, stages=stages)) == 31.0
+    shown = stage_at(sought("onnx", 400.0, stages=stages), 400.0)
+    assert shown is not None and shown.latency_ms.p99.value == 31.0
 
 
 def test_the_noise_of_a_search_is_how_far_the_same_rate_lay_apart() -> None:

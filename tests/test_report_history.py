@@ -104,6 +104,24 @@ def test_what_a_search_confirmed_at_a_rate_of_its_own_is_no_latency_of_the_histo
     assert [trend.figure.name for trend in found] == ["max rate"]
 
 
+def test_a_p99_at_another_rate_than_the_promised_one_is_no_figure_of_the_trend() -> None:
+    other = day(2)
+    stages = [samples.invalid_stage("open-200", 3.1), samples.stage("open-300", 3.1)]
+    other = other.model_copy(update={"variants": [other.variants[0].model_copy(update={"stages": stages})]})
+    before, after = p99(trends([day(1), other])).readings
+    assert before.value is not None and after.value is None
+
+
+def test_another_promised_rate_and_another_load_plan_are_said_for_their_figures_are_others() -> None:
+    before, after = day(1), day(2)
+    promised = {model: limits | {"rate": 300.0} for model, limits in after.objectives.items()}
+    after = after.model_copy(update={"objectives": promised, "load_plan": "map"})
+    assert list(changes(before, after)) == [
+        "load plan of [load] -> map",
+        "promised rate of words 200 -> 300 req/s",
+    ]
+
+
 def test_changed_versions_and_machines_are_marked() -> None:
     newer = {**day(1).versions, "locust": "2.48.0"}
     reports = [day(1), day(2, versions=newer), day(3, versions=newer, machine=MACHINE)]

@@ -120,7 +120,7 @@ def test_links_within_the_page_have_their_target(any_page: Page) -> None:
 
 
 def test_the_sections_come_in_the_order_of_what_matters(good_page: Page) -> None:
-    order = ["verdict", "winners", "warnings", "comparison", "charts", "parity", "validity"]
+    order = ["verdict", "comparison", "winners", "warnings", "charts", "parity", "validity"]
     order += ["unserved", "noise", "fairness", "reproduce"]
     assert [name for name in good_page.ids() if name in order] == order
 

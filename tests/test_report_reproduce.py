@@ -94,3 +94,13 @@ def test_of_an_older_curve_the_numbers_and_what_they_count_are_told() -> None:
     road = reproduce.road(samples.report().model_copy(update=older))
     _, options = parsed(road[1][0])
     assert (options.variant, options.replicas) == (scaled().endpoint, "1,2,4")
+
+
+@pytest.mark.parametrize("words", [["--workspace", "/srv/my runs"], ["--workspace=/srv/my runs/"]])
+def test_the_records_are_judged_again_in_the_workspace_that_was_typed(words: list[str]) -> None:
+    report = samples.report(command=["python", "-m", "loadtest", *words])
+    told = shlex.split(reproduce.road(report)[-1][0])
+    assert told[:4] == ["python", "-m", "report", f"/srv/my runs/results/{report.id}"]
+    assert told[4] == "--workspace" and told[5].rstrip("/") == "/srv/my runs"
+    plain = samples.report(command=["python", "-m", "loadtest"])
+    assert reproduce.steps(plain)[-1].command == f"python -m report results/{plain.id}"

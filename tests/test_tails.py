@@ -11,6 +11,7 @@ import pytest
 from contract.statistics import PERCENTILES, order_statistic
 from contract.workspace import Workspace
 from report.forms.writing import write
+from report.page.beside import Beside
 from report.page.charts import Charts
 from report.page.html import render_html
 from report.tails import POINTS, order_statistics, tails_of
@@ -85,6 +86,6 @@ def test_ten_variants_of_real_tails_leave_the_page_small(run: Run) -> None:
     run.add(real(), 20.0)
     (tail,) = tails_of(run.report(), run.folder).values()
     report = samples.report()
-    page = render_html(report, {variant.id: tail for variant in report.variants})
+    page = render_html(report, Beside({variant.id: tail for variant in report.variants}))
     assert '"shape":"hv"' in page
     assert len(page.encode()) < LIMIT_BYTES

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ from contract.records import VariantPlan
 from loadtest.asking import Measured
 from loadtest.live import FILE
 from tests.builders import endpoint
-from tests.conftest import ROOT
 from tests.null_latency import null_latency
+from tests.on_terminal import on_terminal
 from tune.search.max_rate import MaxRate
 from tune.search.method import Method
 from tune.search.seeking import Seeker
@@ -111,24 +109,10 @@ def test_without_a_terminal_nobody_asks_for_figures(tmp_path: Path) -> None:
 def test_on_a_terminal_a_search_shows_its_bracket_and_its_percentiles_while_it_goes_on(tmp_path: Path) -> None:
     with null_latency(tmp_path, "http", "--delay-ms", "5") as nulled:
         nulled.configure(concurrency=[1], closed_s=1.0, open_s=1.0, rate=100.0)
-        ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "tune", "search", "--workspace", str(tmp_path), "--uncertified"]
         command += ["--config", str(tmp_path / "models.toml"), "--variant", nulled.endpoint.id, "--max-rps", "120"]
         command += ["--resolution", "0.2", "--probe-s", "1.5", "--confirm-s", "4"]
-        environment = os.environ | {"COLUMNS": "140", "LINES": "40", "TERM": "xterm"}
-        child = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-        os.close(theirs)
-        seen = b""
-        while True:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:  # the other side is closed
-                break
-            if not piece:
-                break
-            seen += piece
-        child.wait()
-    told = seen.decode(errors="replace")
+        _, told = on_terminal(command)
     for words in ("▶", "not kept", "16 users", "confirm ", "p99.9 ms", "so far kept", "s left", "/s confirmed ("):
         assert words in told, told[-3000:]
     assert not list((tmp_path / "results").glob(f"*/{FILE}"))

@@ -11,9 +11,13 @@ import pytest
 
 from contract.shapes import BUILT_IN, Closed, Steady
 from contract.verdict import Check, Noise, Point, Report, StageResult, Variant
+from report.cell_noise import CellNoise
+from report.cells import rows_of
 from report.margin import of_mean
+from report.page.beside import Beside
 from report.page.html import csv_of, render_html
-from report.page.winner_map import Cell, rows_of, summary, table, winner_maps
+from report.page.map_words import summary
+from report.page.winner_map import Cell, table, winner_maps
 from tests import report_samples as samples
 from tests.report_search_samples import ROWS, USERS, cell, map_report
 
@@ -78,6 +82,29 @@ def test_the_page_says_what_the_margin_is_and_that_no_cell_was_measured_twice() 
     once = "No cell was measured twice, so a narrow lead may be the hour's and not the variant's."
     assert borrowed in unescape(render_html(known)) and once in unescape(render_html(known))
     assert "is not known. No cell was measured twice" in unescape(render_html(unknown))
+
+
+def own_noise(relative: float | None, pairs: int = 12) -> CellNoise:
+    return CellNoise(ONNX, pairs, relative)
+
+
+@pytest.mark.parametrize(("relative", "tied"), [(0.09, False), (0.12, True)])
+def test_the_noise_of_the_cells_themselves_counts_where_they_were_measured_twice(relative: float, tied: bool) -> None:
+    report = samples.report(
+        variants=[measured("onnx", cell(4, 8, 900)), measured("torchscript", cell(4, 8, 1000))], noise=noise(0.5)
+    )
+    (found,) = winner_maps(report, own_noise(relative))
+    assert (found.cells[8, 4].winner is None) == tied, "the open loop's 50 % is another figure's"
+    (borrowed,) = winner_maps(report, own_noise(None, 2))
+    assert borrowed.cells[8, 4].winner is None
+
+
+def test_the_page_says_how_many_cells_the_margin_is_from() -> None:
+    own = unescape(render_html(map_report(), Beside(cells=own_noise(0.042))))
+    assert "and below 4.2 %: m__onnx__triton__grpc went through 12 of these cells twice (A/A)" in own
+    assert "may be the hour's" not in own
+    few = unescape(render_html(map_report(), Beside(cells=own_noise(None, 1))))
+    assert "and below 3.4 %, how far the mean latency of the open loop lies from itself (A/A). Only 1 cell was" in few
 
 
 def test_what_is_not_ranked_never_wins_and_is_still_shown() -> None:

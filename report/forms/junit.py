@@ -1,8 +1,8 @@
 """junit.xml: one test case per objective and variant, as continuous integration shows them.
 
-A case fails where its objective was missed and is skipped, with the reason, where nothing may be concluded. Skipped
-cases look like success in most pages, so the verdict of the run is a case of its own: FAIL fails it, and INVALID is its
-error.
+A case fails where its objective was missed and is skipped, with the reason, where nothing may be concluded, as of an
+export that is not served. Skipped cases look like success in most pages, so the verdict of the run is a case of its
+own: FAIL fails it, and INVALID is its error.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from contract.verdict import Report, Variant
+from contract.verdict import Report
 from report import words
-from report.forms.outcomes import Outcome, outcomes
+from report.forms.outcomes import Outcome, outcomes, unserved
 
 # What XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -25,11 +25,13 @@ def render_junit(report: Report) -> str:
     root = ElementTree.Element("testsuites", {"name": _text(f"report {report.id}")})
     root.append(_verdict(report))
     names = words.labels(report)
-    for model in words.models(report):
+    missing = unserved(report)
+    for model in dict.fromkeys([*words.models(report), *(model for model, _ in missing)]):
         suite = _suite(report, model)
         for variant in (item for item in report.variants if item.model == model):
-            for outcome in outcomes(report, variant):
-                suite.append(_case(variant, names[variant.id], outcome))
+            suite.extend(_case(model, names[variant.id], outcome) for outcome in outcomes(report, variant))
+        for (name, export), found in missing.items():
+            suite.extend(_case(model, export, outcome) for outcome in found if name == model)
         root.append(suite)
     _count(root)
     ElementTree.indent(root)
@@ -49,9 +51,9 @@ def _verdict(report: Report) -> ElementTree.Element:
     return suite
 
 
-def _case(variant: Variant, label: str, outcome: Outcome) -> ElementTree.Element:
+def _case(model: str, label: str, outcome: Outcome) -> ElementTree.Element:
     # A dot separates packages in a class name, and a page would cut names that hold one.
-    classname = f"{variant.model.replace('.', '_')}.{label.replace('.', '_')}"
+    classname = f"{model.replace('.', '_')}.{label.replace('.', '_')}"
     attributes = {"classname": classname, "name": outcome.objective, "time": f"{outcome.seconds:.3f}"}
     case = ElementTree.Element("testcase", {key: _text(value) for key, value in attributes.items()})
     if outcome.kept is None:

@@ -25,7 +25,7 @@ class Form(NamedTuple):
 
 # report.json comes last: where it is, the others are.
 FORMS = {
-    "html": Form("report.html", "report.page.html:render_html", "report.tails:tails_of"),
+    "html": Form("report.html", "report.page.html:render_html", "report.page.beside:beside"),
     "md": Form("report.md", "report.forms.markdown:render_markdown"),
     "junit": Form("junit.xml", "report.forms.junit:render_junit"),
     "csv": Form("comparison.csv", "report.forms.csv_tables:render_csv"),

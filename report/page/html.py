@@ -21,14 +21,15 @@ from pydantic_core import to_json
 
 from contract.verdict import Report
 from report import comparison, margin, reproduce, server_words, strain, words
+from report.circumstances import circumstances
 from report.fairness import sheets
-from report.page import rates, winner_map
+from report.not_measured import not_measured
+from report.page import map_words, rates, winner_map
+from report.page.beside import NOTHING, Beside
 from report.page.charts import Charts
-from report.page.charts.drawing import NO_TAILS
 from report.page.figures import Chart, Value
 from report.page.library import packed_plotly
 from report.page.style import Style, styles
-from report.tails import Tails
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEXTS = (
@@ -46,8 +47,8 @@ TEXTS = (
 )
 # Anchor -> title, in the order of the page; those that a report may lack are left out where it does.
 SECTIONS = {
-    "winners": "Winners",
     "comparison": "Comparison",
+    "winners": "Winners",
     "search": "Highest rates",
     "charts": "Charts",
     "map": "Winner map",
@@ -65,8 +66,8 @@ SWATCHES = {
 }
 
 
-def render_html(report: Report, tails: Tails = NO_TAILS) -> str:
-    """Return the whole page; ``tails`` is what the records add to the report (`report/tails.py`)."""
+def render_html(report: Report, beside: Beside = NOTHING) -> str:
+    """Return the whole page."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -88,13 +89,13 @@ def render_html(report: Report, tails: Tails = NO_TAILS) -> str:
         figure=_figure,
         json=_json,
     )
-    return environment.get_template("report.html.j2").render(_context(report, tails))
+    return environment.get_template("report.html.j2").render(_context(report, beside))
 
 
-def _context(report: Report, tails: Tails) -> dict[str, Any]:
+def _context(report: Report, beside: Beside) -> dict[str, Any]:
     names, columns = words.labels(report), comparison.columns(report)
-    charts = {model: Charts(report, model, tails).all() for model in words.models(report)}
-    maps = winner_map.winner_maps(report)
+    charts = {model: Charts(report, model, beside.tails).all() for model in words.models(report)}
+    maps = winner_map.winner_maps(report, beside.cells)
     there = {"search": report.search is not None, "map": bool(maps)}
     return {
         "report": report,
@@ -117,9 +118,11 @@ def _context(report: Report, tails: Tails) -> dict[str, Any]:
         "sections": [(anchor, title) for anchor, title in SECTIONS.items() if there.get(anchor, True)],
         "rates": {model: rates.lines(report, model) for model in words.models(report)},
         "effort": rates.effort(report),
-        "winner_map": winner_map,
+        "map_words": map_words,
         "maps": [(found, winner_map.table(found, names, f"map-{n}")) for n, found in enumerate(maps, 1)],
-        "margin": margin.of_mean(report.noise),
+        "circumstances": lambda variants: circumstances(report, variants),
+        "open_questions": not_measured(report),
+        "closeness": map_words.closeness(report.noise, beside.cells, names),
         "noise": margin.sentence(report),
         "tie": "undecided" if margin.of_report(report) is None else "tied",
         "steps": reproduce.steps(report),

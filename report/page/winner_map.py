@@ -1,29 +1,26 @@
 """Which variant does the most inferences per second, by rows of a request and users: winners flip with both.
 
 Pure. A cell is a closed-loop stage whose requests all have the same number of rows; the built-in load plan ``map``
-measures a grid of them. Variants compete with their equals only. A difference is a tie where it is below the noise of
-the run (A/A), or below what chance explains by how far the parts of the two windows lie apart (99 %). No cell is
-measured twice: the A/A is that of the open loop's mean latency, and a closed loop's throughput is its users over that
-mean. What differs between two windows of one cell is not known, so a narrow lead may be the hour's; the page says so.
+measures a grid of them. Variants compete with their equals only. A difference is a tie where it is below the noise, or
+below what chance explains by how far the parts of the two windows lie apart (99 %). The noise is that of cells that one
+variant went through twice (`cell_noise.py`). Older runs have none: there it is that of the open loop's mean latency,
+since a closed loop's throughput is its users over that mean, and the page says so.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from contract.statistics import mean_interval
 from contract.verdict import Report, StageResult, Variant
-from report import margin, words
+from report import margin
+from report.cell_noise import CellNoise
+from report.cells import failed, rows_of
 from report.page.figures import Chart, Row
 
-ROWS = re.compile(r"rows-(\d+)")
-# A percentile needs hundreds of requests, a rate does not: too few for a p99 says nothing against a throughput.
-NOT_OF_THROUGHPUT = "samples for p99"
 LEAST_PARTS = 5  # of a window, to know how far they lie apart
 CLIENT_BOUND = "client-bound"
 COLUMNS = ("class", "rows", "users", "variant", "inferences/s", "place", "state")
@@ -100,6 +97,10 @@ class WinnerMap:
     rank_class: str
     cells: dict[tuple[int, int], Cell]
 
+    def of(self, report: Report) -> list[Variant]:
+        """The equals, in the order of the report."""
+        return [v for v in report.variants if (v.model, v.rank_class) == (self.model, self.rank_class)]
+
     @property
     def rows(self) -> list[int]:
         """Rows per request, rising."""
@@ -111,9 +112,10 @@ class WinnerMap:
         return sorted({users for _, users in self.cells})
 
 
-def winner_maps(report: Report) -> list[WinnerMap]:
+def winner_maps(report: Report, cells: CellNoise | None = None) -> list[WinnerMap]:
     """A map per model and class of equals that went through at least one such stage; often there is none."""
-    noise = margin.of_mean(report.noise) or 0.0  # where it is not known, the page says so above the map
+    own = cells.relative if cells else None
+    noise = own if own is not None else margin.of_mean(report.noise) or 0.0  # not known: the page says so
     found = []
     for key in dict.fromkeys((variant.model, variant.rank_class) for variant in report.variants):
         equals = [variant for variant in report.variants if (variant.model, variant.rank_class) == key]
@@ -124,23 +126,15 @@ def winner_maps(report: Report) -> list[WinnerMap]:
                 if rows is not None:
                     figures.setdefault((rows, int(stage.target)), []).append(_figure(variant, stage, rows))
         if figures:
-            cells = {place: _cell(place, figures[place], noise) for place in sorted(figures)}
-            found.append(WinnerMap(*key, cells))
+            found.append(WinnerMap(*key, {place: _cell(place, figures[place], noise) for place in sorted(figures)}))
     return found
 
 
-def rows_of(stage: StageResult) -> int | None:
-    """Rows of every request of a closed-loop stage; None where they differ or are those of the golden batch."""
-    found = ROWS.fullmatch(stage.payloads)
-    return int(found[1]) if found and stage.mode == "closed" else None
-
-
 def _figure(variant: Variant, stage: StageResult, rows: int) -> Figure:
-    failed = [check.name for check in stage.checks if not check.passed and check.name != NOT_OF_THROUGHPUT]
     if not variant.rankable:
         state = "not ranked"
-    elif failed:
-        state = f"INVALID: {', '.join(failed)}"
+    elif against := failed(stage):
+        state = f"INVALID: {', '.join(against)}"
     else:
         state = CLIENT_BOUND if stage.client_bound else ""
     return Figure(variant.id, stage.throughput_rps * rows, state, _chance(stage))
@@ -159,21 +153,6 @@ def _cell(place: tuple[int, int], figures: list[Figure], noise: float) -> Cell:
     counting = [figure for figure in ordered if figure.counts]
     leaders = tuple(figure.variant for figure in counting if figure.near(counting[0], noise))
     return Cell(*place, tuple(ordered), leaders)
-
-
-def summary(found: WinnerMap, names: dict[str, str]) -> str:
-    """Who leads where, in one sentence: whether the winner changes with rows and users."""
-    cells = found.cells.values()
-    won = Counter(cell.winner for cell in cells if cell.winner)
-    kinds = {
-        "tied": sum(len(cell.leaders) > 1 and not cell.undecided for cell in cells),
-        "undecided, for the load generator was the limit": sum(cell.undecided for cell in cells),
-        "without a figure that is ranked": sum(not cell.leaders for cell in cells),
-    }
-    parts = [f"{names.get(variant, variant)} leads in {count}" for variant, count in won.most_common()]
-    parts += [f"{count} {'is' if count == 1 else 'are'} {what}" for what, count in kinds.items() if count]
-    start = "The winner changes with rows and users: of" if len(won) > 1 else "Of"
-    return f"{start} {words.counted(len(cells), 'cell')}, {', '.join(parts)}."
 
 
 def table(found: WinnerMap, names: dict[str, str], identity: str) -> Chart:

@@ -30,7 +30,7 @@ def _open_figure(
 ) -> Headline:
     """A latency of the stage that the SLO is judged at, milliseconds; None where that is not valid.
 
-    What a search confirmed at a rate of its own is no figure to compare with other runs.
+    What was measured at another rate than the promised one, as by a search, is no figure to compare with other runs.
     """
 
     def value(report: Report, variant: Variant) -> float | None:
@@ -38,7 +38,7 @@ def _open_figure(
         if stage is None or not stage.valid:
             return None
         promised = report.objectives.get(variant.model, {}).get("rate")
-        return of(stage) if report.search is None or stage.target == promised else None
+        return of(stage) if promised is None or stage.target == promised else None
 
     return Headline(name, "ms", "lower", f"{name}_ms", value, noise)
 

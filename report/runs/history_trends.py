@@ -66,6 +66,12 @@ def changes(before: Report, after: Report) -> Iterator[str]:
     for name, value in after.machine:
         if value != getattr(before.machine, name):
             yield f"{name} {getattr(before.machine, name)} -> {value}"
+    if after.load_plan != before.load_plan:
+        yield f"load plan {before.load_plan or 'of [load]'} -> {after.load_plan or 'of [load]'}"
+    for model, promised in after.objectives.items():
+        old, new = before.objectives.get(model, {}).get("rate"), promised.get("rate")
+        if old and new and old != new:
+            yield f"promised rate of {model} {words.plain(old)} -> {words.plain(new)} req/s"
     known = list(dict.fromkeys([*before.versions, *after.versions]))
     now = {"target Triton": after.target, **{name: after.versions.get(name, "none") for name in known}}
     then = {"target Triton": before.target, **{name: before.versions.get(name, "none") for name in known}}

@@ -30,6 +30,22 @@ class Reloading(Protocol):
     def apply(self, batching: Batching) -> list[Endpoint]: ...
 
 
+class Watcher(Protocol):
+    """Who is told of the trials of climbs."""
+
+    def begins(self, climb: Climb, wanted: Wanted) -> None: ...
+
+    def over(self, climb: Climb) -> None: ...
+
+
+class Nobody:
+    """Hears of none."""
+
+    def begins(self, climb: Climb, wanted: Wanted) -> None: ...
+
+    def over(self, climb: Climb) -> None: ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """When a climb takes no more steps: after so many trials of it, or at a moment of time.monotonic()."""
@@ -39,7 +55,10 @@ class Limits:
 
 
 class Climber:
-    """Goes on with a climb to its end. ``save`` gets the climb after each trial, so that an interruption loses one."""
+    """Goes on with a climb to its end. ``save`` gets the climb after each trial, so that an interruption loses one.
+
+    A ``watcher`` hears of each trial as it begins and when it is over.
+    """
 
     def __init__(
         self,
@@ -48,12 +67,14 @@ class Climber:
         endpoint: Endpoint,
         setting: Setting,
         save: Callable[[Climb], None],
+        watcher: Watcher = Nobody(),  # noqa: B008 (it has no state)
     ) -> None:
         self._session = session
         self._model = model
         self._endpoint = endpoint
         self._setting = setting
         self._save = save
+        self._watcher = watcher
 
     def follow(self, climb: Climb, space: Space, limits: Limits) -> Climb:
         """All trials that are left. Raises ServerError where not even the start can be loaded and measured."""
@@ -64,11 +85,14 @@ class Climber:
             if isinstance(step, Ended):
                 climb = concluded(climb, objective, step.reason)
                 self._save(climb)
+                self._watcher.over(climb)
                 return climb
+            self._watcher.begins(climb, step)
             trial = self._try(climb, step)
             climb = climb.model_copy(update={"trials": [*climb.trials, trial]})
             climb = climb.model_copy(update={"noise": noise(climb, objective)})
             self._save(climb)
+            self._watcher.over(climb)
             say(f"{self._endpoint.id}  {told(trial, climb, UNITS[objective])}")
             if trial.purpose == "again" and climb.noise > LOUD:
                 say(f"the same configuration twice differs by {climb.noise:.0%}: only what gains more can be found now")

@@ -23,12 +23,13 @@ from tune.configuration.gauging import Setting
 from tune.configuration.machine_room import room
 from tune.configuration.space import now, space
 from tune.configuration.trial_run import TrialRun, choose, trial_run
+from tune.configuration.trials import left
 from tune.configuration.tuned_file import take_over
+from tune.configuration.view import ABOUT_S, ClimbsView
 
 NAME = "configure"
 TRIALS = 20
 INVALID = 4  # as in contract/errors.py
-ABOUT_S = 25.0  # of one trial on two cores: the reload, its proof, a coarse search
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,10 +45,13 @@ def main(arguments: Sequence[str]) -> int:
     if any(not climb.ended for climb in begun.climbs):
         _estimate(options, begun.climbs)
         typed = ["python", "-m", "tune", NAME, *arguments]
-        with trial_run(config, workspace, endpoints, chosen, NAME, typed) as run:
+        with (
+            ClimbsView(begun, options.trials) as view,
+            trial_run(config, workspace, endpoints, chosen, NAME, typed, view) as run,
+        ):
             kept, results = Kept(run.results / FILE, begun), run.results
             for endpoint in chosen:
-                _climb(options, config, workspace, endpoint, run, kept)
+                _climb(options, config, workspace, endpoint, run, kept, view)
             trials = kept.trials
     for text in take_over(trials, read_config(options.config), options.config.with_name(TUNED), results):
         print(text)
@@ -72,7 +76,13 @@ class Kept:
 
 
 def _climb(
-    options: argparse.Namespace, config: ModelsFile, workspace: Workspace, endpoint: Endpoint, run: TrialRun, kept: Kept
+    options: argparse.Namespace,
+    config: ModelsFile,
+    workspace: Workspace,
+    endpoint: Endpoint,
+    run: TrialRun,
+    kept: Kept,
+    view: ClimbsView,
 ) -> None:
     """Go on with one endpoint's climb, if it has not ended; its model is as it was afterwards."""
     climb = kept.trials.of(endpoint.id)
@@ -83,7 +93,7 @@ def _climb(
     limits = Limits(options.trials, time.monotonic() + options.budget_s / len(trials.climbs))
     around = space(climb.start, room(config, endpoint, workspace, climb.start, options.memory_mib, options.least_batch))
     with reconfigurable(config, endpoint, workspace) as model:
-        Climber(run.session, model, endpoint, setting, kept.save).follow(climb, around, limits)
+        Climber(run.session, model, endpoint, setting, kept.save, view).follow(climb, around, limits)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -158,8 +168,8 @@ def _begun(earlier: Trials, endpoint: Endpoint, config: ModelsFile) -> Climb:
 
 
 def _estimate(options: argparse.Namespace, climbs: list[Climb]) -> None:
-    left = sum(max(0, options.trials + 2 - len(climb.trials)) for climb in climbs if not climb.ended)
-    minutes = left * ABOUT_S / 60
+    most = sum(left(climb, options.trials) for climb in climbs)
+    minutes = most * ABOUT_S / 60
     say(
-        f"at most {left} trials of about {ABOUT_S:.0f} s: {minutes:.0f} minutes; Ctrl-C keeps what was tried until then"
+        f"at most {most} trials of about {ABOUT_S:.0f} s: {minutes:.0f} minutes; Ctrl-C keeps what was tried until then"
     )

@@ -14,6 +14,7 @@ from contract.files import write_json
 from contract.workspace import Workspace
 from loadtest.preparing import prepare
 from loadtest.session import Session
+from loadtest.view import Onlooker
 from loadtest.watching.around import watched
 
 
@@ -33,15 +34,16 @@ def trial_run(
     chosen: list[Endpoint],
     name: str,
     command: Sequence[str] = (),
+    onlooker: Onlooker | None = None,
 ) -> Iterator[TrialRun]:
     """Make the folder of a run without variants, and keep a load test and a sampler ready for those to come.
 
-    ``command`` is what was typed.
+    ``command`` is what was typed; ``onlooker`` is shown how the window goes that is on.
     """
     plan, results = prepare(config, workspace, endpoints, chosen, asked=name, command=command)
     plan = plan.model_copy(update={"variants": []})
     write_json(results / "plan.json", plan)
-    with watched(config, workspace, plan, results), Session(plan, results, workspace.live) as session:
+    with watched(config, workspace, plan, results), Session(plan, results, workspace.live, onlooker) as session:
         yield TrialRun(session, results)
 
 

@@ -60,6 +60,11 @@ def next_trial(climb: Climb, objective: Objective, space: Space, more: bool) -> 
     return Wanted("confirm", waiting[0]) if waiting else Ended(why)
 
 
+def left(climb: Climb, most: int) -> int:
+    """Trials that may still come, the two confirmations with them; ``most`` is how many may come before these two."""
+    return 0 if climb.ended else max(0, most + 2 - len(climb.trials))
+
+
 def known(climb: Climb, objective: Objective) -> dict[Key, float | None]:
     """`key` of a configuration -> its worth: of the start the mean of its two trials. Confirmations steer nothing."""
     found: dict[Key, list[float | None]] = {}

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from contract.cli import Parser, add_common, workspace_of
 from contract.config import read_config
@@ -25,6 +26,7 @@ from tune.scale.record import cost_of_proxy, scaling, told
 from tune.scale.run import NAME, scale_run
 from tune.scale.unit import Subject, Unit
 from tune.scale.usl import LEAST_POINTS
+from tune.scale.view import DIRECT, CurveView
 
 __all__ = ["main", "numbers_of", "scaling", "shared_cores", "told"]
 
@@ -61,23 +63,54 @@ def main(arguments: Sequence[str]) -> int:
     typed = ["python", "-m", "tune", NAME, *arguments]
     with (
         load(UNITS[kind])(subject) as unit,
-        scale_run(config, workspace, endpoints, endpoint, options.allow_host, typed) as run,
+        CurveView(numbers, len(options.users), unit.name) as view,
+        scale_run(config, workspace, endpoints, endpoint, options.allow_host, typed, view) as run,
     ):
         setting = Setting("rate", run.results, config.load.in_flight, max_rps=config.load.max_rps)
-        found = curve(Counting(run.session, unit, setting, options.users), unit, endpoint, numbers, run.results)
+        found = curve(Counting(run.session, unit, setting, options.users), unit, endpoint, numbers, run.results, view)
     print("\n".join(filter(None, [cost_of_proxy(found), found.reason, str(run.results)])))
     return 0
 
 
-def curve(counting: Counting, unit: Unit, endpoint: Endpoint, numbers: Sequence[int], results: Path) -> Scaling:
-    """Measure every number and write the record after each, so that an interruption keeps what was measured."""
+class Watcher(Protocol):
+    """Who is told of the points of a curve."""
+
+    def begins(self, what: str) -> None: ...
+
+    def over(self, points: Sequence[Point], direct: Point | None) -> None: ...
+
+
+class Nobody:
+    """Hears of none."""
+
+    def begins(self, what: str) -> None: ...
+
+    def over(self, points: Sequence[Point], direct: Point | None) -> None: ...
+
+
+def curve(
+    counting: Counting,
+    unit: Unit,
+    endpoint: Endpoint,
+    numbers: Sequence[int],
+    results: Path,
+    watcher: Watcher = Nobody(),  # noqa: B008 (it has no state)
+) -> Scaling:
+    """Measure every number and write the record after each, so that an interruption keeps what was measured.
+
+    The ``watcher`` hears of each number as it begins and when it is over.
+    """
     points: list[Point] = []
     direct: Point | None = None
     for number in numbers:
+        watcher.begins(str(number))
         points.append(counting.point(number))
+        watcher.over(points, direct)
         say(told(points[-1], unit.name))
-        if number == 1:  # right after the point that it is compared with
+        if number == 1 and unit.proxy:  # right after the point that it is compared with
+            watcher.begins(DIRECT)
             direct = counting.direct(points[0].users)
+            watcher.over(points, direct)
         complete = number == numbers[-1]
         front = (unit.proxy, unit.proxy_threads, direct)
         found = scaling(endpoint, points, unit.shared, complete, unit.name, *front)

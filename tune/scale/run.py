@@ -16,6 +16,7 @@ from contract.files import write_json
 from contract.workspace import Workspace
 from loadtest.preparing import prepare
 from loadtest.session import Session
+from loadtest.view import Onlooker
 from loadtest.watching.sampling import Sampler
 from tune.configuration.trial_run import TrialRun
 
@@ -30,10 +31,12 @@ def scale_run(
     endpoint: Endpoint,
     allowed_hosts: Sequence[str],
     command: Sequence[str] = (),
+    onlooker: Onlooker | None = None,
 ) -> Iterator[TrialRun]:
     """Make the folder of a run without variants, and keep a load test ready for those to come.
 
-    ``command`` is what was typed. Raises UsageError for a host that nobody allowed to be loaded.
+    ``command`` is what was typed; ``onlooker`` is shown how the window goes that is on. Raises UsageError for a host
+    that nobody allowed to be loaded.
     """
     chosen = [endpoint]
     plan, results = prepare(
@@ -45,7 +48,7 @@ def scale_run(
         with ExitStack() as running:
             with on_cores(config.affinity.load, "affinity.load"):
                 running.enter_context(Sampler(plan.servers, results, workspace.servers))
-                session = running.enter_context(Session(plan, results, workspace.live))
+                session = running.enter_context(Session(plan, results, workspace.live, onlooker))
             yield TrialRun(session, results)
     finally:
         for event in read_events(workspace.events, since=plan.started):

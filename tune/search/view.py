@@ -1,23 +1,17 @@
-"""What a person sees of searches that go on: how far each has come, what is asked of it now, and the load test's table
-of the window that is on. On a terminal only; elsewhere the lines that `turns.py` says are all there is.
-"""
+"""What a person sees of searches that go on: how far each has come, and what is asked of it now."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
-from rich.console import RenderableType
 from rich.table import Table
 
-from loadtest.live import Live
-from loadtest.view import View, Watching
 from tune.search.max_rate import Wanted
 from tune.search.seeking import Seeker
+from tune.stepwise import ABSENT, Stepwise, table
 
-HEADS = ("", "variant", "knee", "kept", "not kept", "steps", "what comes next")
-HERE, ABSENT = "▶", "-"
+HEADS = ("variant", "knee", "kept", "not kept", "steps", "what comes next")
 
 
 @dataclass(frozen=True)
@@ -33,47 +27,22 @@ class Row:
     next: str
 
 
-class SearchView:
+class SearchView(Stepwise):
     """``with SearchView(seekers, seconds) as view: ...``; the searches are expected to take so many ``seconds``."""
 
     def __init__(self, seekers: Sequence[Seeker], total_s: float) -> None:
+        super().__init__("search", total_s, drawn(standing(seekers, "")))
         self._seekers = seekers
-        self._rows = standing(seekers, "")
-        self._done_s = 0.0
-        self._watching = Watching("search", total_s, beside=self._table)
-
-    def __enter__(self) -> SearchView:
-        self._view: View = self._watching.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._watching.__exit__(kind, error, trace)
-
-    @property
-    def wants_figures(self) -> bool:
-        """Whether there is a terminal that shows them."""
-        return self._view.wants_figures
+        self._took_s = 0.0
 
     def begins(self, variant: str) -> None:
         """A step of this variant's search begins."""
-        self._rows = standing(self._seekers, variant)
+        self.begin(drawn(standing(self._seekers, variant)))
 
     def over(self, seconds: float) -> None:
         """It took so long."""
-        self._rows = standing(self._seekers, "")
-        self._done_s += seconds
-        self._view.move_to(self._done_s)
-
-    def show(self, live: Live) -> None:
-        """How the window goes that is on."""
-        self._view.move_to(self._done_s + live.seconds)
-        self._view.show(live)
-
-    def _table(self) -> list[RenderableType]:
-        """Drawn by another thread: from rows that do not change."""
-        return [drawn(self._rows)]
+        self._took_s += seconds
+        self.end(drawn(standing(self._seekers, "")), self._took_s)
 
 
 def standing(seekers: Sequence[Seeker], on: str) -> list[Row]:
@@ -82,14 +51,9 @@ def standing(seekers: Sequence[Seeker], on: str) -> list[Row]:
 
 
 def drawn(rows: Sequence[Row]) -> Table:
-    """The table of the searches. Its rows say in words what their style says too."""
-    table = Table(expand=False)
-    for head in HEADS:
-        table.add_column(head, justify="left" if head in ("", HEADS[1], HEADS[-1]) else "right")
-    for row in rows:
-        cells = [row.variant, row.knee, row.kept, row.not_kept, str(row.steps), row.next]
-        table.add_row(HERE if row.on else "", *cells, style="bold" if row.on else "")
-    return table
+    """The table of the searches."""
+    cells = [(row.variant, row.knee, row.kept, row.not_kept, str(row.steps), row.next) for row in rows]
+    return table(HEADS, (HEADS[0], HEADS[-1]), cells, next((n for n, row in enumerate(rows) if row.on), None))
 
 
 def _row(seeker: Seeker, on: bool) -> Row:

@@ -1,0 +1,68 @@
+"""What stands beside every figure: device, shared cores, what is no real engine; and what a report leaves open."""
+
+from __future__ import annotations
+
+from contract.records import VariantPlan
+from report import caveats
+from report.circumstances import circumstances
+from report.not_measured import not_measured
+from report.page.html import render_html
+from tests import report_samples as samples
+from tests.builders import endpoint, plan, search
+from tests.report_search_samples import map_report
+
+SHARED = f"{caveats.SHARED} the 2 cores of one machine: more load is less server."
+
+
+def test_the_line_names_device_shared_cores_embedded_engines_and_stand_ins() -> None:
+    report = samples.report(warnings=[SHARED])
+    keras = [variant for variant in report.variants if variant.model == "sentiment_keras"]
+    assert circumstances(report, keras) == (
+        "Measured on a CPU only; load generator and servers share 2 cores; "
+        "TF Serving (embedded) is shown and never ranked; a backend stands in for the native one of onnx."
+    )
+
+
+def test_nothing_is_said_that_does_not_hold() -> None:
+    real = samples.variant("m", "savedmodel", "triton", "http", device="gpu 0")
+    assert circumstances(samples.report(warnings=[]), [real]) == "Measured on gpu 0."
+    assert circumstances(samples.report(), []) == ""
+
+
+def test_several_devices_are_told_apart() -> None:
+    ran = [
+        samples.variant("m", form, "triton", "http", device=device)
+        for form, device in (("onnx", "cpu"), ("savedmodel", "gpu 0"))
+    ]
+    assert circumstances(samples.report(warnings=[]), ran).startswith("Measured on a CPU (onnx), gpu 0 (savedmodel); ")
+
+
+def test_that_the_cores_were_shared_is_found_in_the_warning_that_is_written() -> None:
+    written = caveats.warnings(plan(VariantPlan(id="a", endpoint=endpoint(), stages=[], repeat_of=None)))
+    assert "share 2 cores" in circumstances(samples.report(warnings=written), samples.report().variants)
+
+
+def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:
+    devices = (("cpu", "http"), ("gpu 0", "grpc"))
+    planned = [
+        VariantPlan(id=protocol, endpoint=endpoint(device=device, id=protocol), stages=[], repeat_of=None)
+        for device, protocol in devices
+    ]
+    both, one = caveats.warnings(plan(*planned)), caveats.warnings(plan(planned[0]))
+    assert "http ran on a CPU; nothing there says how a GPU would do." in both
+    assert "Everything ran on a CPU; nothing there says how a GPU would do." in one
+
+
+def test_the_line_stands_beside_the_table_every_chart_and_the_map() -> None:
+    page = render_html(map_report())
+    assert page.count('class="circumstances"') == 1 + page.count("<figcaption>") + page.count('class="winner-map"')
+
+
+def test_what_was_not_measured_is_said_with_the_command_that_measures_it() -> None:
+    everything = {question.command.split(",")[0] for question in not_measured(samples.report())}
+    assert everything == {"make slo", "make loadtest PLAN=map", "make scale", "make soak", "make overload"}
+    assert "make loadtest PLAN=map" not in {question.command for question in not_measured(map_report())}
+    assert "The highest rate under the objectives" not in {
+        question.what for question in not_measured(samples.report(search=search()))
+    }
+    assert "make scale" in render_html(samples.report())
