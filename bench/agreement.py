@@ -1,39 +1,45 @@
-"""Do two generators see the same latency? python -m bench.agreement --perf-analyzer FOLDER [--rate 300] [--rounds 5]
+"""Do two generators see the same latency? python -m bench.agreement --perf-analyzer FOLDER [--work 0 5] [--rounds 5]
 
 At an equal, evenly spread rate below saturation the load command and perf_analyzer ask the same Triton for the same, in
 turns. perf_analyzer counts from the actual send, so it is compared with our service time; our latency from the intended
 send stands beside it. What perf_analyzer's own rounds differ by (A/A) is how far two measurements of the same lie apart
-here. The last line is one JSON document.
+here. With --work the model waits so many milliseconds before each answer: what a client adds of its own is the same
+microseconds whatever the wait, and a disagreement about time itself would grow with it. The last line is one JSON
+document.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.generators.contenders import Rig, analyzed, output_of, without_perf_analyzer
 from bench.generators.question import Question
+from bench.generators.waiting import instances, wait
 from bench.load import only_one_request, served
-from bench.serving import prepare
+from bench.peers.figures import spread
+from bench.preparing import one_row, prepare
 from contract.cli import Parser, run
 from contract.errors import ServerError, UsageError
 from contract.files import read_model
-from contract.golden import read_examples
-from contract.manifest import GOLDEN
 from contract.progress import say
 from contract.records import Observation, read_records
 from contract.statistics import Floats, order_statistic
 from contract.workspace import Workspace
 
 PLAN = "agreement"
+WANTED = 0.05  # how far the medians may lie apart
 SHOWN = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 Figures = dict[str, float]  # percentile -> milliseconds
 
@@ -77,13 +83,61 @@ def _percentiles(samples: Floats) -> Figures:
     return {name: order_statistic(ordered, p) for name, p in SHOWN.items()}
 
 
-def show(name: str, rounds: list[Figures]) -> None:
-    """One line for a person: median over the rounds, least to most."""
-    parts = []
-    for key in SHOWN:
-        values = [found[key] for found in rounds]
-        parts.append(f"{key} {statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})")
-    print(f"{name:44}{', '.join(parts)}")
+@dataclass
+class Seen:
+    """What both saw of one work, by round; milliseconds."""
+
+    service: list[Figures] = field(default_factory=list)
+    latency: list[Figures] = field(default_factory=list)
+    peer: list[Figures] = field(default_factory=list)
+
+    def measure(self, rig: Rig, protocol: str, rate: float, number: int) -> None:
+        """One round; each begins with the other. Where one of them fails, nothing of it is kept (ServerError)."""
+        peer: Figures = {}
+        if number % 2 == 0:
+            peer = theirs(rig, protocol, rate)
+        service, latency = ours(rig, protocol)
+        self.peer.append(peer or theirs(rig, protocol, rate))
+        self.service.append(service)
+        self.latency.append(latency)
+
+    def judged(self) -> dict[str, Any]:
+        """p50 beside perf_analyzer's, as a ratio of medians and as differences within a round; p99 beside its own."""
+        tails, tail = [found["p99"] for found in self.peer], self._median(self.service, "p99")
+        less_us = [(own["p50"] - other["p50"]) * 1e3 for own, other in zip(self.service, self.peer, strict=True)]
+        ratio = self._median(self.service, "p50") / self._median(self.peer, "p50")
+        return {
+            "p50_ratio": round(ratio, 4),
+            "p50_within": abs(ratio - 1) <= WANTED,
+            "p50_difference_us": spread(less_us).rounded(1),
+            "p99_ms": round(tail, 4),
+            "p99_within": min(tails) <= tail <= max(tails),
+        }
+
+    @staticmethod
+    def _median(rounds: list[Figures], key: str) -> float:
+        return statistics.median(found[key] for found in rounds)
+
+
+def show(work_ms: float | None, seen: Seen) -> dict[str, Any]:
+    """The lines of one work for a person; returns what is in the document. None: the model as it is served."""
+    print("the model as it is served" if work_ms is None else f"the model waits {work_ms:g} ms")
+    named = {
+        "ours, from the actual send": seen.service,
+        "perf_analyzer": seen.peer,
+        "ours, from the intended send": seen.latency,
+    }
+    for name, rounds in named.items():
+        spreads = {key: spread([found[key] for found in rounds]).shown(3) for key in SHOWN}
+        print(f"  {name:34}{', '.join(f'{key} {values}' for key, values in spreads.items())}")
+    found = seen.judged()
+    less = found["p50_difference_us"]
+    reached = "reached" if found["p50_within"] else "MISSED"
+    print(f"  p50 is {found['p50_ratio']:.3f}x of perf_analyzer's, wanted {1 - WANTED} to {1 + WANTED}: {reached}")
+    print(f"  p50 less perf_analyzer's: {less['median']:.0f} us ({less['min']:.0f} to {less['max']:.0f})")
+    where = "within" if found["p99_within"] else "OUTSIDE"
+    print(f"  p99 {found['p99_ms']:.3f} ms lies {where} what perf_analyzer's own rounds differ by")
+    return {"work_ms": work_ms, **found, **named}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,18 +149,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--window", type=float, default=9.0, help="seconds that each is measured in a round")
+    parser.add_argument("--work", type=float, nargs="+", metavar="MS", help="let the model wait; several take turns")
     options: argparse.Namespace = parser.parse_args(arguments)
-    service: list[Figures] = []
-    latency: list[Figures] = []
-    peer: list[Figures] = []
+    seen: dict[float | None, Seen] = {work_ms: Seen() for work_ms in options.work or [None]}
+    failed: list[str] = []
+    for work_ms in options.work or []:
+        instances(work_ms, options.rate)  # refuses before anything is started
     with tempfile.TemporaryDirectory(prefix="loadproof-bench-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         directory, manifest = prepare(options.config, options.workspace, work / "workspace")
         workspace = Workspace(work / "workspace")
         toml = workspace.root / "models.toml"
         toml.write_text(toml.read_text() + plan(options.rate, options.window))
-        example = next(item for item in read_examples(directory / GOLDEN) if item.rows == 1)
-        tensors = {name: array.tolist() for name, array in example.inputs.items()}
+        tensors = {name: array.tolist() for name, array in one_row(directory).inputs.items()}
         with served(workspace) as endpoints:
             calls = only_one_request(workspace, endpoints)
             question = Question(endpoints[0].served_name, manifest.version, calls, tensors, 1)
@@ -114,36 +169,20 @@ def main(arguments: Sequence[str]) -> int:
             if how := without_perf_analyzer(rig):
                 raise UsageError(f"perf_analyzer is absent: {how}")
             for number in range(options.rounds):
-                for turn in (0, 1) if number % 2 else (1, 0):
-                    if turn:
-                        peer.append(theirs(rig, options.protocol, options.rate))
-                    else:
-                        own, from_intended = ours(rig, options.protocol)
-                        service.append(own)
-                        latency.append(from_intended)
-                say(f"round {number + 1} of {options.rounds}")
+                for work_ms, pair in seen.items():
+                    if work_ms is not None:
+                        wait(workspace, endpoints[0], calls["http"].address, work_ms, options.rate)
+                    try:
+                        pair.measure(rig, options.protocol, options.rate, number)
+                    except ServerError as error:
+                        failed.append(f"round {number + 1}, {work_ms or 0:g} ms: {error}")
+                        say(failed[-1])
+                say(f"round {number + 1} of {options.rounds}; load average {os.getloadavg()[0]:.1f}")
     print(f"{options.protocol} at {options.rate:g} requests per second, evenly spread; milliseconds")
-    named = {"ours, from the actual send": service, "perf_analyzer": peer, "ours, from the intended send": latency}
-    for name, rounds in named.items():
-        show(name, rounds)
-    middle = {name: statistics.median(found[name] for found in service) for name in SHOWN}
-    p50 = middle["p50"] / statistics.median(found["p50"] for found in peer)
-    tails = [found["p99"] for found in peer]
-    within = min(tails) <= middle["p99"] <= max(tails)
-    print(f"p50 is {p50:.3f}x of perf_analyzer's (wanted 0.95 to 1.05x)")
-    print(f"p99 {middle['p99']:.3f} ms lies {'within' if within else 'OUTSIDE'} what its own rounds differ by")
-    print(
-        json.dumps(
-            {
-                "protocol": options.protocol,
-                "rate": options.rate,
-                **named,
-                "p50_ratio": round(p50, 4),
-                "p99_within": within,
-            }
-        )
-    )
-    return 0
+    shown = [show(work_ms, pair) for work_ms, pair in seen.items() if pair.peer]
+    document = {"protocol": options.protocol, "rate": options.rate, "rounds": options.rounds}
+    print(json.dumps({**document, "works": shown, "failed": failed}))
+    return ServerError.exit_code if failed else 0
 
 
 if __name__ == "__main__":

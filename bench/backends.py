@@ -1,429 +1,212 @@
-"""What the python-based backends cost over the framework's own call: python -m bench.backends [--rounds 3]
+"""What serving costs over the framework's own call: python -m bench.backends [--model NAME] [--rounds 3] [--quick]
 
-Floor: the bare framework call in a process of its own, on batches of the size that the server formed. Two peers on
-Triton's Python backend: `empty` answers zeros and computes nothing, which no backend in Python can undercut; `simple`
-loops over its requests, as most examples do. One server, one model under load at a time; floor, ours and peers take
-turns, so that a machine whose speed drifts hits them all. What lies between our answers and the floor is split by the
-server's own clocks: queue, input, call, output; the rest is network, protocol, scheduling and the client, which shares
-the machine. The last line is one JSON document.
+One model, at 1, 8 and 32 rows, 1, 16 and 64 requests under way from a client in a process of its own, through
+  onnxruntime, pytorch, tensorflow   our backends in Triton, over HTTP and gRPC
+  embedded                           the embedded TF Serving, over gRPC and REST
+Floor: the bare call with one thread in a process without a server. Beside onnxruntime stand two peers on Triton's
+Python backend: `simple` loops over its requests, as most examples do; `empty` answers zeros and computes nothing, which
+no backend in Python can undercut. One model is under load at a time, the others are loaded and idle; floor, ours and
+peers take turns, and sampled answers are compared with the trained model's. Triton's own clocks split the latency into
+queue, input, call and output; the rest is network, protocol, scheduling and the client, which shares the machine. The
+model is taken from --workspace, where `python -m export` left it; without one it is made first. The last line is one
+JSON document.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import shutil
-import statistics
-import subprocess
-import sys
+import os
 import tempfile
-import threading
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from contract.batching import Batching
-from contract.codecs import codec_for
-from contract.config import read_config
-from contract.errors import UsageError
-from contract.manifest import Manifest, read_newest
+from bench.hop.clocks import Split, between, counters
+from bench.hop.floor import Floor
+from bench.hop.repository import EMBEDDED, FORMATS, PEERS
+from bench.hop.servers import Addresses, in_embedded, in_triton
+from bench.peers import protocols
+from bench.peers.asking import Question, ask
+from bench.peers.figures import rotated, spread
+from bench.preparing import MODEL, one_row, prepare
+from contract.cli import Parser, run
+from contract.errors import ServerError
+from contract.golden import Example
+from contract.manifest import Manifest
 from contract.progress import say
-from contract.tensors import TensorSpec
-from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving import triton
-from serving.starting import place_of, start
-from serving.triton_config import BACKENDS, model_config, to_text
 
-MODEL = "sentiment_torch"
-LENGTH = 40
-LARGEST = 64  # rows of a batch that the server may form
-FORMATS = {"onnxruntime": "onnx", "pytorch": "torchscript", "tensorflow": "savedmodel"}
 BATCHES, USERS = (1, 8, 32), (1, 16, 64)
-OTHERS = (("grpc", 1, 16), ("http", 8, 16))  # where the other two backends are measured: protocol, rows, users
+QUICK_USERS = (16,)
+PROTOCOLS = {**dict.fromkeys(FORMATS, ("http", "grpc")), EMBEDDED: ("grpc", "rest")}
+WARM_S = 0.3
+PARTS = ("queue", "input", "call", "output", "rest")
+RATIOS = ("of_bare", "call_over_floor", "over_simple", "over_empty")
 
-SIMPLE = """
-import os, onnxruntime, triton_python_backend_utils as pb_utils
-class TritonPythonModel:
-    def initialize(self, args):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        path = os.path.join(pb_utils.get_model_dir(), "model.onnx")
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    def execute(self, requests):
-        responses = []
-        for request in requests:
-            tokens = pb_utils.get_input_tensor_by_name(request, "tokens").as_numpy()
-            logits = self.session.run(["logits"], {"tokens": tokens})[0]
-            responses.append(pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor("logits", logits)]))
-        return responses
-"""
-EMPTY = """
-import numpy, triton_python_backend_utils as pb_utils
-class TritonPythonModel:
-    def execute(self, requests):
-        responses = []
-        for request in requests:
-            tokens = pb_utils.get_input_tensor_by_name(request, "tokens").as_numpy()
-            logits = numpy.zeros((len(tokens), 2), numpy.float32)
-            responses.append(pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor("logits", logits)]))
-        return responses
-"""
-PEERS = {"simple": SIMPLE, "empty": EMPTY}
-# The floor: one line in is a number of rows, one line out the median microseconds of a call.
-FLOOR = """
-import statistics, sys, time, numpy as np
-path, length = sys.argv[1], int(sys.argv[2])
-{opened}
-for line in sys.stdin:
-    tokens = np.random.default_rng(0).integers(1, 8000, (int(line), length))
-    for _ in range(20): call(tokens)
-    taken, end = [], time.perf_counter() + 0.25
-    while time.perf_counter() < end:
-        started = time.perf_counter(); call(tokens); taken.append(time.perf_counter() - started)
-    print(statistics.median(taken) * 1e6, flush=True)
-"""
-OPENED = {
-    "onnxruntime": """
-import onnxruntime
-options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 1
-session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-def call(tokens): return session.run(["logits"], {"tokens": tokens})
-""",
-    "pytorch": """
-import torch
-torch.set_num_threads(1)
-module = torch.jit.load(path).eval()
-def call(tokens):
-    with torch.inference_mode(): return module(torch.from_numpy(tokens)).numpy()
-""",
-    "tensorflow": """
-import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-import tensorflow as tf
-options = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1)
-session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
-with session.graph.as_default():
-    signature = tf.compat.v1.saved_model.load(session, ["serve"], path).signature_def["serving_default"]
-    call = session.make_callable([signature.outputs["logits"].name], [signature.inputs["tokens"].name])
-""",
-}
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the table: which backend, over which protocol, rows of a request, requests under way."""
+
+    backend: str
+    protocol: str
+    rows: int
+    users: int
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What is up, and what it is asked: a golden request of one row, repeated."""
+
+    example: Example
+    manifest: Manifest
+    addresses: Addresses
+    floors: dict[str, Floor]
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One model under one load. Times are means in microseconds; `rows_per_call` is what the server's batcher made."""
+    """One window: answers per second, the client's cores; the split is Triton's."""
 
     rps: float
-    latency_us: float
-    p50_us: float
-    queue_us: float
-    input_us: float
-    call_us: float
-    output_us: float
-    rows_per_call: float
-
-    @property
-    def rest_us(self) -> float:
-        """Network, protocol, scheduling: what the server's clocks do not see."""
-        return self.latency_us - self.queue_us - self.input_us - self.call_us - self.output_us
+    client_cores: float
+    split: Split | None
 
 
-class Floor:
-    """A framework alone in a process."""
-
-    def __init__(self, backend: str, path: Path) -> None:
-        text = FLOOR.replace("{opened}", OPENED[backend])
-        command = [sys.executable, "-W", "ignore", "-c", text, str(path), str(LENGTH)]
-        pipe = subprocess.PIPE
-        self._child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
-
-    def us(self, rows: float) -> float:
-        """Median microseconds of one call of so many rows."""
-        assert self._child.stdin and self._child.stdout
-        self._child.stdin.write(f"{max(1, round(rows))}\n")
-        self._child.stdin.flush()
-        line = self._child.stdout.readline()
-        if not line:
-            raise SystemExit("the floor's process died")
-        return float(line)
-
-    def close(self) -> None:
-        self._child.communicate()
+def plan(quick: bool) -> list[Cell]:
+    """Every point, or those at 16 users."""
+    return [
+        Cell(backend, protocol, rows, users)
+        for backend, spoken in PROTOCOLS.items()
+        for protocol in spoken
+        for rows in BATCHES
+        for users in (QUICK_USERS if quick else USERS)
+    ]
 
 
-def exported(config: Path, zoo: Path, root: Path) -> tuple[Path, Manifest]:
-    """The model's artifacts, made by the real export in a workspace of its own."""
-    source = read_config(config)
-    if MODEL not in source.models or not (zoo / MODEL).is_dir():
-        raise UsageError(f"{zoo / MODEL} is not there; run 'make zoo' first")
-    shutil.copytree(zoo, root / "zoo" / "out")
-    beside = Path(shutil.copy2(config, root))  # weights are looked for beside the file that names them
-    words = ["--config", str(beside), "--workspace", str(root)]
-    ended = subprocess.run([sys.executable, "-m", "export", *words], capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        raise SystemExit(f"python -m export ended with code {ended.returncode}: {ended.stderr[-500:]}")
-    return read_newest(root / "artifacts" / MODEL)
+def question(rig: Rig, name: str, rows: int) -> Question:
+    """The golden request repeated to so many rows; `empty` is to answer zeros."""
+    inputs = {key: np.repeat(array, rows, axis=0) for key, array in rig.example.inputs.items()}
+    outputs = {key: np.repeat(array, rows, axis=0) for key, array in rig.example.outputs.items()}
+    if name == "empty":
+        outputs = {key: np.zeros_like(array) for key, array in outputs.items()}
+    form = FORMATS.get(name, "savedmodel" if name == EMBEDDED else "onnx")
+    return Question(Example(rig.example.key, inputs, outputs), rig.manifest.formats[form].tolerance)
 
 
-def lay_out(repository: Path, folder: Path, manifest: Manifest) -> None:
-    """Our three backends and the peers, each with the same model."""
-    batching = Batching(max_batch_size=LARGEST, threads=1)
-    for name, form in {**FORMATS, **dict.fromkeys(PEERS, "onnx")}.items():
-        config = model_config(name, form, manifest.inputs, manifest.outputs, batching, [], "")
-        version = repository / name / "1"
-        version.mkdir(parents=True)
-        record = manifest.formats[form]
-        assert record.path, f"{form}: {record.status}"
-        (version / BACKENDS[form].filename).symlink_to(folder / record.path)
-        if name in PEERS:
-            config.backend, config.platform, config.default_model_filename = "python", "", ""
-            (version / "model.py").write_text(PEERS[name])
-        (repository / name / "config.pbtxt").write_text(to_text(config))
+def measure(rig: Rig, name: str, cell: Cell) -> Measured:
+    """One window of one model on its server; Triton's clocks see the warm-up before it too.
 
-
-def load(
-    address: str, statistics_port: int, name: str, protocol: str, rows: int, users: int, seconds: float
-) -> Measured:
-    """Put one model under load from another process and read the server's clocks before and after."""
-    word = {"address": address, "name": name, "protocol": protocol, "rows": rows, "users": users, "seconds": seconds}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "bench.backends", "--client", json.dumps(word)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout and child.stdin
-    child.stdout.readline()  # it is warm
-    before = counters(statistics_port, name)
-    child.stdin.write("go\n")
-    child.stdin.flush()
-    answer = child.stdout.readline()
-    after = counters(statistics_port, name)
-    if child.wait() != 0 or not answer:
-        raise SystemExit(f"the client of {name} ended with code {child.returncode}")
-    client = json.loads(answer)
-    spent = {key: after[key] - before[key] for key in before}
-    requests = max(1.0, spent["requests"])
-    times = {f"{key}_us": spent[key] / requests / 1e3 for key in ("queue", "input", "call", "output")}
-    return Measured(**client, **times, rows_per_call=spent["rows"] / max(1.0, spent["calls"]))
-
-
-def counters(port: int, name: str) -> dict[str, float]:
-    """The server's own counts and nanoseconds for a model."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", f"/v2/models/{name}/stats")
-    found = json.loads(connection.getresponse().read())["model_stats"][0]
-    connection.close()
-    inside = found["inference_stats"]
-    keys = {"queue": "queue", "input": "compute_input", "call": "compute_infer", "output": "compute_output"}
-    return {
-        "requests": inside["success"]["count"],
-        "rows": found["inference_count"],
-        "calls": found["execution_count"],
-        **{short: inside[long]["ns"] for short, long in keys.items()},
-    }
-
-
-def client(word: dict[str, Any]) -> None:
-    """The load: users that wait for their answers, in a process of its own; the same bytes again and again.
-
-    Says `warm` once it has warmed up, waits for a line, and prints one JSON line: answers per second, latencies.
+    Raises ServerError where a request failed.
     """
-    send = {"http": http_sender, "grpc": grpc_sender}[word["protocol"]](word)
-    taken: list[list[float]] = [[] for _ in range(word["users"])]
-    measure, stop = threading.Event(), threading.Event()
-
-    def user(number: int) -> None:
-        ask = send()
-        while not stop.is_set():
-            started = time.perf_counter()
-            ask()
-            if measure.is_set():
-                taken[number].append(time.perf_counter() - started)
-
-    threads = [threading.Thread(target=user, args=(number,), daemon=True) for number in range(word["users"])]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.3)
-    print("warm", flush=True)
-    sys.stdin.readline()
-    measure.set()
-    started = time.perf_counter()
-    time.sleep(word["seconds"])
-    measure.clear()
-    seconds = time.perf_counter() - started
-    stop.set()
-    latencies = [item * 1e6 for one in taken for item in one]
-    if not latencies:
-        raise SystemExit("no request was answered in time")
-    figures = {
-        "rps": len(latencies) / seconds,
-        "latency_us": statistics.fmean(latencies),
-        "p50_us": statistics.median(latencies),
-    }
-    print(json.dumps(figures), flush=True)
-    for thread in threads:
-        thread.join()
+    embedded = name == EMBEDDED
+    speak = protocols.tfserving if embedded else protocols.triton
+    protocol = speak(cell.protocol, name, 1, rig.manifest.outputs)
+    triton_http = rig.addresses[False, "http"]
+    before = None if embedded else counters(triton_http, name)
+    asked = question(rig, name, cell.rows)
+    window = ask(asked, protocol, rig.addresses[embedded, cell.protocol], cell.users, WARM_S, rig.seconds)
+    if window.errors or not window.answers:
+        raise ServerError(f"{name} over {cell.protocol}: {window.errors} requests failed: {window.first_error}")
+    split = between(before, counters(triton_http, name)) if before else None
+    return Measured(window.answers / window.seconds, window.cpu, split)
 
 
-def payload(word: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
-    codec = codec_for("triton", word["protocol"])
-    tokens = np.random.default_rng(0).integers(1, 8000, (word["rows"], LENGTH))
-    encoded = codec.encode(
-        word["name"], 1, {"tokens": tokens}, [TensorSpec(name="logits", dtype="float32", dims=["batch", 2])]
-    )
-    return codec.target(word["name"], 1), encoded.body, encoded.headers
-
-
-def http_sender(word: dict[str, Any]) -> Any:
-    """Raw sockets: one per user, the request's bytes made once, the answer read by its Content-Length."""
-    import socket
-
-    target, body, headers = payload(word)
-    host, port = word["address"].rsplit(":", 1)
-    headers = {**headers, "Content-Length": str(len(body))}
-    head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
-    request = head.encode() + b"\r\n" + body
-
-    def connect() -> Any:
-        connection = socket.create_connection((host, int(port)))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-        def ask() -> None:
-            connection.sendall(request)
-            answer = connection.recv(65536)
-            while b"\r\n\r\n" not in answer:
-                answer += connection.recv(65536)
-            if not answer.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(answer.decode(errors="replace"))
-            head, _, rest = answer.partition(b"\r\n\r\n")
-            missing = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]) - len(rest)
-            while missing > 0:
-                missing -= len(connection.recv(65536))
-
-        return ask
-
-    return connect
-
-
-def grpc_sender(word: dict[str, Any]) -> Any:
-    """Bytes in and out, a few channels: one would put all streams behind one connection."""
-    import grpc
-
-    target, body, _ = payload(word)
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.insecure_channel(word["address"], options=options) for _ in range(min(4, word["users"]))]
-    turns = iter(range(10**9))
-
-    def connect() -> Any:
-        channel = channels[next(turns) % len(channels)]
-        call = channel.unary_unary(target, request_serializer=None, response_deserializer=None)
-        return lambda: call(body, wait_for_ready=True, timeout=60)
-
-    return connect
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="What the python-based backends cost over the framework's own call.")
-    parser.add_argument("--config", type=Path, default=Path("models.toml"))
-    parser.add_argument("--zoo", type=Path, default=Path("zoo/out"), help="where the trained models are")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    parser.add_argument("--quick", action="store_true", help="a few loads only")
-    parser.add_argument("--client", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.client:
-        client(json.loads(options.client))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        artifacts, manifest = exported(options.config, options.zoo, root)
-        workspace = Workspace(root)
-        lay_out(workspace.triton_repository, artifacts, manifest)
-        server, _ = start(
-            lambda: triton.launch(workspace, "process", "24.10"), "process", workspace, lambda _: "2.51.0"
-        )
-        floors = {name: Floor(name, artifacts / str(manifest.formats[form].path)) for name, form in FORMATS.items()}
-        try:
-            control = TritonControl(f"127.0.0.1:{server.ports['http']}")
-            for name in (*FORMATS, *PEERS):
-                control.load(name)
-            found = rounds(server.ports, floors, options)
-        finally:
-            place_of(server).stop(server)
-            for floor in floors.values():
-                floor.close()
-    print(json.dumps({"model": MODEL, "length": LENGTH, "rounds": options.rounds, "loads": found}))
-
-
-def rounds(ports: dict[str, int], floors: dict[str, Floor], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure every load once in each round and print what came out."""
-    grid = [(protocol, rows, users) for protocol in ("http", "grpc") for rows in BATCHES for users in USERS]
-    if options.quick:
-        grid = [("http", 1, 1), ("http", 1, 16), ("grpc", 1, 16), ("http", 32, 16)]
-    plan = [("onnxruntime", *cell) for cell in grid]
-    plan += [(name, *cell) for name in ("pytorch", "tensorflow") for cell in OTHERS]
-    runs: dict[tuple[str, str, int, int], list[dict[str, Any]]] = {cell: [] for cell in plan}
-    for number in range(options.rounds):
-        say(f"round {number + 1} of {options.rounds}")
-        for cell in plan:
-            runs[cell].append(once(ports, floors, cell, options.seconds, turn=number))
-    print(
-        "call/floor: the call in the server over the framework's own at the same batch; "
-        "over simple, over empty: answers per second; rest: network, protocol, scheduling, client"
-    )
-    print(
-        f"{'backend':12}{'':5}{'rows':>5}{'users':>6}{'rows/call':>10}{'call/floor':>11}{'over simple':>12}"
-        f"{'over empty':>11}  mean latency"
-    )
-    return [summary(cell, runs[cell]) for cell in plan]
-
-
-def once(
-    ports: dict[str, int], floors: dict[str, Floor], cell: tuple[str, str, int, int], seconds: float, turn: int
-) -> dict[str, Any]:
-    """Ours, the floor at the batch that ours formed, and the peers beside ONNX Runtime, which they are made of.
+def once(rig: Rig, cell: Cell, turn: int) -> dict[str, float]:
+    """The figures of one point in one round: ours, the floor, and the peers beside ONNX Runtime, which they run.
 
     Another one begins in each round: on a machine that is throttled, whoever comes first has the most of it.
     """
-    name, protocol, rows, users = cell
-    names = [name, *PEERS] if name == "onnxruntime" else [name]
-    names = names[turn % len(names) :] + names[: turn % len(names)]
-    address = f"127.0.0.1:{ports[protocol]}"
-    took = {each: load(address, ports["http"], each, protocol, rows, users, seconds) for each in names}
-    ours = took[name]
-    floor = floors[name].us(ours.rows_per_call)
-    found = {**asdict(ours), "rest_us": ours.rest_us, "floor_us": floor, "call_over_floor": ours.call_us / floor}
-    for peer in PEERS:
-        if peer in took:
-            found |= {f"over_{peer}": ours.rps / took[peer].rps, f"{peer}_us": took[peer].call_us}
-    return found
+    names = [cell.backend, *PEERS] if cell.backend == "onnxruntime" else [cell.backend]
+    took = {name: measure(rig, name, cell) for name in rotated(names, turn)}
+    ours, floor = took[cell.backend], rig.floors["tensorflow" if cell.backend == EMBEDDED else cell.backend]
+    bare_us = floor.us(cell.rows)
+    latency_us = cell.users / ours.rps * 1e6  # each user waits for its answer and asks again at once
+    found = {"rps": ours.rps, "client_cores": ours.client_cores, "bare_us": bare_us, "latency_us": latency_us}
+    found["of_bare"] = ours.rps * bare_us / 1e6
+    if ours.split:
+        parts = {f"{part}_us": us for part, us in ours.split.us.items()}
+        found |= {**parts, "rest_us": latency_us - sum(parts.values()), "rows_per_call": ours.split.rows_per_call}
+        found["call_over_floor"] = parts["call_us"] / floor.us(ours.split.rows_per_call)
+    return found | {f"over_{peer}": ours.rps / took[peer].rps for peer in PEERS if peer in took}
 
 
-def summary(cell: tuple[str, str, int, int], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over the rounds, with the range of the ratios."""
-    name, protocol, rows, users = cell
-    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    parts = ("queue", "input", "call", "output", "rest")
-    split = ", ".join(f"{part} {middle[f'{part}_us']:.0f}" for part in parts)
-    simple, empty = (f"{middle[key]:.2f}x" if key in middle else "-" for key in ("over_simple", "over_empty"))
+def summary(cell: Cell, runs: list[dict[str, float]]) -> dict[str, Any]:
+    """Medians over the rounds, and how far the ratios lie apart."""
+    spreads = {key: spread([found[key] for found in runs]) for key in runs[0]}
+    ratios = {key: spreads[key].rounded(3) for key in RATIOS if key in spreads}
+    return {**vars(cell), **{key: round(found.median, 3) for key, found in spreads.items()}, **ratios}
+
+
+def show(found: Sequence[dict[str, Any]]) -> None:
+    """The table for a person."""
     print(
-        f"{name:12}{protocol:5}{rows:5}{users:6}{middle['rows_per_call']:10.1f}{middle['call_over_floor']:10.2f}x"
-        f"{simple:>12}{empty:>11}  {middle['latency_us']:.0f} us: {split}"
+        "of bare: rows per second over those of the bare call of as many rows; call/floor: Triton's clock of the call "
+        "over the bare call of as many rows as the batcher joined; over simple, over empty: answers per second"
     )
-    ranges = {
-        f"{key}_{edge.__name__}": round(edge(run[key] for run in runs), 2)
-        for key in ("call_over_floor", "over_simple", "over_empty")
-        if key in middle
-        for edge in (min, max)
-    }
-    figures = {key: round(value, 2) for key, value in middle.items()}
-    return {"backend": name, "protocol": protocol, "rows": rows, "users": users, **figures, **ranges}
+    print(f"{'backend':12}{'':5}{'rows':>5}{'users':>6}{'per second':>11}{'of bare':>9}{'rows/call':>10}", end="")
+    print(f"{'call/floor':>11}{'over simple':>12}{'over empty':>11}  mean latency")
+    for row in found:
+        ratios = {key: f"{row[key]['median']:.2f}x" if key in row else "-" for key in RATIOS}
+        joined = f"{row['rows_per_call']:.1f}" if "rows_per_call" in row else "-"
+        split = ", ".join(f"{part} {row[f'{part}_us']:.0f}" for part in PARTS if f"{part}_us" in row)
+        print(
+            f"{row['backend']:12}{row['protocol']:5}{row['rows']:5}{row['users']:6}{row['rps']:11.0f}"
+            f"{ratios['of_bare']:>9}{joined:>10}{ratios['call_over_floor']:>11}{ratios['over_simple']:>12}"
+            f"{ratios['over_empty']:>11}  {row['latency_us']:.0f} us{': ' * bool(split)}{split}"
+        )
+
+
+@contextmanager
+def rigged(options: argparse.Namespace, work: Path) -> Iterator[Rig]:
+    """Both servers and all floors, up with the model."""
+    workspace, formats = Workspace(work / "workspace"), list(FORMATS.values())
+    artifacts, manifest = prepare(options.config, options.workspace, workspace.root, options.model, formats)
+    example, asked = one_row(artifacts), work / "question.npz"
+    np.savez(asked, **example.inputs)
+    files = {name: artifacts / str(manifest.formats[form].path) for name, form in FORMATS.items()}
+    outputs = [spec.name for spec in manifest.outputs]
+    with ExitStack() as up:
+        floors = {name: up.enter_context(closing(Floor(name, file, asked, outputs))) for name, file in files.items()}
+        for floor in floors.values():
+            floor.open()
+        addresses = up.enter_context(in_triton(workspace, artifacts, manifest))
+        addresses |= up.enter_context(in_embedded(workspace, artifacts, manifest, example))
+        yield Rig(example, manifest, addresses, floors, options.seconds)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="python -m bench.backends", description="What serving costs over the framework's own call.")
+    parser.add_argument("--config", type=Path, default=Path("models.toml"))
+    parser.add_argument("--workspace", type=Path, help="where artifacts/ is; without it the model is made first")
+    parser.add_argument("--model", default=MODEL, help="its name in the configuration")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--quick", action="store_true", help="at 16 users alone")
+    options: argparse.Namespace = parser.parse_args(arguments)
+    cells = plan(options.quick)
+    runs: dict[Cell, list[dict[str, float]]] = {cell: [] for cell in cells}
+    with (
+        tempfile.TemporaryDirectory(prefix="loadproof-bench-", ignore_cleanup_errors=True) as work,
+        rigged(options, Path(work)) as rig,
+    ):
+        for number in range(options.rounds):
+            say(f"round {number + 1} of {options.rounds}; load average {os.getloadavg()[0]:.1f}")
+            for cell in cells:
+                runs[cell].append(once(rig, cell, turn=number))
+    found = [summary(cell, several) for cell, several in runs.items()]
+    show(found)
+    shapes = {name: list(array.shape[1:]) for name, array in rig.example.inputs.items()}
+    document = {"model": options.model, "row": shapes, "rounds": options.rounds, "cores": len(os.sched_getaffinity(0))}
+    print(json.dumps({**document, "loads": found}))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -27,13 +27,12 @@ from bench.generators.load import plan
 from bench.generators.question import Call, Question
 from bench.peers.figures import Ratio, Spread, judged, rotated, spread
 from bench.peers.running import ROOT
-from bench.serving import MODEL, prepare
+from bench.preparing import MODEL, one_row, prepare
 from contract.cli import Parser, run
 from contract.endpoints import Endpoint, Endpoints, PayloadIndex
 from contract.errors import LoadproofError, ServerError
+from contract.events import read_events
 from contract.files import read_model, write_json
-from contract.golden import read_examples
-from contract.manifest import GOLDEN
 from contract.progress import say
 from contract.records import answer_frame
 from contract.workspace import Workspace
@@ -57,6 +56,8 @@ def served(workspace: Workspace) -> Iterator[list[Endpoint]]:
     try:
         serving("up", *config)
         yield read_model(workspace.endpoints, Endpoints, "make serve").endpoints
+        for event in read_events(workspace.events):
+            say(f"the figures have a fault in them: {event.engine} {event.what}: {event.detail}")
     finally:
         serving("stop")
 
@@ -179,8 +180,7 @@ def main(arguments: Sequence[str]) -> int:
         workspace = Workspace(work / "workspace")
         toml = workspace.root / "models.toml"
         toml.write_text(toml.read_text() + plan(USERS, options.window))
-        example = next(item for item in read_examples(directory / GOLDEN) if item.rows == 1)
-        tensors = {name: array.tolist() for name, array in example.inputs.items()}
+        tensors = {name: array.tolist() for name, array in one_row(directory).inputs.items()}
         with served(workspace) as endpoints:
             calls = only_one_request(workspace, endpoints)
             with null_server(calls["http"], work) as null:

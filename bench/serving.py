@@ -10,46 +10,32 @@ document.
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.peers import contenders, environments, figures, floor
-from bench.peers.client import Load, Window
+from bench.peers.asking import Question, ask
+from bench.peers.client import Window
 from bench.peers.contenders import OURS, PEERS, Stage
 from bench.peers.figures import Ratio
-from bench.peers.protocols import Protocol
-from bench.peers.running import ROOT
+from bench.preparing import MODEL, one_row, prepare
 from contract.cli import Parser, run
-from contract.compare import Tolerance, compare
-from contract.errors import LoadproofError, ParityError, ServerError
-from contract.golden import Example, read_examples
-from contract.manifest import GOLDEN, Manifest, read_newest
+from contract.errors import LoadproofError, ServerError, UsageError
+from contract.manifest import Manifest
 from contract.progress import say
 from contract.workspace import Workspace
 
-MODEL = "sentiment_torch"
 USERS = (1, 16, 64)
+ASKED, ANSWERED = [("tokens", "int64", 2)], [("logits", "float32", 2)]  # what the peers' servers are written for
 BARE = "onnxruntime"  # the floor's place in the rounds
-
-
-@dataclass(frozen=True)
-class Question:
-    """The one request that everybody is asked, and how far an answer may be from the trained model's."""
-
-    example: Example
-    tolerance: Tolerance
 
 
 @dataclass
@@ -63,54 +49,16 @@ class Results:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(config: Path, given: Path | None, root: Path) -> tuple[Path, Manifest]:
-    """The model's export in a workspace of our own: copied, or made by the real commands."""
-    root.mkdir()
-    (root / "models.toml").write_text(contenders.one_model(config, MODEL))
-    if given is not None:
-        read_newest(given / "artifacts" / MODEL)
-        shutil.copytree(given / "artifacts" / MODEL, root / "artifacts" / MODEL)
-    else:
-        words = ["--config", str(root / "models.toml"), "--workspace", str(root)]
-        for command in (["zoo", MODEL, *words[2:]], ["export", *words]):
-            say(f"python -m {' '.join(command)}")
-            ended = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
-            if ended.returncode != 0:
-                raise LoadproofError(f"python -m {command[0]} ended with {ended.returncode}: {ended.stderr[-500:]}")
-    return read_newest(root / "artifacts" / MODEL)
-
-
-def ask(question: Question, protocol: Protocol, address: str, users: int, warm_s: float, window_s: float) -> Window:
-    """One window of load. Raises ParityError where a sampled answer is wrong."""
-    payload = protocol.encode(question.example.inputs)
-    load = Load(
-        protocol.transport,
-        address,
-        protocol.target,
-        payload.headers,
-        base64.b64encode(payload.body).decode(),
-        users,
-        warm_s,
-        window_s,
-    )
-    command = [sys.executable, "-m", "bench.peers.client"]
-    words = json.dumps(asdict(load))
-    ended = subprocess.run(command, input=words, capture_output=True, text=True, check=False, cwd=ROOT)
-    if ended.returncode != 0:
-        raise ServerError(f"the load client failed: {ended.stderr[-500:]}")
-    window = Window(**json.loads(ended.stdout))
-    try:
-        pairs = [
-            (question.example.key, question.example.outputs, protocol.decode(base64.b64decode(body), headers))
-            for headers, body in window.kept
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ParityError(f"its answer is not what its protocol says: {error!r}") from None
-    if pairs:
-        parity = compare(pairs, question.tolerance)
-        if not parity.passed:
-            raise ParityError(f"it answers wrongly: {'; '.join(parity.reasons)}")
-    return window
+def insist(model: str, manifest: Manifest) -> None:
+    """Raise UsageError for a model that is not the one kind that the peers' servers are written for."""
+    sides = [(manifest.inputs, ASKED), (manifest.outputs, ANSWERED)]
+    for specs, wanted in sides:
+        found = [(spec.name, spec.dtype, len(spec.dims)) for spec in specs]
+        if found != wanted:
+            raise UsageError(
+                f"{model} has {found}, the peers' servers have {wanted} (name, dtype, axes); "
+                "bench.backends measures any model"
+            )
 
 
 def measure(
@@ -175,7 +123,7 @@ def rates_of(results: Results) -> dict[str, dict[int, dict[int, float]]]:
     }
 
 
-def document(results: Results, ratios: list[Ratio], rounds: int) -> dict[str, Any]:
+def document(results: Results, ratios: list[Ratio], model: str, rounds: int) -> dict[str, Any]:
     """What the last line says."""
     rates = rates_of(results)
     servers: dict[str, Any] = {}
@@ -193,7 +141,7 @@ def document(results: Results, ratios: list[Ratio], rounds: int) -> dict[str, An
                 "client_was_the_limit": cpu.median >= figures.BUSY,
             }
     return {
-        "model": MODEL,
+        "model": model,
         "rounds": rounds,
         "cores": len(os.sched_getaffinity(0)),
         "versions": {name: environments.version(name, peer.package) for name, peer in PEERS.items()},
@@ -239,6 +187,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m bench.serving", description="Our Triton beside other Python servers.")
     parser.add_argument("--config", type=Path, default=Path("models.toml"))
     parser.add_argument("--workspace", type=Path, help="where artifacts/ is; without it the model is made first")
+    parser.add_argument("--model", default=MODEL, help="its name; the peers' servers take tokens and give logits")
     parser.add_argument("--cache", type=Path, default=Path(".cache/peers"), help="the peers' virtual environments")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(PEERS), metavar="PEER", help=f"some of {', '.join(PEERS)}")
@@ -255,20 +204,18 @@ def main(arguments: Sequence[str]) -> int:
             say(str(error))
     with tempfile.TemporaryDirectory(prefix="loadproof-bench-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
-        directory, manifest = prepare(options.config, options.workspace, work / "workspace")
+        directory, manifest = prepare(options.config, options.workspace, work / "workspace", options.model)
+        insist(options.model, manifest)
         record = manifest.formats["onnx"]
-        if not record.ok or record.path is None:
-            raise LoadproofError(f"the ONNX export of {MODEL} is {record.status}; run 'make export' again")
-        example = next(item for item in read_examples(directory / GOLDEN) if item.rows == 1)
-        question = Question(example, Tolerance(record.atol, record.rtol))
-        workspace, model = Workspace(work / "workspace"), directory / record.path
+        question = Question(one_row(directory), record.tolerance)
+        workspace, model = Workspace(work / "workspace"), directory / str(record.path)
         stage = Stage(work, workspace, model, manifest.outputs, options.cache.resolve())
         names = [OURS, *(name for name in peers if name not in failed)]
         results = measure_all(names, options.rounds, stage, question, (options.warm_up, options.window))
     results.failed |= failed
     versus = {label: contenders.compared_with(label) for label in results.windows if label.split("/")[0] != OURS}
     ratios = figures.ratios(rates_of(results), versus, USERS)
-    found = document(results, ratios, options.rounds)
+    found = document(results, ratios, options.model, options.rounds)
     show(results, ratios, found)
     print(json.dumps(found))
     return ServerError.exit_code if results.failed else 0

@@ -18,8 +18,13 @@ import pytest
 from bench.peers import contenders, environments, figures, protocols
 from bench.peers.client import Load, Malformed, drive_http, headers_of, parse, request_bytes
 from bench.peers.running import Running
+from bench.preparing import one_model, prepare
+from bench.serving import insist
 from contract.config import read_config
-from contract.errors import ServerError
+from contract.errors import LoadproofError, ServerError, UsageError
+from contract.tensors import TensorSpec
+from contract.workspace import Workspace
+from tests.builders import write_artifacts
 
 ROOT = Path(__file__).parents[1]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
@@ -60,12 +65,29 @@ def test_every_peer_has_a_server_pinned_requirements_and_a_row_of_ours_beside_it
 
 
 def test_one_model_is_left_of_the_configuration(tmp_path: Path) -> None:
-    (tmp_path / "models.toml").write_text(contenders.one_model(ROOT / "models.toml", "sentiment_torch"))
+    (tmp_path / "models.toml").write_text(one_model(ROOT / "models.toml", "sentiment_torch"))
     config = read_config(tmp_path / "models.toml")
     assert list(config.models) == ["sentiment_torch"]
     left, whole = config.models["sentiment_torch"], read_config(ROOT / "models.toml").models["sentiment_torch"]
     assert (left.formats, left.serve) == (["onnx"], ["onnx"])
     assert (left.inputs, left.padding, left.slo) == (whole.inputs, whole.padding, whole.slo)
+
+
+def test_a_model_that_is_not_configured_or_not_exported_is_named_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no model 'sentiment_torsh'; did you mean 'sentiment_torch'"):
+        one_model(ROOT / "models.toml", "sentiment_torsh")
+    given = Workspace(tmp_path / "given")
+    write_artifacts(given, "sentiment_torch", formats=["torchscript"], failed={"onnx": "failed: it is too odd"})
+    with pytest.raises(LoadproofError, match="the onnx export of sentiment_torch is failed: it is too odd"):
+        prepare(ROOT / "models.toml", given.root, tmp_path / "own")
+
+
+def test_a_model_that_the_peers_servers_are_not_written_for_is_refused(tmp_path: Path) -> None:
+    manifest = write_artifacts(Workspace(tmp_path))
+    insist("words", manifest)
+    pixels = TensorSpec(name="pixels", dtype="float32", dims=["batch", 28, 28, 1])
+    with pytest.raises(UsageError, match=r"digits has .*'pixels'.*bench.backends measures any model"):
+        insist("digits", manifest.model_copy(update={"inputs": [pixels]}))
 
 
 def test_an_answer_is_taken_when_it_is_whole_and_not_before() -> None:

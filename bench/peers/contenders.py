@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.peers import environments, protocols
 from bench.peers.protocols import Protocol
@@ -148,19 +145,3 @@ def _start_ours(stage: Stage, folder: Path) -> Started:
         }
 
     return Started(server, endpoints)
-
-
-def one_model(config: Path, model: str) -> str:
-    """models.toml with this one model and its ONNX export alone."""
-    document = tomllib.loads(config.read_text())
-    section = document["models"][model] | {"formats": ["onnx"], "serve": ["onnx"]}
-    lines = [f"{key} = {_toml(value)}" for key, value in document.items() if not isinstance(value, dict)]
-    return "\n".join([*lines, f"models = {_toml({model: section})}", ""])
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)  # strings, numbers and booleans are written alike

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -88,14 +87,19 @@ def msgpack_bytes(path: str) -> Protocol:
 
 def triton(protocol: str, served: str, version: int, outputs: list[TensorSpec]) -> Protocol:
     """Triton's protocol (http, grpc), in which tensors are binary; MLServer's gRPC is the same."""
-    codec = codec_for("triton", protocol)
+    return _spoken("triton", protocol, served, version, outputs)
+
+
+def tfserving(protocol: str, served: str, version: int, outputs: list[TensorSpec]) -> Protocol:
+    """TF Serving's protocol: grpc, in which requests are binary, or rest, which is JSON."""
+    return _spoken("tfserving", protocol, served, version, outputs)
+
+
+def _spoken(engine: str, protocol: str, served: str, version: int, outputs: list[TensorSpec]) -> Protocol:
+    codec = codec_for(engine, protocol)
     return Protocol(
-        protocol,
+        "grpc" if protocol == "grpc" else "http",
         codec.target(served, version),
         lambda inputs: codec.encode(served, version, inputs, outputs),
-        partial(_decode, outputs=outputs, protocol=protocol),
+        lambda body, headers: codec.decode(body, headers, outputs),
     )
-
-
-def _decode(body: bytes, headers: Mapping[str, str], outputs: list[TensorSpec], protocol: str) -> Tensors:
-    return codec_for("triton", protocol).decode(body, headers, outputs)

@@ -1,0 +1,57 @@
+"""Put one server under load for one window, and compare the answers that were sampled with the trained model's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+
+from bench.peers.client import Load, Window
+from bench.peers.protocols import Protocol
+from bench.peers.running import ROOT
+from contract.compare import Tolerance, compare
+from contract.errors import ParityError, ServerError
+from contract.golden import Example
+
+
+@dataclass(frozen=True)
+class Question:
+    """The one request that everybody is asked, and how far an answer may be from the trained model's."""
+
+    example: Example
+    tolerance: Tolerance
+
+
+def ask(question: Question, protocol: Protocol, address: str, users: int, warm_s: float, window_s: float) -> Window:
+    """One window of load, from a client in a process of its own. Raises ParityError where a sampled answer is wrong."""
+    payload = protocol.encode(question.example.inputs)
+    load = Load(
+        protocol.transport,
+        address,
+        protocol.target,
+        payload.headers,
+        base64.b64encode(payload.body).decode(),
+        users,
+        warm_s,
+        window_s,
+    )
+    command = [sys.executable, "-m", "bench.peers.client"]
+    words = json.dumps(asdict(load))
+    ended = subprocess.run(command, input=words, capture_output=True, text=True, check=False, cwd=ROOT)
+    if ended.returncode != 0:
+        raise ServerError(f"the load client failed: {ended.stderr[-500:]}")
+    window = Window(**json.loads(ended.stdout))
+    try:
+        pairs = [
+            (question.example.key, question.example.outputs, protocol.decode(base64.b64decode(body), headers))
+            for headers, body in window.kept
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParityError(f"its answer is not what its protocol says: {error!r}") from None
+    if pairs:
+        parity = compare(pairs, question.tolerance)
+        if not parity.passed:
+            raise ParityError(f"it answers wrongly: {'; '.join(parity.reasons)}")
+    return window

@@ -1,0 +1,1 @@
+"""What lies between nothing and every endpoint proven: bench.ready's parts."""
