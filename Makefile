@@ -58,8 +58,8 @@ tensorboard: $(STAMP) ## look at the training of the example models, on http://1
 export: zoo ## export every model, prove each format, write the manifests
 	@$(RUN) -m export $(STAGE)
 
-serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint (USE=tuned.toml)
-	@$(RUN) -m serving up $(STAGE) $(if $(USE),--use $(USE))
+serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint (USE=tuned.toml PLACE=docker)
+	@$(RUN) -m serving up $(STAGE) $(if $(USE),--use $(USE)) $(if $(PLACE),--place $(PLACE))
 
 loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address)
 	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND))

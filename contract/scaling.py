@@ -33,6 +33,12 @@ class Point(Entry):
     proxy_us: float | None = Field(
         None, description="processor time of the proxy per request, microseconds; null without one"
     )
+    server_cores: list[float] = Field(
+        [], description="cores that each replica used at `closed_rps`, mean; empty where they cannot be read"
+    )
+    server_mib: list[float] = Field(
+        [], description="resident memory of each replica after that closed loop, MiB; empty where it cannot be read"
+    )
 
 
 class Prediction(Entry):

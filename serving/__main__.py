@@ -14,11 +14,23 @@ from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import elsewhere, fleet, foreign, models, releases, repository, rolling, supervise, tensorflow_serving
-from serving.addresses import is_address
+from serving import (
+    choosing,
+    elsewhere,
+    fleet,
+    foreign,
+    models,
+    releases,
+    repository,
+    rolling,
+    supervise,
+    tensorflow_serving,
+)
+from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
+from serving.triton_config import PADS
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,12 +58,21 @@ def main(arguments: Sequence[str]) -> int:
         if name in ("repository", "up"):
             command.add_argument("--target", help="the Triton release that production runs, instead of models.toml's")
         if name == "up":
+            command.add_argument("--place", help=f"where all servers run: {choosing.PLACES}")
             command.add_argument(
-                "--triton", default="process", help="process, docker, or the address of one that runs: http://HOST:8000"
+                "--triton",
+                default=argparse.SUPPRESS,
+                help="of Triton alone, before --place: process, docker, or the address of one that runs: "
+                f"http://HOST:8000 (default: {Ways.triton})",
             )
-            command.add_argument("--triton-image", help="image for --triton docker, instead of NVIDIA's of the target")
+            command.add_argument("--triton-image", help="image of Triton in Docker, instead of NVIDIA's of the target")
             flavours = ", ".join(["auto", *tensorflow_serving.FLAVOURS])
-            command.add_argument("--tfserving", default="auto", help=f"{flavours}, or an address: rest://HOST:8501")
+            command.add_argument(
+                "--tfserving",
+                default=argparse.SUPPRESS,
+                help=f"of TF Serving alone, before --place: {flavours}, or an address: rest://HOST:8501 "
+                f"(default: {Ways.tfserving})",
+            )
             command.add_argument(
                 "--restarts", type=int, default=MOST_RESTARTS, help="most restarts of a server or model that dies"
             )
@@ -104,21 +125,6 @@ def _up(options: argparse.Namespace) -> int:
     write_json(workspace.endpoints, elsewhere.joined(known, found, refused | unproven))
     _print(read_model(workspace.endpoints, Endpoints, "make serve"))
     return 0
-
-
-def choice_of(options: argparse.Namespace, served: list[Served]) -> fleet.Choice:
-    """Which servers the flags ask for. Raises UsageError for a way to run one that nobody knows."""
-    if options.triton not in ("process", "docker") and not is_address(options.triton):
-        raise UsageError(
-            f"unknown Triton '{options.triton}': one of process, docker, or http://HOST:PORT,grpc://HOST:PORT"
-        )
-    return fleet.Choice(
-        triton=options.triton,
-        tfserving=options.tfserving,
-        image=options.triton_image,
-        one_at_a_time=options.one_at_a_time or fleet.too_many(served),
-        restarts=options.restarts,
-    )
 
 
 def _already_up(workspace: Workspace, fingerprint: str) -> bool:
@@ -208,6 +214,8 @@ def _warn(target: str, served: list[Served], refused: dict[str, str]) -> None:
         if item.engine == "triton":
             for sentence in releases.format_warnings(target, item.format, item.record.facts):
                 concerned.setdefault(sentence, []).append(item.name)
+        if item.engine == "triton" and item.model.batching.ragged:
+            concerned.setdefault(PADS, []).append(item.name)
         if item.engine == "triton" and item.model.batching.queue.max_size:
             concerned.setdefault(FULL_QUEUE, []).append(item.name)
     for sentence, names in concerned.items():

@@ -6,6 +6,8 @@ from contract.endpoints import ServerRecord
 from serving.launch import Launch
 from serving.ports import answers
 
+TELLING = ("metrics", "usage")
+
 
 def start(launch: Launch) -> ServerRecord:
     """Nothing is started; the record says where the server is."""
@@ -26,8 +28,8 @@ def start(launch: Launch) -> ServerRecord:
 
 
 def alive(server: ServerRecord) -> bool:
-    """Whether its ports answer."""
-    return all(answers(server.host, port) for purpose, port in server.ports.items() if purpose != "metrics")
+    """Whether its ports answer; it serves without those that only tell of it."""
+    return all(answers(server.host, port) for purpose, port in server.ports.items() if purpose not in TELLING)
 
 
 def stop(server: ServerRecord) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from docker.client import DockerClient
 
 from tests.docker_served import give_away
 from tests.k8s_jobs import Document, steps, template, variables
-from tests.k8s_rendered import flags, server
+from tests.k8s_rendered import K8S, flags, pod, server
 
 TMP = "size=512m"
 
@@ -93,6 +94,27 @@ def start_server(engine: DockerClient, network: str, image: str, repository: Pat
         volumes=[f"{repository}:/models:ro"],
         network=network,
         networking_config={network: config},
+    )
+    container.start()
+    return container
+
+
+def start_sidecar(engine: DockerClient, image: str, beside: Any) -> Any:
+    """The sidecar of k8s/components/usage in one pod with a server: its network and its processes are the server's."""
+    patch = yaml.safe_load((K8S / "components" / "usage" / "deployment.yaml").read_text())
+    (sidecar,) = patch["spec"]["template"]["spec"]["initContainers"]
+    user, limits = pod("cpu")["securityContext"], sidecar["resources"]["limits"]
+    container = engine.containers.create(
+        image,
+        sidecar["args"],
+        user=f"{user['runAsUser']}:{user['runAsGroup']}",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit=limits["memory"].removesuffix("i").lower(),
+        nano_cpus=int(limits["cpu"].removesuffix("m")) * 1_000_000,
+        network_mode=f"container:{beside.id}",
+        pid_mode=f"container:{beside.id}",
     )
     container.start()
     return container

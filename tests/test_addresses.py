@@ -17,6 +17,8 @@ USUAL = {"http": 8000, "grpc": 8001}
         ("http://gpu1:9000", ("gpu1", {"http": 9000, "grpc": 8001})),
         ("http://10.0.0.7:80,grpc://10.0.0.7:81", ("10.0.0.7", {"http": 80, "grpc": 81})),
         ("grpc://[::1]:5,http://[::1]/", ("::1", {"http": 8000, "grpc": 5})),
+        ("http://gpu1,usage://gpu1:77", ("gpu1", {"http": 8000, "grpc": 8001, "usage": 77})),
+        ("http://gpu1,usage://gpu1", ("gpu1", {"http": 8000, "grpc": 8001, "usage": 9102})),
     ],
 )
 def test_an_address_gives_a_host_and_a_port_for_every_purpose(text: str, expected: object) -> None:

@@ -178,7 +178,44 @@ def test_the_job_that_measures_runs_in_the_image_that_somebody_has(place: Site) 
         kind: {container["image"] for name in ("initContainers", "containers") for container in pod[name]}
         for kind, pod in pods.items()
     }
-    assert images == {"Job": {LOAD_IMAGE}, "Deployment": {"nvcr.io/nvidia/tritonserver:26.08-py3"}}
+    server = "nvcr.io/nvidia/tritonserver:26.08-py3"
+    assert images == {"Job": {LOAD_IMAGE}, "Deployment": {LOAD_IMAGE, server}}, "its sidecar is the job's eye"
+
+
+@pytest.mark.parametrize("registry", ["registry.example:5000", "registry.example/team", "registry.example/team/"])
+def test_one_flag_says_where_every_image_of_ours_is(place: Site, registry: str) -> None:
+    words = ["--unmeasured", "--registry", registry, "--replicas", "1", "--fixed"]
+    text = kubectl.kustomize(place.overlay(*words))
+    images = {line.split()[-1] for line in text.splitlines() if line.strip(" -").startswith("image:")}
+    ours = {image for image in images if "loadproof/" in image}
+    assert ours == {f"{registry.rstrip('/')}/loadproof/loadtest:0.1.0"}, "the tag is the one of this version"
+    assert images - ours == {"nvcr.io/nvidia/tritonserver:26.08-py3"}
+
+
+def test_what_the_cluster_would_do_unasked_is_said_before(place: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    place.overlay()
+    told = capsys.readouterr().out
+    assert "'kubectl delete -k' deletes it with its claims; --without namespace leaves it alone" in told
+    assert "Prometheus runs in the namespace monitoring (--prometheus-namespace)" in told
+    assert "needs Prometheus Adapter" in told and "ReadWriteMany" in told and "gpu.product" not in told
+    place.overlay("--without", "namespace", "--without", "monitoring")
+    told = capsys.readouterr().out
+    assert "delete -k" not in told and "Prometheus" not in told and "Job" not in told
+    place.reports()
+    place.overlay()
+    assert "a node has the label nvidia.com/gpu.product=NVIDIA-L4" in capsys.readouterr().out
+
+
+def test_the_log_of_a_measurement_is_followed_once_there_is_one(
+    place: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = place.overlay(*UNMEASURED, "--replicas", "1", "--fixed", "--namespace", "second")
+    *_, applied, followed = capsys.readouterr().out.rstrip().splitlines()
+    assert applied == f"then: kubectl apply -k {folder}"
+    assert followed == (
+        "then: kubectl -n second wait --for=condition=ready --timeout=2h pod -l batch.kubernetes.io/job-name=measure "
+        "&& kubectl -n second logs -f job/measure"
+    )
 
 
 def test_who_turns_a_fixed_number_into_an_autoscaled_one_is_told_how_not_to_lose_pods(

@@ -16,7 +16,8 @@ import yaml
 
 from serving.deploying.kustomization import MEASURED_AT
 from serving.deploying.manifest_text import to_yaml
-from serving.deploying.overlay import BASE_CORES, GENERATED
+from serving.deploying.overlay import GENERATED
+from serving.deploying.plan import BASE_CORES
 from serving.deploying.sizing import NODES_THAT_FAIL, SHM_MIB
 from serving.tfserving import flags as tfserving_flags
 from tests import test_k8s_policy as policy
@@ -271,6 +272,39 @@ def test_tf_serving_that_did_not_join_is_not_told_to(tmp_path: Path) -> None:
     assert flags(overlay.name)["INTRA_OP_THREADS"] == "1"
 
 
+@pytest.mark.parametrize(("used", "cores"), [(1.31, "2"), (5.2, "7"), (None, str(BASE_CORES))])
+def test_tf_serving_runs_requests_side_by_side_on_every_core_that_the_pod_gets(
+    tmp_path: Path, used: float | None, cores: str
+) -> None:
+    place = site(tmp_path)
+    machine = MACHINE.model_copy(update={"cores": 16})
+    place.reports(whole={"machine": machine}, **{**ON_TFSERVING, "server_cores": used})
+    overlay = place.overlay()
+    assert server(str(overlay))["resources"]["limits"]["cpu"] == flags(str(overlay))["INTER_OP_THREADS"] == cores
+
+
+def test_what_the_cluster_has_already_is_left_alone_and_found_where_it_is(tmp_path: Path) -> None:
+    words = ["--without", "namespace", "--namespace", "ml", "--prometheus-namespace", "watching"]
+    overlay = deployed(tmp_path, *words, "--pull-secret", "registry", fields=ON_CPU).name
+    validated(overlay, RELEASES[-1])
+    assert of_kind(overlay, "Namespace") == []
+    assert {item["metadata"]["namespace"] for item in rendered(overlay)} == {"ml"}
+    (policy_of_prometheus,) = (
+        item for item in of_kind(overlay, "NetworkPolicy") if item["metadata"]["name"] == "loadproof-monitoring"
+    )
+    (peer,) = policy_of_prometheus["spec"]["ingress"][0]["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "watching"}
+    assert [item["imagePullSecrets"] for item in of_kind(overlay, "ServiceAccount")] == [[{"name": "registry"}]]
+
+
+def test_a_secret_for_the_registry_is_the_jobs_too(tmp_path: Path) -> None:
+    words = [*UNMEASURED, "--replicas", "1", "--fixed", "--pull-secret", "registry"]
+    accounts = of_kind(deployed(tmp_path, *words, fields=ON_CPU).name, "ServiceAccount")
+    assert {item["metadata"]["name"]: item["imagePullSecrets"] for item in accounts} == {
+        name: [{"name": "registry"}] for name in ("triton", "measure")
+    }
+
+
 def test_cores_that_nobody_measured_are_the_bases(tmp_path: Path) -> None:
     overlay = deployed(tmp_path, fields={**ON_TFSERVING, "server_cores": None, "server_mib": None})
     base = yaml.safe_load((K8S / "base" / "tfserving" / "deployment.yaml").read_text())
@@ -329,7 +363,40 @@ def test_an_unmeasured_tf_serving_is_the_bases_and_is_measured_at_its_own_ports(
     for address in overlay.data("measure")["SERVER"].split(","):
         scheme, host, port = address.replace("//", "").split(":")
         assert services[host]["spec"]["clusterIP"] == "None", "it gives pods' own addresses, and their own ports"
-        assert ports[scheme] == int(port)
+        assert {**ports, **of_usage(overlay.name)}[scheme] == int(port)
+
+
+@pytest.mark.parametrize("fields", [STAND_IN, {**ON_TFSERVING, "max_rps": None}], ids=["triton", "tfserving"])
+def test_what_the_server_uses_is_told_beside_it_while_it_is_measured_and_not_afterwards(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    overlay = deployed(tmp_path, *UNMEASURED, "--device", "cpu", "--replicas", "1", "--fixed", fields=fields).name
+    (sidecar,) = (item for item in pod(overlay)["initContainers"] if item["name"] == "usage")
+    assert pod(overlay)["shareProcessNamespace"] is True and sidecar["restartPolicy"] == "Always"
+    assert (server(overlay).get("command") or server(overlay)["args"])[0] in sidecar["args"], "its process is sought"
+    policy.test_requests_are_limits_so_that_a_pod_has_what_was_measured(overlay)
+    policy.test_pods_pass_the_restricted_pod_security_standard(overlay)
+    assert server(overlay)["resources"]["limits"]["cpu"].isdigit(), "its cores stay its own"
+    asked = [
+        rule
+        for item in of_kind(overlay, "NetworkPolicy")
+        if item["spec"]["podSelector"]["matchLabels"].items() <= policy.labels(overlay).items()
+        for rule in item["spec"].get("ingress", [])
+        if {"port": of_usage(overlay)["usage"]} in rule["ports"]
+    ]
+    (job,) = of_kind(overlay, "Job")
+    (peer,) = (peer["podSelector"]["matchLabels"] for rule in asked for peer in rule["from"])
+    assert peer.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    afterwards = deployed(tmp_path / "measured", fields=ON_CPU).name
+    assert "shareProcessNamespace" not in pod(afterwards) and len(pod(afterwards)["initContainers"]) == 1
+
+
+def of_usage(overlay: str) -> dict[str, int]:
+    """The port of what tells beside the server what it uses."""
+    (sidecar,) = (item for item in pod(overlay)["initContainers"] if item["name"] == "usage")
+    (opened,) = sidecar["ports"]
+    assert f"--port={opened['containerPort']}" in sidecar["args"]
+    return {"usage": opened["containerPort"]}
 
 
 def test_every_string_is_read_back_as_a_string() -> None:

@@ -270,9 +270,20 @@ def test_a_gpu_is_one_whether_its_driver_or_its_nodes_label_names_it() -> None:
         ({"replicas": 3}, "--replicas and --queue-us are for --unmeasured"),
         ({"queue_us": 900}, "--replicas and --queue-us are for --unmeasured"),
         ({"replicas": 0, "unmeasured": True}, "--replicas is 0: give a figure above 0"),
-        ({"unmeasured": True}, "run 'make image IMAGES=loadtest', push the image to a registry of yours, and name it"),
+        (
+            {"unmeasured": True},
+            "run 'make image IMAGES=loadtest', push it as REGISTRY/loadproof/loadtest, and give --registry",
+        ),
         ({"load_image": LOAD_IMAGE}, "--load-image is for --unmeasured"),
         ({"load_image": "loadtest", "unmeasured": True}, "--load-image is 'loadtest': name a version"),
+        ({"registry": "registry.example"}, "--registry is for --unmeasured"),
+        ({"prometheus": "a b"}, "--prometheus-namespace is 'a b'"),
+        ({"pull_secret": "-x"}, "--pull-secret is '-x'"),
+        ({"prometheus": "watching", "without": frozenset({"monitoring"})}, "--without leaves that out"),
+        ({"registry": "https://registry.example", "unmeasured": True}, "without https:// or a tag"),
+        ({"registry": "registry.example/loadtest:1", "unmeasured": True}, "give HOST, HOST:PORT or HOST/PATH"),
+        ({"registry": "", "unmeasured": True}, "--registry is ''"),
+        ({"registry": "registry.example", "load_image": LOAD_IMAGE, "unmeasured": True}, "give one of them"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_refused(flags: dict[str, Any], sentence: str) -> None:

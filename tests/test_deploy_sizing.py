@@ -8,7 +8,7 @@ import pytest
 
 from serving.deploying import sizing
 from serving.deploying.sizing import Figure
-from serving.deploying.wanted import Wanted
+from serving.deploying.wanted import MONITORING, Wanted
 from tests.deployments import LOAD_IMAGE, ON_TFSERVING, TARGET, case, recommended
 
 MIB, GIB = 2**20, 2**30
@@ -153,7 +153,7 @@ def test_unmeasured_takes_no_figure_of_the_report() -> None:
 def test_a_fixed_number_of_pods_has_no_thresholds() -> None:
     for size in (
         sizing.measured(case(wanted=Wanted(TARGET, fixed=True)), MIB),
-        sizing.measured(case(wanted=Wanted(TARGET, monitored=False)), MIB),
+        sizing.measured(case(wanted=Wanted(TARGET, without=frozenset({MONITORING}))), MIB),
         sizing.asked(case(wanted=Wanted(TARGET, fixed=True, unmeasured=True, load_image=LOAD_IMAGE)), MIB),
     ):
         assert (size.queue_us, size.pending) == (None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,21 @@ def test_objects_are_valid_in_every_kept_release(job: str, release: str) -> None
 @pytest.mark.parametrize("which", ALL)
 def test_the_image_is_the_load_generators_of_this_version(which: tuple[str, str]) -> None:
     assert {step["image"] for step in steps(job_of(which))} == {f"{IMAGE}:{VERSION}"}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_one_place_says_where_the_images_of_all_jobs_are(job: str, tmp_path: Path) -> None:
+    tree = tmp_path / "k8s"
+    shutil.copytree(K8S, tree)
+    place = tree / "components" / "images" / "kustomization.yaml"
+    text = place.read_text()
+    assert text.count("newName: loadproof/") == 1
+    place.write_text(text.replace("newName: ", "newName: registry.example:5000/team/"))
+    result = kustomize(tree / "jobs" / job)
+    assert result.returncode == 0, result.stderr
+    pods = [item for item in yaml.safe_load_all(result.stdout) if item["kind"] == "Job"]
+    images = {step["image"] for item in pods for step in steps(item)}
+    assert images == {f"registry.example:5000/team/{IMAGE}:{VERSION}"}
 
 
 @pytest.mark.parametrize("which", ALL)

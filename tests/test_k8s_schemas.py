@@ -37,7 +37,7 @@ def test_bases_render_alone(base: str) -> None:
 
 def test_every_component_is_in_some_overlay() -> None:
     used = {
-        Path(line.split()[-1]).name
+        Path(line.split()[1]).name  # `- ../../components/NAME`, and perhaps a remark
         for file in K8S.glob("*/*/kustomization.yaml")
         for line in file.read_text().splitlines()
         if "../../components/" in line

@@ -10,7 +10,7 @@ import pytest
 
 from contract.errors import UsageError
 from serving import place_docker, triton
-from serving.__main__ import choice_of
+from serving.choosing import choice_of
 from serving.launch import Launch
 from tests.builders import workspace
 

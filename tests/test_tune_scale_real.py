@@ -174,6 +174,10 @@ def test_one_and_two_replicas_are_measured_and_one_without_the_proxy(stage: Repl
     assert [point.n for point in found.points] == [1, 2]
     assert all(point.closed_rps > 0 and point.p99_ms and not point.invalid for point in found.points)
     assert all(0.2 < share < 0.8 for share in found.points[1].shares)
+    assert [len(point.server_cores) for point in found.points] == [1, 2]
+    cores = len(os.sched_getaffinity(0))
+    assert all(0 < sum(point.server_cores) <= cores * 1.2 for point in found.points)
+    assert all(mib > 50 for point in found.points for mib in point.server_mib)
     assert found.points[0].proxy_us and found.direct is not None and found.direct.closed_rps > 0
     assert "HAProxy" in found.proxy and found.prediction is None and "a fit needs" in found.reason
     assert "share" in found.shared and "the proxy: " in output

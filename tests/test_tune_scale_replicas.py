@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from contract.endpoints import Endpoint
@@ -20,13 +21,14 @@ from serving.launch import Launch
 from serving.replication.allotment import allot
 from serving.replication.apart import start_apart
 from serving.replication.launches import replica_launch
-from tests.builders import endpoint, endpoints, workspace
+from tests.builders import endpoint, endpoints, server, workspace
 from tests.deployments import recommendation, recommended
 from tests.known_capacity import ENDPOINT, Machine
 from tests.test_tune_scaling import points
 from tune.configuration.gauging import Setting
 from tune.scale.chosen import chosen
 from tune.scale.command import curve, main, numbers_of
+from tune.scale.consumption import Consumption, Used
 from tune.scale.counting import Counting
 from tune.scale.record import bottleneck, cost_of_proxy, scaling, told
 from tune.scale.replicas import memory_refusal
@@ -129,6 +131,32 @@ def test_shares_and_the_proxys_time_are_what_was_counted_in_between(
     before: Reading, after: Reading, expected: Usage
 ) -> None:
     assert usage(before, after) == expected
+
+
+def test_what_replicas_use_is_theirs_at_the_rate_that_was_answered_and_not_over_the_warm_up_too() -> None:
+    before = Reading((0, 0), None, (Used(10.0, 100.0), Used(4.0, 90.0)))
+    after = Reading((600, 400), None, (Used(10.6, 120.04), Used(4.4, 95.0)))
+    found = usage(before, after)
+    assert found.server_us == [600.0, 400.0] and found.server_mib == [120.0, 95.0]
+    assert found.cores(2000.0) == [1.2, 0.8]
+    assert usage(before, Reading((600, 400))).server_us == [], "one is gone"
+    assert usage(Reading((0, 0)), after).server_mib == []
+
+
+def test_cores_and_memory_of_the_replicas_are_told_where_they_were_read() -> None:
+    (point,) = points(1, server_cores=[0.91, 0.95], server_mib=[210.4, 212.2])
+    assert "p99 9.5 ms, 1.86 cores of the servers, 212 MiB per replica; 80/s" in told(point, "replicas")
+    assert "cores" not in told(points(1)[0], "replicas")
+
+
+def test_a_server_that_is_gone_has_used_nothing_that_is_known() -> None:
+    here = server(pid=os.getpid(), pid_started=psutil.Process().create_time())
+    gone = server(pid=os.getpid(), pid_started=1.0)  # another process has its number now
+    consumption = Consumption()
+    first, second = consumption.read([here]), consumption.read([here])
+    assert 0 < first[0].cpu_s <= second[0].cpu_s and first[0].mib > 10
+    assert consumption.read([gone]) == consumption.read([server(pid=None)]) == ()
+    assert Consumption().read([here, gone]) == ()
 
 
 def test_memory_for_fewer_than_wanted_is_refused_with_both_numbers() -> None:

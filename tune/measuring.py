@@ -32,8 +32,8 @@ VALUES = {
     "server_mib": "MiB, most memory of the server",
 }
 UNKNOWN = {
-    "server_cores": "not told by a server elsewhere; kubectl top pod tells it while it is under load",
-    "server_mib": "not told by a server elsewhere; kubectl top pod --containers tells it while it is under load",
+    "server_cores": "not told: k8s/components/usage was not beside it; kubectl top pod tells it while it is under load",
+    "server_mib": "not told: k8s/components/usage was not beside it; kubectl top pod --containers tells it under load",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from loadtest.watching.process_tree import ProcessTree, find
 from loadtest.watching.prometheus import samples, total
 
 TIMEOUT_S = 2.0
+USAGE = "usage"  # purpose of the port that tells what a server elsewhere uses
 
 
 def probes_of(server: ServerRecord, servers_file: Path) -> list[Probe]:
@@ -135,13 +137,32 @@ def of_container(stats: Mapping[str, Any]) -> Row:
 
 
 class Elsewhere(Probe):
-    """A server that is reached by its address only."""
+    """A server that is reached by its address only: what it uses is told beside it (usage_page.py), or not at all."""
+
+    FIGURES = ("pid", "cpu_s", "memory_bytes", "private_bytes", "threads")
 
     def __init__(self, server: ServerRecord, servers_file: Path | None = None) -> None:
         self.subject = server.engine
+        port = server.ports.get(USAGE)
+        self._page = None if port is None else http.client.HTTPConnection(server.host, port, timeout=TIMEOUT_S)
 
     def rows(self, instant: Instant) -> list[Row]:
-        return [absent(self.subject, "the server runs elsewhere")]
+        if self._page is None:
+            return [absent(self.subject, "the server runs elsewhere")]
+        try:
+            self._page.request("GET", "/")
+            told = json.loads(self._page.getresponse().read())
+            if "absent" in told:
+                return [absent(self.subject, f"beside the server {told['absent']}")]
+            return [{"subject": self.subject, **{name: told[name] for name in self.FIGURES}}]
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            return [absent(self.subject, f"what tells its usage does not answer: {error or type(error).__name__}")]
+        finally:
+            self._page.close()
+
+    def close(self) -> None:
+        if self._page is not None:
+            self._page.close()
 
 
 class MetricsPage(Probe):

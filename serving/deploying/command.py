@@ -23,7 +23,7 @@ from serving.deploying.folder import write
 from serving.deploying.overlay import files
 from serving.deploying.plan import Plan
 from serving.deploying.refusals import reasons
-from serving.deploying.wanted import HEADROOM, MONITORING, NAMESPACE, Wanted
+from serving.deploying.wanted import HEADROOM, NAMESPACE, PROMETHEUS, WITHOUT, Wanted
 from serving.deploying.words import described, steps
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -46,7 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="image of the server, NAME:TAG or NAME@sha256:…, instead of the engine's own")
     parser.add_argument("--fixed", action="store_true", help="a fixed number of pods: no autoscaler")
     parser.add_argument("--namespace", default=NAMESPACE, help="of every object; one for each model of an engine")
-    parser.add_argument("--without", choices=[MONITORING], help="what the cluster has not: no alerts, no autoscaler")
+    parser.add_argument(
+        "--without",
+        choices=WITHOUT,
+        action="append",
+        default=[],
+        help="monitoring: no alerts and no autoscaler, for a cluster without the Prometheus operator; namespace: it is "
+        "there already and stays as it is",
+    )
+    parser.add_argument("--prometheus-namespace", default=PROMETHEUS, help="of the Prometheus that asks the servers")
+    parser.add_argument("--pull-secret", help="name of the namespace's secret for a registry that asks who pulls")
     parser.add_argument("--use", type=Path, help="the tuned.toml that was measured with")
     parser.add_argument("--out", type=Path, help="folder of the overlay; k8s/rendered/MODEL when absent")
     parser.add_argument(
@@ -56,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replicas", type=int, help="with --unmeasured: pods, which nothing measured says")
     parser.add_argument("--queue-us", type=int, help="with --unmeasured: the autoscaler's threshold, microseconds")
-    parser.add_argument("--load-image", help="with --unmeasured: image of the job, from a registry of yours")
+    parser.add_argument(
+        "--registry", help="with --unmeasured: where images of this project were pushed, HOST[:PORT][/PATH]"
+    )
+    parser.add_argument("--load-image", help="with --unmeasured: image of the job, where it has another name there")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="print the objects and write nothing")
     instead.add_argument(
@@ -124,11 +136,14 @@ def _wanted(options: argparse.Namespace, config: ModelsFile) -> Wanted:
         image=options.image,
         fixed=options.fixed,
         namespace=options.namespace,
-        monitored=options.without != MONITORING,
+        without=frozenset(options.without),
+        prometheus=options.prometheus_namespace,
+        pull_secret=options.pull_secret,
         unmeasured=options.unmeasured,
         replicas=options.replicas,
         queue_us=options.queue_us,
         load_image=options.load_image,
+        registry=options.registry and options.registry.rstrip("/"),
     )
 
 

@@ -9,6 +9,7 @@ from serving.deploying.case import Case
 from serving.deploying.laid_out import LaidOut
 from serving.deploying.sizing import Figure, Size
 
+BASE_CORES = 2  # what k8s/base/tfserving gives a pod
 # What the cluster refuses where a number belongs: nothing is applied before somebody has measured.
 REQUIRED = "REQUIRED: measure, then give {flag}"
 
@@ -26,6 +27,11 @@ class Plan:
     @property
     def engine(self) -> str:
         return self.case.recommended.engine
+
+    @property
+    def cores(self) -> int:
+        """What the server's container gets."""
+        return self.size.cores.value if self.size.cores else BASE_CORES
 
     @property
     def autoscaled(self) -> bool:

@@ -12,12 +12,16 @@ HEADROOM = 0.3
 MOST_HEADROOM = 5.0  # who gives more means percent
 NAMESPACE = "loadproof"
 MONITORING = "monitoring"  # the component that needs a Prometheus operator
+SPACE = "namespace"  # the object, which who deploys may not be allowed to make or to change
+WITHOUT = (MONITORING, SPACE)
+PROMETHEUS = "monitoring"  # the namespace that k8s/components/monitoring lets in
 DEVICE = re.compile(r"cpu|gpu:\S.*")
+REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*")
 IMAGE = re.compile(r"^(?P<name>[a-z0-9][\w./:-]*?)(?::(?P<tag>\w[\w.-]*)|@(?P<digest>sha256:[0-9a-f]{64}))$")
 
 
 LABEL = re.compile(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", re.ASCII)  # a label's value, as Kubernetes checks it
-NAMED = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a namespace, likewise
+NAMED = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a namespace or a secret, likewise
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,19 @@ class Wanted:
     image: str | None = None  # instead of the engine's own
     fixed: bool = False  # no autoscaler
     namespace: str = NAMESPACE
-    monitored: bool = True  # alerts and dashboards; what scales is their series
+    without: frozenset[str] = frozenset()  # of WITHOUT
+    prometheus: str = PROMETHEUS  # namespace of what scrapes the servers
+    pull_secret: str | None = None  # in the namespace, for a registry that asks who pulls
     unmeasured: bool = False
     replicas: int | None = None  # where nothing was measured that would say so
     queue_us: int | None = None  # likewise
     load_image: str | None = None  # of the job that measures: nobody but who built it has it
+    registry: str | None = None  # where all images of ours were pushed, under the names that k8s/ has for them
+
+    @property
+    def monitored(self) -> bool:
+        """Whether there are alerts and dashboards; what scales is their series."""
+        return MONITORING not in self.without
 
     @property
     def scales(self) -> bool:
@@ -52,23 +64,39 @@ class Wanted:
                 f"--headroom is {self.headroom:g}: give 0 to {MOST_HEADROOM:g}; 0.3 is 30 % more than the rate, "
                 "and 30 were 3000 %"
             )
-        if not NAMED.fullmatch(self.namespace):
-            raise UsageError(
-                f"--namespace is '{self.namespace}': give at most 63 of a-z, 0-9 and '-', with no '-' at either end"
-            )
+        names = {
+            "--namespace": self.namespace,
+            "--prometheus-namespace": self.prometheus,
+            "--pull-secret": self.pull_secret,
+        }
+        for flag, name in names.items():
+            if name is not None and not NAMED.fullmatch(name):
+                raise UsageError(f"{flag} is '{name}': give at most 63 of a-z, 0-9 and '-', with no '-' at either end")
+        if self.prometheus != PROMETHEUS and not self.monitored:
+            raise UsageError("--prometheus-namespace says whom the monitoring lets in, and --without leaves that out")
         if self.device is not None and not DEVICE.fullmatch(self.device):
             raise UsageError(f"--device is '{self.device}': give cpu, or gpu: and the product, like gpu:NVIDIA-L4")
         if self.image is not None:
             split_image(self.image)
         if self.load_image is not None:
             split_image(self.load_image, "--load-image")
-        if self.unmeasured and self.load_image is None:
+        if self.registry is not None and not REGISTRY.fullmatch(self.registry):
             raise UsageError(
-                "--unmeasured brings a job that measures, and no registry has its image: run 'make image "
-                "IMAGES=loadtest', push the image to a registry of yours, and name it with --load-image"
+                f"--registry is '{self.registry}': give HOST, HOST:PORT or HOST/PATH, without https:// or a tag"
             )
-        if self.load_image and not self.unmeasured:
-            raise UsageError("--load-image is for --unmeasured; what was measured brings no job that measures")
+        if self.load_image and self.registry:
+            raise UsageError("--load-image names the image of the job, and so does --registry: give one of them")
+        if self.unmeasured and not (self.load_image or self.registry):
+            raise UsageError(
+                "--unmeasured brings a job that measures, and no public registry has its image: run 'make image "
+                "IMAGES=loadtest', push it as REGISTRY/loadproof/loadtest, and give --registry REGISTRY (or another "
+                "name with --load-image)"
+            )
+        for flag, image in (("--load-image", self.load_image), ("--registry", self.registry)):
+            if image and not self.unmeasured:
+                raise UsageError(
+                    f"{flag} is for --unmeasured; what was measured brings no job, and so no image of ours"
+                )
         if not self.unmeasured and (self.replicas or self.queue_us):
             raise UsageError("--replicas and --queue-us are for --unmeasured; what was measured says both by itself")
 

@@ -8,6 +8,7 @@ from shlex import quote
 
 from serving.deploying.origin import caveats
 from serving.deploying.plan import Plan
+from serving.deploying.wanted import SPACE, product
 
 
 def described(plan: Plan) -> Iterator[str]:
@@ -30,21 +31,55 @@ def steps(plan: Plan, out: Path) -> Iterator[str]:
     yield from _before(plan)
     brought = f"{plan.laid.folder}, artifacts/ and models.toml" if unmeasured else str(plan.laid.folder)
     yield f"next: bring {brought} into the volume of the claim model-store"
-    watched = f" && kubectl -n {namespace} logs -f job/measure" if unmeasured else ""
-    yield f"then: kubectl apply -k {quote(str(out))}{watched}"
+    yield f"then: kubectl apply -k {quote(str(out))}"
+    if unmeasured:
+        # Its pod proves first, in an init container: until that has ended there is no log to follow.
+        here = f"kubectl -n {namespace}"
+        ready = "wait --for=condition=ready --timeout=2h pod -l batch.kubernetes.io/job-name=measure"
+        yield f"then: {here} {ready} && {here} logs -f job/measure"
 
 
 def _before(plan: Plan) -> Iterator[str]:
     """What the cluster does with it that could surprise."""
-    namespace, engine = plan.case.wanted.namespace, plan.engine
+    wanted, engine = plan.case.wanted, plan.engine
+    namespace = wanted.namespace
     yield (
         f"note: {namespace} holds one deployment named {engine}: whatever it serves is replaced; "
         "another model goes into another --namespace"
     )
-    if plan.case.wanted.monitored:
-        yield "note: the cluster needs the Prometheus operator; --without monitoring leaves alerts and autoscaler out"
+    if SPACE not in wanted.without:
+        yield (
+            f"note: the namespace {namespace} is part of it: applying makes it enforce 'restricted' for every pod in "
+            "it, and 'kubectl delete -k' deletes it with its claims; --without namespace leaves it alone"
+        )
+    yield "note: the claim model-store asks for ReadWriteMany; where no storage class has it, every pod stays Pending"
+    if plan.case.gpu:
+        label = product(plan.case.device.removeprefix("gpu:"))
+        yield f"note: pods stay Pending until a node has the label nvidia.com/gpu.product={label} and a free GPU"
+    yield from _of_monitoring(plan)
+    if wanted.unmeasured:
+        yield (
+            f"note: a Job is run once: 'kubectl -n {namespace} delete job measure --ignore-not-found' before it is "
+            "applied again"
+        )
+
+
+def _of_monitoring(plan: Plan) -> Iterator[str]:
+    """What alerts and autoscaler need, without which they are silent."""
+    wanted = plan.case.wanted
+    if not wanted.monitored:
+        return
+    yield (
+        f"note: the cluster needs the Prometheus operator, whose Prometheus runs in the namespace {wanted.prometheus} "
+        "(--prometheus-namespace) and takes monitors and rules of others (k8s/components/monitoring); "
+        "--without monitoring leaves alerts and autoscaler out"
+    )
     if plan.autoscaled:
         yield (
-            f"note: if it runs with --fixed now, first take spec.replicas out with 'kubectl -n {namespace} apply "
-            f"edit-last-applied deployment/{engine}': else it falls to one pod until the autoscaler acts"
+            "note: the autoscaler needs Prometheus Adapter with k8s/components/hpa/prometheus-adapter.yaml: without it "
+            "it keeps its least number of pods, and so does one that sees no metrics"
+        )
+        yield (
+            f"note: if it runs with --fixed now, first take spec.replicas out with 'kubectl -n {wanted.namespace} "
+            f"apply edit-last-applied deployment/{plan.engine}': else it falls to one pod until the autoscaler acts"
         )

@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+import yaml
 
 from contract.endpoints import Endpoints
 from contract.files import read_model
@@ -25,6 +29,7 @@ from tests.builders import free_port
 from tests.conftest import run_module
 from tests.e2e.test_elsewhere import MIXED, MODELS
 from tests.k8s_jobs import LocalPod, fill_store, job_objects, named, steps
+from tests.k8s_rendered import K8S
 from tune.measuring import BEGIN, END, VALUES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -107,11 +112,12 @@ def test_master_and_workers_load_what_was_proven_and_leave_a_judged_report(clust
 
 @pytest.mark.alone
 def test_a_pod_is_proven_and_measured_and_its_log_says_what_to_deploy(cluster: Cluster, tmp_path: Path) -> None:
-    measure = pod(tmp_path / "pod", cluster, "measure", "measure", {"--max-rps=20000": SHORT_SEARCH})
-    assert "proven  mixed__torchscript__triton__http at 127.0.0.1:" in measure.run("prove")
-    assert "localhost has 1 ready; 127.0.0.1 is asked, alone" in measure.log("prove")
-
-    told = measure.run("measure")
+    with usage_page(cluster) as port:
+        server = f"{cluster.settings['SERVER']},usage://localhost:{port}"
+        measure = pod(tmp_path / "pod", cluster, "measure", "measure", {"--max-rps=20000": SHORT_SEARCH}, SERVER=server)
+        assert "proven  mixed__torchscript__triton__http at 127.0.0.1:" in measure.run("prove")
+        assert "localhost has 1 ready; 127.0.0.1 is asked, alone" in measure.log("prove")
+        told = measure.run("measure")
     file = cluster.claims / "measure-results" / "reports" / "latest" / "recommendation.json"
     found = read_model(file, Recommendation, "report")
     said = CUT.search(told)  # the filter that the log itself names
@@ -124,7 +130,35 @@ def test_a_pod_is_proven_and_measured_and_its_log_says_what_to_deploy(cluster: C
     best = found.models["mixed"]
     assert best.max_rps and float(values["max_rps"]) == pytest.approx(best.max_rps, rel=0.01)
     assert best.queue_us is not None and float(values["queue_us"]) == pytest.approx(best.queue_us, rel=0.01)
-    assert (best.device, values["server_mib"]) == ("cpu", "-")
+    assert best.device == "cpu"
+    # What a deployment's cores and memory are sized by: those of the server, which no process of the job can see.
+    resident = psutil.Process(triton_pid(cluster)).memory_info().rss / 2**20
+    assert best.server_mib is not None and best.server_mib > resident / 2
+    assert best.server_cores is not None and 0 < best.server_cores < (psutil.cpu_count() or 1)
+    assert float(values["server_mib"]) == pytest.approx(best.server_mib, rel=0.01)
+
+
+@contextmanager
+def usage_page(cluster: Cluster) -> Iterator[int]:
+    """The sidecar of k8s/components/usage, as a process: its own arguments, but for the port and whom it watches."""
+    patch = yaml.safe_load((K8S / "components" / "usage" / "deployment.yaml").read_text())
+    (sidecar,) = patch["spec"]["template"]["spec"]["initContainers"]
+    port = free_port()
+    # A pod has one server of that name; this machine may have others.
+    here = {"--port=9102": f"--port={port}", "--bind=0.0.0.0": "--bind=127.0.0.1"}
+    words = [here.get(word, word) for word in sidecar["args"] if not word.startswith("tensor")]
+    words[words.index("tritonserver")] = str(triton_pid(cluster))
+    page = subprocess.Popen([sys.executable, "-m", *words])
+    try:
+        yield port
+    finally:
+        page.terminate()
+        page.wait(timeout=30)
+
+
+def triton_pid(cluster: Cluster) -> int:
+    (pid,) = (server.pid for server in cluster.endpoints.servers if server.engine == "triton" and server.pid)
+    return pid
 
 
 def test_a_model_that_the_pods_do_not_serve_is_a_sentence(cluster: Cluster, tmp_path: Path) -> None:

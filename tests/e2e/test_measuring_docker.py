@@ -17,10 +17,11 @@ from contract.files import read_model
 from contract.recommendation import Recommendation
 from contract.verdict import Report
 from report.__main__ import EXIT_CODES
+from serving.deploying.kustomization import MEASURED_AT
 from tests.docker_images import Image
 from tests.docker_served import MODELS, NAME, exported, isolated
 from tests.e2e.test_measuring import SHORT_SEARCH
-from tests.k8s_containers import ContainerPod, start_server
+from tests.k8s_containers import ContainerPod, start_server, start_sidecar
 from tests.k8s_jobs import fill_store, job_objects, named
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -36,11 +37,11 @@ class Namespace:
     image: str
     claims: Path
 
-    def pod(self, folder: Path, job: str, name: str, replaced: dict[str, list[str]]) -> ContainerPod:
+    def pod(self, folder: Path, job: str, name: str, replaced: dict[str, list[str]], **changed: str) -> ContainerPod:
         folder.mkdir()
         objects = job_objects(job)
         found = named(objects, "Job", name)
-        settings = {"MODEL": NAME}
+        settings = {"MODEL": NAME, **changed}
         return ContainerPod(
             self.engine, self.network, self.image, objects, found, self.claims, folder, settings, replaced
         )
@@ -55,7 +56,11 @@ def namespace(engine: DockerClient, image: Image, tmp_path_factory: pytest.TempP
     with isolated(engine) as network:
         server = start_server(engine, network, image("triton-cpu"), place.triton_repository)
         try:
-            yield Namespace(engine, network, image("loadtest"), claims)
+            sidecar = start_sidecar(engine, image("loadtest"), server)
+            try:
+                yield Namespace(engine, network, image("loadtest"), claims)
+            finally:
+                sidecar.remove(force=True)
         finally:
             server.remove(force=True)
 
@@ -82,13 +87,15 @@ def test_master_and_workers_find_each_other_and_the_server_by_their_own_names(
 
 @pytest.mark.alone
 def test_one_pod_is_found_behind_its_headless_service_and_measured(namespace: Namespace, tmp_path: Path) -> None:
-    measure = namespace.pod(tmp_path / "pod", "measure", "measure", {"--max-rps=20000": SHORT_SEARCH})
+    shorter = {"--max-rps=20000": SHORT_SEARCH}
+    measure = namespace.pod(tmp_path / "pod", "measure", "measure", shorter, SERVER=MEASURED_AT["triton"])
     proven = measure.run("prove")
     assert f"proven  {NAME}__triton__http at " in proven and "triton-headless" not in proven
     told = measure.run("measure")
     file = namespace.claims / "measure-results" / "reports" / "latest" / "recommendation.json"
     found = read_model(file, Recommendation, "report").models["linear"]
     assert found.max_rps and found.device == "cpu"
+    assert found.server_mib and found.server_mib > 50 and found.server_cores, "told beside the server, in its pod"
     assert "python -m serving deploy --from recommendation.json --model linear --device cpu" in told
     assert "-----BEGIN recommendation.json-----" in told
 

@@ -96,4 +96,6 @@ class Counting:
             invalid=lost,
             shares=closed.usage.shares,
             proxy_us=closed.usage.proxy_us,
+            server_cores=closed.usage.cores(closed.rps),
+            server_mib=closed.usage.server_mib,
         )

@@ -61,7 +61,14 @@ def told(point: Point, unit: Name = "instances") -> str:
     rate = f"{point.max_rps:,.4g}/s under the objectives" if point.max_rps is not None else point.reason
     slow = "" if point.p99_ms is None else f", p99 {point.p99_ms:.4g} ms"
     shares = f", shared {' : '.join(f'{share:.0%}' for share in point.shares)}" if len(point.shares) > 1 else ""
-    return f"{unit} {point.n}: {point.closed_rps:,.4g}/s with {point.users} users{slow}{shares}; {rate}"
+    return f"{unit} {point.n}: {point.closed_rps:,.4g}/s with {point.users} users{slow}{shares}{used(point)}; {rate}"
+
+
+def used(point: Point) -> str:
+    """Cores of the servers together, and the largest replica's memory; empty where they were not read."""
+    if not point.server_cores or not point.server_mib:
+        return ""
+    return f", {sum(point.server_cores):.2f} cores of the servers, {max(point.server_mib):.0f} MiB per replica"
 
 
 def cost_of_proxy(found: Scaling) -> str:

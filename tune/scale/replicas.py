@@ -18,6 +18,7 @@ from serving.replication.fronting import Front, How, fronted
 from serving.replication.origin import replica_mib, server_of
 from serving.replication.replicas import Replicas, replicated
 from tune.configuration.machine_room import MIB, SPARE
+from tune.scale.consumption import Consumption
 from tune.scale.unit import Name, Reading, Subject
 
 
@@ -39,6 +40,7 @@ class LocalReplicas:
         self._cores = cores
         self._front: Front | None = None
         self._servers: list[ServerRecord] = []
+        self._consumption = Consumption()
 
     def up(self, number: int) -> Endpoint:
         self._without_proxy(number)
@@ -55,7 +57,8 @@ class LocalReplicas:
         if any(each is None for each in counted):  # one is gone: `lost` says so
             return Reading()
         answered = tuple(each.success for each in counted if each is not None)
-        return Reading(answered, self._front.cpu_s() if self._front else None)
+        proxy_s = self._front.cpu_s() if self._front else None
+        return Reading(answered, proxy_s, self._consumption.read(self._servers))
 
     def lost(self) -> str:
         return ", ".join(filter(None, [self._replicas.lost(), self._front.lost() if self._front else ""]))

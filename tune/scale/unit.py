@@ -9,6 +9,7 @@ from contract.config import ModelsFile
 from contract.endpoints import Endpoint
 from contract.workspace import Workspace
 from serving.proxy_config import Balance
+from tune.scale.consumption import Used
 
 Name = Literal["instances", "replicas"]
 MICROSECONDS = 1e6
@@ -16,32 +17,57 @@ MICROSECONDS = 1e6
 
 @dataclass(frozen=True)
 class Reading:
-    """Counters at a moment: answers of each replica so far, processor seconds of the proxy; empty: not counted."""
+    """Counters at a moment: answers of each replica so far, processor seconds of the proxy; empty: not counted.
+
+    ``used``: what each replica has used so far.
+    """
 
     answered: tuple[int, ...] = ()
     proxy_s: float | None = None
+    used: tuple[Used, ...] = ()
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What was counted between two readings. ``proxy_us``: microseconds per request."""
+    """What was counted between two readings.
+
+    ``proxy_us``, ``server_us``: processor time of the proxy, and of each replica, per request to any of them,
+    microseconds. ``server_mib``: memory of each replica at the second reading.
+    """
 
     shares: list[float] = field(default_factory=list)
     proxy_us: float | None = None
+    server_us: list[float] = field(default_factory=list)
+    server_mib: list[float] = field(default_factory=list)
+
+    def cores(self, rps: float) -> list[float]:
+        """Cores that each replica keeps busy at a rate.
+
+        Not processor seconds over seconds: between the readings are warm-up and drain too, when less was asked.
+        """
+        return [round(each * rps / MICROSECONDS, 3) for each in self.server_us]
 
 
 def usage(before: Reading, after: Reading) -> Usage:
-    """Who answered how much, and what the proxy took; empty where a replica began to count anew or nothing came."""
+    """Who answered how much and used what; empty where a replica began to count anew or nothing came."""
     if len(before.answered) != len(after.answered):
         return Usage()
     counts = [late - early for early, late in zip(before.answered, after.answered, strict=True)]
     total = sum(counts)
     if not total or min(counts) < 0:
         return Usage()
-    shares = [round(count / total, 4) for count in counts]
-    if before.proxy_s is None or after.proxy_s is None:
-        return Usage(shares)
-    return Usage(shares, round((after.proxy_s - before.proxy_s) / total * MICROSECONDS, 2))
+
+    def per_request(early_s: float, late_s: float) -> float:
+        return round((late_s - early_s) / total * MICROSECONDS, 2)
+
+    both = before.proxy_s is not None and after.proxy_s is not None
+    pairs = list(zip(before.used, after.used, strict=False))
+    return Usage(
+        shares=[round(count / total, 4) for count in counts],
+        proxy_us=per_request(before.proxy_s or 0.0, after.proxy_s or 0.0) if both else None,
+        server_us=[per_request(early.cpu_s, late.cpu_s) for early, late in pairs],
+        server_mib=[round(late.mib, 1) for _, late in pairs],
+    )
 
 
 class Unit(Protocol):

@@ -9,7 +9,17 @@ from report.page.figures import Chart, Figure, Panel, axes, plain
 
 COLOR, LAW = "var(--hue-2a)", "var(--muted)"
 STEPS = 60  # of the law's curve
-COLUMNS = ("n", "closed loop req/s", "users", "p99 ms", "max rate under SLO req/s", "by the law req/s", "reason")
+COLUMNS = (
+    "n",
+    "closed loop req/s",
+    "users",
+    "p99 ms",
+    "max rate under SLO req/s",
+    "by the law req/s",
+    "cores of the servers",
+    "MiB per replica",
+    "reason",
+)
 
 
 def scaling(drawing: Drawing, found: Scaling | None) -> list[Chart]:
@@ -48,6 +58,8 @@ def scaling(drawing: Drawing, found: Scaling | None) -> list[Chart]:
                     point.p99_ms,
                     point.max_rps,
                     law(found.prediction, point.n) if found.prediction else None,
+                    round(sum(point.server_cores), 2) if point.server_cores else None,
+                    max(point.server_mib, default=None),
                     point.reason,
                 )
                 for point in [*found.points, *([direct] if direct else [])]
