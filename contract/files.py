@@ -16,15 +16,19 @@ from contract.errors import UsageError
 M = TypeVar("M", bound=BaseModel)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically: a reader sees the old file or the whole new one."""
+def write_bytes(path: Path, data: bytes, lasting: bool = True) -> None:
+    """Write ``data`` to ``path`` atomically: a reader sees the old file or the whole new one.
+
+    What is not ``lasting`` is not waited for until it is on the disk: files by the hundred that each start makes anew.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -29,7 +29,7 @@ def serialise(
     for example in examples:
         payload = codec.encode(name, version, example.inputs, outputs)
         file = f"{example.key}.bin"
-        write_bytes(folder / file, payload.body)
+        write_bytes(folder / file, payload.body, lasting=False)
         entries.append(PayloadEntry(key=example.key, file=file, headers=payload.headers, rows=example.rows))
     index = PayloadIndex(schema_version=1, protocol=protocol, target=codec.target(name, version), payloads=entries)
     write_json(folder / INDEX, index)
