@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from datetime import UTC, datetime
@@ -41,11 +42,18 @@ def happened(what: What, engine: EngineName, model: str | None, detail: str, las
 
 
 def append_event(path: Path, event: Event) -> None:
-    """Add one line; writers need no lock, since a line is one write at the end of the file."""
+    """Add one line; writers need no lock, since a line is one write at the end of the file.
+
+    Raises OSError where it cannot be written, or not whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(handle, event.model_dump_json().encode() + b"\n")
+        line = event.model_dump_json().encode() + b"\n"
+        written = os.write(handle, line)
+        if written < len(line):  # the half goes, or the next line would be its end; on a full disk nobody else adds one
+            os.ftruncate(handle, os.fstat(handle).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
 

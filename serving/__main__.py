@@ -31,6 +31,7 @@ from serving.deploying import command as deploying
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
 from serving.triton_config import PADS
+from serving.turn import turn
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         ("roll", "serve newer exports instead of the older ones, without a moment in which nothing answers"),
         ("load", "load one served model of Triton and ask it again"),
         ("unload", "unload one served model of Triton"),
-        ("reload", "unload and load one served model of Triton"),
+        ("reload", "load one served model once more, while what is loaded goes on answering"),
         ("status", "tell what runs"),
         ("stop", "stop what was started"),
         ("deploy", "write what a report recommends as an overlay of k8s/, or say why it cannot be deployed"),
@@ -97,6 +98,8 @@ def _repository(options: argparse.Namespace) -> int:
     _warn(config.target, served, refused)
     if options.target and fleet.running(workspace):
         raise UsageError(f"servers run from this repository that cannot read {config.target}'s; run 'make stop' first")
+    if fleet.laid_out_otherwise(config, served, workspace):
+        raise UsageError("servers run here with other exports or settings; run 'make roll', or 'make stop' first")
     repository.lay_out(served, workspace, options.target)
     for item in served:
         print(f"{item.engine:9} {item.name} version {item.version} ({item.format})")
@@ -104,6 +107,11 @@ def _repository(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
+    with turn(workspace_of(options), "up"):
+        return _up_alone(options)
+
+
+def _up_alone(options: argparse.Namespace) -> int:
     config, workspace = _config(options), workspace_of(options)
     served, refused = repository.plan(config, options.group, workspace)
     places, unproven = foreign.plan(config, options.group, workspace)
@@ -115,6 +123,7 @@ def _up(options: argparse.Namespace) -> int:
     found = elsewhere.prove_all(config, places, workspace)  # first: where one is not there, nothing is started
     if _already_up(workspace, fleet.fingerprint(config, served, choice)):
         say("the servers already run with these models")
+        fleet.watch(workspace)  # whoever watched them may have been killed
     else:
         fleet.stop(workspace)
         repository.lay_out(served, workspace)

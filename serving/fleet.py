@@ -31,6 +31,7 @@ from serving.repository import Served, plan
 from serving.starting import launch_file, place_of, start
 from serving.tfserving_config import unheard
 from serving.triton_config import BACKENDS
+from serving.turn import last_turn, turn
 
 # What is added to Triton's own words when a release has no such backend.
 NO_BACKEND = (
@@ -59,7 +60,15 @@ def running(workspace: Workspace) -> list[ServerRecord]:
 
 
 def stop(workspace: Workspace) -> list[ServerRecord]:
-    """Stop everything that we started and forget it. Returns what was still running."""
+    """Stop everything that we started and forget it; whoever is starting it is interrupted first.
+
+    Returns what was still running.
+    """
+    with last_turn(workspace, "stop"):
+        return _stop(workspace)
+
+
+def _stop(workspace: Workspace) -> list[ServerRecord]:
     if not workspace.servers.is_file():
         workspace.endpoints.unlink(missing_ok=True)
         return []
@@ -80,7 +89,7 @@ def stop(workspace: Workspace) -> list[ServerRecord]:
     if left:  # so that the next 'make stop' tries again
         write_json(workspace.servers, Servers(schema_version=1, servers=left))
         raise ServerError("; ".join(failures))
-    workspace.servers.unlink()
+    workspace.servers.unlink(missing_ok=True)
     return were_running
 
 
@@ -92,7 +101,7 @@ def up(
     choice: Choice,
 ) -> Endpoints:
     """Start the servers, load the models, prove every endpoint, write live/endpoints.json, and have it all watched."""
-    with _all_or_nothing(workspace):
+    with turn(workspace, "up"), _all_or_nothing(workspace):
         workspace.events.unlink(missing_ok=True)
         ready_s: dict[str, float] = {}
         servers: dict[str, ServerRecord] = {}
@@ -176,8 +185,21 @@ def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> N
 
 
 def watch(workspace: Workspace) -> None:
-    """Have what runs watched again, with as many restarts as `up` was told."""
-    supervise.start(workspace, read_model(_choice_file(workspace), Choice, "make serve").restarts)
+    """Have what runs watched again, with as many restarts as `up` was told; whoever watches it goes on."""
+    if not supervise.watched(read_model(workspace.servers, Servers, "make serve").supervisor):
+        supervise.start(workspace, read_model(_choice_file(workspace), Choice, "make serve").restarts)
+
+
+def laid_out_otherwise(config: ModelsFile, served: list[Served], workspace: Workspace) -> bool:
+    """Whether servers run here that were brought up with other exports or settings than these.
+
+    Their trees must not be laid out anew under them: TF Serving would take a new version unproven.
+    """
+    if not running(workspace) or not workspace.endpoints.is_file():
+        return False
+    choice = read_model(_choice_file(workspace), Choice, "make serve")
+    known = read_model(workspace.endpoints, Endpoints, "make serve")
+    return known.fingerprint != fingerprint(config, served, choice)
 
 
 def _choice_file(workspace: Workspace) -> Path:

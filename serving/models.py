@@ -1,50 +1,104 @@
-"""Explicit model control of the running Triton: load, unload, reload one served model."""
+"""Explicit control of one served model: load and unload on Triton, reload on either engine."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from contract.endpoints import Endpoint, Endpoints, ServerRecord
 from contract.errors import ParityError, ServerError, UsageError, nearest
-from contract.files import read_model
+from contract.files import read_model, sha256_tree
+from contract.table import choose
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import fleet
 from serving.ports import host_port
 from serving.rechecking import recheck
+from serving.rolling import ROLLERS
+from serving.triton_config import BACKENDS
+from serving.turn import turn
+
+ELSEWHERE = "that holds if the server at {} reads this workspace's model_repository/, which cannot be seen from here"
 
 
 def load(name: str, workspace: Workspace) -> str:
     """Load a model that is laid out and proven, ask it again, and say how long it took."""
-    endpoints, control = _find(name, workspace)
-    seconds = control.load(name)
-    for endpoint in endpoints:
-        parity = recheck(endpoint, workspace)
-        if not parity.passed:
+    with turn(workspace, "load"):
+        endpoints, control = _find_on_triton(name, workspace)
+        seconds = control.load(name)
+        try:
+            _insist_on_answers(endpoints, workspace)
+        except ParityError as error:
             control.unload(name)
-            raise ParityError(f"{endpoint.id} answers wrongly and was unloaded again: {'; '.join(parity.reasons)}")
+            raise ParityError(f"{error}; it was unloaded again") from None
     return f"{name} version {endpoints[0].version} is loaded and answers rightly, after {seconds:.1f} s"
 
 
 def unload(name: str, workspace: Workspace) -> str:
     """Unload a model; its endpoints refuse requests until it is loaded again."""
-    _, control = _find(name, workspace)
-    control.unload(name)
+    with turn(workspace, "unload"):
+        _find_on_triton(name, workspace)[1].unload(name)
     return f"{name} is unloaded; 'python -m serving load {name}' brings it back"
 
 
 def reload(name: str, workspace: Workspace) -> str:
-    """Unload and load a model, from the files as they are."""
-    _, control = _find(name, workspace)
-    control.unload(name)
-    return load(name, workspace)
+    """Load a model once more while what is loaded goes on answering, from the files as they are; ask it again.
+
+    Raises UsageError where these are not the bytes that were proven, ServerError where the engine cannot load them
+    (the old goes on in both cases), ParityError where the answers are wrong.
+    """
+    with turn(workspace, "reload"):
+        endpoints, server = _find(name, workspace)
+        _insist_on_bytes(endpoints[0], workspace)
+        roller = choose(ROLLERS, server.engine, "engine")(server, workspace)
+        version = endpoints[0].version
+        seconds = roller.renew(name, version)
+        _insist_on_answers(endpoints, workspace)
+    unseen = f"; {ELSEWHERE.format(server.host)}" if server.place == "url" else ""
+    done = f"{name} version {version} was loaded once more and answers rightly, after {seconds:.1f} s"
+    return f"{done}; {roller.gap}{unseen}"
 
 
-def _find(name: str, workspace: Workspace) -> tuple[list[Endpoint], TritonControl]:
+def _insist_on_answers(endpoints: list[Endpoint], workspace: Workspace) -> None:
+    for endpoint in endpoints:
+        parity = recheck(endpoint, workspace)
+        if not parity.passed:
+            raise ParityError(f"{endpoint.id} answers wrongly: {'; '.join(parity.reasons)}")
+
+
+def _insist_on_bytes(endpoint: Endpoint, workspace: Workspace) -> None:
+    """Raise UsageError where what the engine would load is not what was proven: the old would be gone by then."""
+    file = _laid_out(endpoint, workspace)
+    if not file.exists() or sha256_tree(file) != endpoint.artifact_sha256:
+        raise UsageError(
+            f"{file} is not the export that was proven, so it is not loaded and what is loaded goes on; "
+            "a newer export comes with 'make roll', and 'make stop serve' lays this one out again"
+        )
+
+
+def _laid_out(endpoint: Endpoint, workspace: Workspace) -> Path:
+    if endpoint.engine == "tfserving":
+        return workspace.tfserving_repository / endpoint.served_name / str(endpoint.version)
+    folder = workspace.triton_repository / endpoint.served_name / str(endpoint.version)
+    return folder / BACKENDS[endpoint.format].filename
+
+
+def _find(name: str, workspace: Workspace) -> tuple[list[Endpoint], ServerRecord]:
+    """The endpoints of a served model of ours, and the server that has it."""
+    servers = {server.engine: server for server in fleet.running(workspace)}
     known = read_model(workspace.endpoints, Endpoints, "make serve").endpoints
-    endpoints = [item for item in known if item.engine == "triton" and item.served_name == name]
+    ours = [item for item in known if item.engine in ROLLERS]
+    endpoints = [item for item in ours if item.served_name == name]
     if not endpoints:
-        names = sorted({item.served_name for item in known if item.engine == "triton"})
-        raise UsageError(f"Triton serves no '{name}'{nearest(name, names)}; it serves {', '.join(names) or 'nothing'}")
-    server: ServerRecord | None = next((item for item in fleet.running(workspace) if item.engine == "triton"), None)
-    if server is None:
-        raise ServerError("Triton does not run; 'make serve' starts it")
+        names = sorted({item.served_name for item in ours})
+        raise UsageError(f"nothing serves '{name}'{nearest(name, names)}; served are {', '.join(names) or 'none'}")
+    engine = endpoints[0].engine
+    if engine not in servers:
+        raise ServerError(f"{engine}, which serves {name}, does not run; 'make serve' starts it")
+    return endpoints, servers[engine]
+
+
+def _find_on_triton(name: str, workspace: Workspace) -> tuple[list[Endpoint], TritonControl]:
+    endpoints, server = _find(name, workspace)
+    if server.engine != "triton":
+        raise UsageError(f"{name} is on {server.engine}, which loads what lies in its folders; it can only be reloaded")
     return endpoints, TritonControl(host_port(server.host, server.ports["http"]))

@@ -26,6 +26,7 @@ from contract.workspace import Workspace
 from serving.latency_buckets import counts_latency, latency_buckets
 from serving.tfserving_config import MONITORING_CONFIG, batching_config, models_config
 from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
+from serving.turn import turn
 
 # Triton's Python backend starts its child through a shell without quoting (until 25.08).
 SAFE_PATH = re.compile(r"^[A-Za-z0-9._/-]+$")
@@ -102,7 +103,8 @@ def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | 
 
 
 def lay_out(served: list[Served], workspace: Workspace, release: str | None = None) -> None:
-    """Write both trees. Raises UsageError for paths that Triton's Python backend could not take.
+    """Write both trees. Raises UsageError for paths that Triton's Python backend could not take, and where
+    another command is changing the servers that read them.
 
     ``release`` is the Triton that will read its tree, where that is known: a tree for production, with what the release
     knows beyond the others. Without it the tree is one that the local server (24.10) reads too.
@@ -116,8 +118,10 @@ def lay_out(served: list[Served], workspace: Workspace, release: str | None = No
     for item in served:
         check_files(item)
     for_triton = partial(_lay_out_triton, release=release)
-    _swap(workspace.triton_repository, [item for item in served if item.engine == "triton"], for_triton)
-    _swap(workspace.tfserving_repository, [item for item in served if item.engine == "tfserving"], _lay_out_tfserving)
+    by_engine = {engine: [item for item in served if item.engine == engine] for engine in ("triton", "tfserving")}
+    with turn(workspace, "repository"):
+        _swap(workspace.triton_repository, by_engine["triton"], for_triton)
+        _swap(workspace.tfserving_repository, by_engine["tfserving"], _lay_out_tfserving)
 
 
 def check_files(item: Served) -> None:

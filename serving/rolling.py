@@ -29,6 +29,7 @@ from serving.ports import host_port
 from serving.probe import probe, probe_together
 from serving.proving import prove
 from serving.repository import Served, check_files, plan
+from serving.turn import turn
 
 ROLLERS = {"triton": "serving.rolling_triton:TritonRoller", "tfserving": "serving.rolling_tfserving:TfServingRoller"}
 CANDIDATE = "__candidate"  # after a served name; no name of models.toml holds two underscores
@@ -37,8 +38,13 @@ CANDIDATE = "__candidate"  # after a served name; no name of models.toml holds t
 def roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
     """Serve the newest export of every model of the group that runs; what happened to each that has a newer one.
 
-    Raises UsageError where nothing runs.
+    Raises UsageError where nothing runs, and where another command is changing the servers.
     """
+    with turn(workspace, "roll"):
+        return _roll(config, group, workspace)
+
+
+def _roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     servers = {item.engine: item for item in read_model(workspace.servers, Servers, "make serve").servers}
     events: list[Event] = []

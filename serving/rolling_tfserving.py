@@ -23,11 +23,13 @@ from serving.ports import host_port
 from serving.repository import Served, copy_whole
 
 LOAD_S = 180.0
-LOADING = ("UNKNOWN", "START", "LOADING")
+BRIDGE = 1_000_000_000  # added to a version: what answers while that version is loaded once more; no export is so new
 
 
 class TfServingRoller:
     """Works on the base paths that the server watches."""
+
+    gap = "requests that name no version were answered meanwhile; those that name it were refused for a moment"
 
     def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
         self._address = host_port(server.host, server.ports["grpc"])
@@ -39,7 +41,7 @@ class TfServingRoller:
         shutil.rmtree(folder, ignore_errors=True)
         copy_whole(candidate.artifact, folder / str(candidate.version))
         self._reload({candidate.name: folder})
-        self._wait(candidate)
+        self._wait(candidate.name, candidate.version)
 
     def drop_candidate(self, candidate: Served) -> None:
         """Unload it and remove its files."""
@@ -55,7 +57,7 @@ class TfServingRoller:
         copy_whole(item.artifact, self._tree / item.name / str(item.version))
         try:
             self._reload({})
-            self._wait(item)
+            self._wait(item.name, item.version)
         except LoadproofError:
             self.take_back(item)
             raise
@@ -73,6 +75,27 @@ class TfServingRoller:
         for version in versions[:-1]:
             shutil.rmtree(folder / str(version), ignore_errors=True)
 
+    def renew(self, name: str, version: int) -> float:
+        """Load a version once more, while the same files answer as another version; seconds that all of it took.
+
+        TF Serving never loads a version that it holds. So a newer one comes, for which it lets the old go, and goes
+        again, for which it first brings the old back.
+        """
+        started = time.monotonic()
+        folder = self._tree / name / str(version)
+        bridge = self._tree / name / str(BRIDGE + version)
+        try:
+            if not bridge.exists():  # else somebody was interrupted at just this
+                copy_whole(folder, bridge)
+            self._reload({})
+            self._wait(name, BRIDGE + version)
+            self._wait(name, version, available=False)
+        finally:
+            shutil.rmtree(bridge, ignore_errors=True)
+            self._reload({})
+        self._wait(name, version)
+        return round(time.monotonic() - started, 2)
+
     def _reload(self, more: dict[str, Path]) -> None:
         """Have the server look at its configuration, and at ``more`` models, now."""
         text = (self._tree / "models.config").read_text(encoding="utf-8")
@@ -85,21 +108,22 @@ class TfServingRoller:
         if response.status.error_code:
             raise ServerError(f"TF Serving refused its new configuration: {response.status.error_message}")
 
-    def _wait(self, item: Served) -> None:
-        """Wait until the version is available. Raises ServerError with the reason when it ends instead."""
+    def _wait(self, name: str, version: int, available: bool = True) -> None:
+        """Wait until the version is available, or is not. Raises ServerError with the reason when its load fails."""
         request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = item.name
-        request.model_spec.version.value = item.version
+        request.model_spec.name = name
+        request.model_spec.version.value = version
         deadline = time.monotonic() + LOAD_S
         while time.monotonic() < deadline:
             (found,) = self._call("GetModelStatus", request).model_version_status
             state = get_model_status_pb2.ModelVersionStatus.State.Name(found.state)
-            if state == "AVAILABLE":
+            if (state == "AVAILABLE") == available:
                 return
-            if state not in LOADING:
+            if state == "END" and found.status.error_code:  # without an error it is the end of an earlier life
                 raise ServerError(f"TF Serving could not load it: {found.status.error_message or state}")
             time.sleep(0.1)
-        raise ServerError(f"TF Serving did not load {item.name} version {item.version} within {LOAD_S:.0f} s")
+        what = "load" if available else "let go of"
+        raise ServerError(f"TF Serving did not {what} {name} version {version} within {LOAD_S:.0f} s")
 
     def _call(self, method: str, request: Any) -> Any:
         with grpc.insecure_channel(self._address) as channel:

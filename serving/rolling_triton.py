@@ -1,9 +1,14 @@
-"""How one model of a running Triton gets a new version: explicit loads, old versions let go by the version policy."""
+"""How one model of a running Triton gets a new version: explicit loads, old versions let go by the version policy.
+
+Triton loads what it holds already only where its files have changed, beside what answers, which it lets go afterwards.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+from pathlib import Path
 
 from contract.endpoints import ServerRecord
 from contract.errors import LoadproofError
@@ -16,6 +21,8 @@ from serving.repository import Served, write_triton_config, write_triton_version
 
 class TritonRoller:
     """Works on the repository that the server reads."""
+
+    gap = "what was loaded answered until the new was ready"
 
     def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
         self._control = TritonControl(host_port(server.host, server.ports["http"]))
@@ -58,7 +65,20 @@ class TritonRoller:
 
     def retire(self, item: Served) -> None:
         """Remove the files of versions that the policy no longer serves."""
-        folder = self._tree / item.name
-        versions = sorted(int(child.name) for child in folder.iterdir() if child.name.isdigit())
-        for version in versions[: -item.model.triton.versions]:
-            shutil.rmtree(folder / str(version), ignore_errors=True)
+        for folder in self._versions(item.name)[: -item.model.triton.versions]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def renew(self, name: str, version: int) -> float:
+        """Load every version of the model once more; seconds until they were ready. Where one fails, the old go on.
+
+        A load of files that are as they were is done for Triton, whatever became of the model: so their folders get
+        a new time. A new time of config.pbtxt alone changes no more than the number of instances.
+        """
+        for folder in self._versions(name):
+            os.utime(folder)
+        return round(self._control.load(name), 2)
+
+    def _versions(self, name: str) -> list[Path]:
+        """The folders of a model's versions, oldest first."""
+        folders = [child for child in (self._tree / name).iterdir() if child.name.isdigit()]
+        return sorted(folders, key=lambda folder: int(folder.name))

@@ -76,7 +76,11 @@ def start_once(launch: Launch, place_name: str, workspace: Workspace) -> tuple[S
     started = time.monotonic()
     with uninterrupted():
         server: ServerRecord = place.start(launch)
-        remember(server, workspace)
+        try:
+            remember(server, workspace)
+        except OSError:  # a full disk: what nobody remembers nobody would stop
+            place.stop(server)
+            raise
     while not (_answers(launch) and place.alive(server)):
         if place_name != "url" and not place.alive(server):
             raise ServerError(f"{launch.engine} died while starting; its last lines:\n{place.last_lines(server)}")

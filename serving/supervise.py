@@ -50,6 +50,8 @@ def _watch(workspace: Workspace, restarts: int, stopping: threading.Event) -> No
                 return
         except LoadproofError as error:  # a file that is being replaced, a server that is being asked: look again
             _log(str(error))
+        except Exception as error:  # a process that went while it was looked at, a full disk: who watches stays
+            _log(f"{type(error).__name__}: {error}; looking again")
 
 
 def start(workspace: Workspace, restarts: int) -> SupervisorRecord:
@@ -98,7 +100,8 @@ def stop(record: SupervisorRecord | None) -> None:
 
 
 def _log(text: str) -> None:
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

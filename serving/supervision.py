@@ -14,10 +14,11 @@ from typing import Protocol
 
 from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
 from contract.errors import LoadproofError, ServerError
-from contract.events import Event, append_event, happened
+from contract.events import happened
 from contract.files import read_model
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
+from serving.diary import Diary
 from serving.launch import Launch
 from serving.model_processes import model_processes
 from serving.ports import host_port
@@ -59,25 +60,38 @@ class Supervisor:
         self._control = control or (lambda server: TritonControl(host_port(server.host, server.ports["http"])))
         self._tries: Counter[str] = Counter()
         self._down: set[str] = set()
+        self._dead: set[str] = set()  # whose death is told, and who is not back yet
+        self._diary = Diary(workspace.events, say)
         self._processes: dict[int, tuple[str, int]] | None = None  # before the first look
 
     def look(self) -> bool:
         """Notice what died since the last look, and bring it back. False when there is nothing left to watch."""
+        self._diary.catch_up()
         servers = read_model(self._workspace.servers, Servers, "make serve").servers
+        dead = [item for item in servers if item.engine not in self._down and not place_of(item).alive(item)]
+        for server in dead:  # all are told before the first is brought back, which takes its time
+            self._tell_death(server)
         for server in servers:
             if server.engine in self._down:
                 self._see_again(server)
-            elif not place_of(server).alive(server):
-                self._server_died(server)
+            elif server in dead:
+                self._bring_back(server)
             elif server.engine == "triton":
                 self._see_models(server)
-        return any(server.engine not in self._down or server.place == "url" for server in servers)
+        watched = any(server.engine not in self._down or server.place == "url" for server in servers)
+        return watched or not self._diary.complete
 
-    def _server_died(self, server: ServerRecord) -> None:
+    def _tell_death(self, server: ServerRecord) -> None:
+        if server.engine in self._dead:
+            return
+        self._dead.add(server.engine)
         lines = place_of(server).last_lines(server)
         what = "stopped answering" if server.place == "url" else "died"
-        self._note(happened("died", server.engine, None, f"{server.engine} {what}", lines))
+        self._diary.note(happened("died", server.engine, None, f"{server.engine} {what}", lines))
+
+    def _bring_back(self, server: ServerRecord) -> None:
         if server.place == "url":
+            self._dead.discard(server.engine)
             self._down.add(server.engine)
             return
         if self._tries[server.engine] >= self._most:
@@ -88,6 +102,7 @@ class Supervisor:
         resident = self._resident() if server.engine == "triton" else []
         try:
             place_of(server).stop(server)  # its orphans and its shared memory
+            remember(server, self._workspace)  # whoever cannot write down what it starts must not start it
             launch = read_model(launch_file(self._workspace, server.engine), Launch, "make serve")
             new = self._start(launch, server.place)
             new = new.model_copy(update={"engine_version": server.engine_version})
@@ -98,11 +113,16 @@ class Supervisor:
         except LoadproofError as error:
             self._give_up(server, f"it could not be started again: {error}")
             return
+        except OSError as error:  # a full disk, say, on which there may be room again: no try of the server's
+            self._tries[server.engine] -= 1
+            self._say(f"{server.engine} cannot be started now: {error}; trying again")
+            return
+        self._dead.discard(server.engine)
         if server.engine == "triton":
             self._processes = model_processes(new)
         seconds = time.monotonic() - began
         again = f"answers rightly again after {seconds:.1f} s; restart {self._tries[server.engine]} of {self._most}"
-        self._note(happened("restarted", server.engine, None, f"{server.engine} {again}"))
+        self._diary.note(happened("restarted", server.engine, None, f"{server.engine} {again}"))
 
     def _start(self, launch: Launch, place: str) -> ServerRecord:
         """Start it on its old ports, which clients know; whoever took one meanwhile may soon give it back."""
@@ -135,11 +155,13 @@ class Supervisor:
             if model not in proven or model in self._down or not _lacks_one(server, control, model, version):
                 continue
             lines = place_of(server).last_lines(server)
-            self._note(happened("died", "triton", model, f"a process of {model} version {version} died", lines))
+            self._diary.note(happened("died", "triton", model, f"a process of {model} version {version} died", lines))
             if self._tries[model] >= self._most:
                 self._down.add(model)
                 control.unload(model)
-                self._note(happened("gave up", "triton", model, f"it died {self._most + 1} times; it was unloaded"))
+                self._diary.note(
+                    happened("gave up", "triton", model, f"it died {self._most + 1} times; it was unloaded")
+                )
                 continue
             self._tries[model] += 1
             try:
@@ -148,10 +170,10 @@ class Supervisor:
                 self._insist(self._endpoints("triton", [model]))
             except LoadproofError as error:
                 self._down.add(model)
-                self._note(happened("gave up", "triton", model, f"it could not be loaded again: {error}"))
+                self._diary.note(happened("gave up", "triton", model, f"it could not be loaded again: {error}"))
                 continue
             again = f"answers rightly again after {seconds:.1f} s; reload {self._tries[model]} of {self._most}"
-            self._note(happened("reloaded", "triton", model, f"{model} {again}"))
+            self._diary.note(happened("reloaded", "triton", model, f"{model} {again}"))
         self._processes = model_processes(server) if gone else now
 
     def _resident(self) -> list[str]:
@@ -165,12 +187,12 @@ class Supervisor:
         """A server at an address may come back by itself."""
         if server.place == "url" and place_of(server).alive(server):
             self._down.discard(server.engine)
-            self._note(happened("restarted", server.engine, None, f"{server.engine} answers again"))
+            self._diary.note(happened("restarted", server.engine, None, f"{server.engine} answers again"))
 
     def _give_up(self, server: ServerRecord, why: str) -> None:
         self._down.add(server.engine)
         place_of(server).stop(server)
-        self._note(happened("gave up", server.engine, None, f"{server.engine} stays down: {why}"))
+        self._diary.note(happened("gave up", server.engine, None, f"{server.engine} stays down: {why}"))
 
     def _endpoints(self, engine: str, models: list[str]) -> list[Endpoint]:
         if not self._workspace.endpoints.is_file():
@@ -183,12 +205,6 @@ class Supervisor:
             parity = recheck(endpoint, self._workspace)
             if not parity.passed:
                 raise ServerError(f"{endpoint.id} answers wrongly: {'; '.join(parity.reasons)}")
-
-    def _note(self, event: Event) -> None:
-        append_event(self._workspace.events, event)
-        self._say(f"{event.at} {event.what}: {event.detail}")
-        if event.last_lines:
-            self._say(event.last_lines)
 
 
 def _lacks_one(server: ServerRecord, control: Control, model: str, version: int) -> bool:

@@ -86,6 +86,8 @@ def running(folder: Path, model: str | None = "slow", **settings: int) -> Iterat
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        for file in Path("/dev/shm").glob(f"{launch.shm_prefix}*"):
+            file.unlink(missing_ok=True)
 
 
 def _wait_for_startup_probe(pod: Pod) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from contract.events import append_event, happened, read_events
 
@@ -43,3 +46,17 @@ def test_two_writers_at_once_lose_no_line(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: append_event(file, happened("died", "triton", "m", str(number))), range(200)))
     assert sorted(int(event.detail) for event in read_events(file)) == list(range(200))
+
+
+def test_a_line_for_which_there_is_no_room_is_an_error_and_leaves_no_half(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    append_event(file, happened("died", "triton", None, "first"))
+    before = file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))  # ten bytes more, as on a disk that fills up
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            append_event(file, happened("died", "triton", None, "second"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from contract.endpoints import Endpoint, ServerRecord, Servers
 from contract.errors import ServerError
 from contract.events import read_events
-from contract.files import write_json
+from contract.files import read_model, write_json
 from contract.workspace import Workspace
 from serving import supervision
 from serving.launch import Launch
@@ -137,6 +138,17 @@ def test_a_server_that_died_is_told_started_as_it_was_and_asked_again(world: Wor
     assert any("its last words" in text for text in world.said)
 
 
+def test_of_two_that_died_together_both_are_told_before_the_first_is_brought_back(world: World) -> None:
+    other = server(engine="tfserving", engine_kind="embedded", shm_prefix=None, pid=4712)
+    write_json(world.workspace.servers, Servers(schema_version=1, servers=[other, server()]))
+    launch = read_model(launch_file(world.workspace, "triton"), Launch, "make serve")
+    write_json(launch_file(world.workspace, "tfserving"), launch.model_copy(update={"engine": "tfserving"}))
+    watcher = world.supervisor()
+    world.living = False
+    assert watcher.look()
+    assert [event.what for event in read_events(world.workspace.events)] == ["died", "died", "restarted", "restarted"]
+
+
 def test_only_what_was_resident_is_loaded_again(world: World) -> None:
     world.processes = {}
     watcher = world.supervisor()
@@ -192,6 +204,44 @@ def test_a_port_that_somebody_took_meanwhile_is_waited_for(world: World, monkeyp
     assert world.supervisor().look()
     assert world.happened == ["died", "restarted"]
     assert len(world.starts) == 3
+
+
+def test_what_cannot_be_written_now_is_told_when_there_is_room_again(world: World) -> None:
+    watcher = world.supervisor()
+    world.workspace.events.mkdir(parents=True)  # as good as a full disk: no line can be added
+    world.living = False
+    assert watcher.look()
+    assert world.living, "a server is brought back all the same"
+    assert any("cannot be written now" in said for said in world.said)
+    world.workspace.events.rmdir()
+    assert watcher.look()
+    assert world.happened == ["died", "restarted"]
+
+
+def test_whoever_watches_stays_until_everything_is_told(world: World) -> None:
+    watcher = world.supervisor(most=0)
+    world.workspace.events.mkdir(parents=True)
+    world.living = False
+    assert watcher.look()
+    world.workspace.events.rmdir()
+    assert not watcher.look()
+    assert world.happened == ["died", "gave up"]
+
+
+def test_nothing_is_started_that_could_not_be_written_down_and_it_costs_no_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    watcher = world.supervisor(most=1)
+    world.living = False
+    with monkeypatch.context() as disk:
+        disk.setattr(supervision, "remember", full)
+        assert watcher.look() and watcher.look()
+    assert (world.starts, world.happened) == ([], ["died"])
+    assert watcher.look()
+    assert world.happened == ["died", "restarted"]
 
 
 def test_a_server_that_answers_wrongly_after_a_restart_is_stopped(world: World) -> None:

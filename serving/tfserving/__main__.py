@@ -7,6 +7,7 @@ had.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -82,7 +83,8 @@ def _raise_on_signals() -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a full disk takes no lines, and is no reason to stop answering
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
