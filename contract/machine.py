@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +40,24 @@ def this_machine() -> Machine:
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
     )
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host, by name or address, is the machine that this process runs on: only then it can listen there."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(_can_listen(family, address) for family, _, _, _, address in found)
+
+
+def _can_listen(family: int, address: tuple[Any, ...]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address[0], 0, *address[2:]))
+    except OSError:
+        return False
+    return True
 
 
 def versions(packages: list[str]) -> dict[str, str]:

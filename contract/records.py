@@ -36,8 +36,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "rows": (pa.int32(), "inferences asked for"),
     "intended_ns": (pa.int64(), "when the schedule wanted it sent"),
     "sent_ns": (pa.int64(), "when the client began to send it"),
-    "first_byte_ns": (pa.int64(), "when the answer began to arrive; 0 where nobody could see it, as with gRPC"),
-    "done_ns": (pa.int64(), "when the whole answer was there, or the failure"),
+    "first_byte_ns": (pa.int64(), "when the answer began to arrive; 0 where none did"),
+    "done_ns": (pa.int64(), "when the last of the answer had been read, or it failed"),
     "status": (pa.int32(), "HTTP status or gRPC code; -1 when there was no answer"),
     "error": (pa.dictionary(pa.int32(), pa.string()), "class of the failure; empty when it went well"),
     "retries": (pa.int64(), "how often it was sent again after a failure"),
@@ -90,7 +90,9 @@ class Plan(Entry):
     id: str = Field(description="UTC start, e.g. `20240131-120000`")
     started: str = Field(description="UTC, ISO 8601")
     machine: Machine = Field(description="where the load comes from")
-    same_machine: bool = Field(description="client and server share their cores")
+    same_machine: bool = Field(
+        description="the run was started where the servers are: load from there shares their cores"
+    )
     versions: dict[str, str] = Field(description="of the client's packages")
     target: str = Field(description="Triton release that production runs")
     seeds: Seeds = Field(description="recorded, so that a run can be repeated")
@@ -100,7 +102,7 @@ class Plan(Entry):
     command: list[str] = Field([], description="what was typed to make the run, word by word; empty in older results")
     price: Price | None = Field(None, description="of the machine that serves; null where nobody said which it is")
     rounds: int = Field(1, description="how often all variants took their turn")
-    processes: int = Field(1, description="load processes that were started here; 0: they joined from elsewhere")
+    processes: int = Field(1, description="load processes that the run started; 0: they joined, from here or elsewhere")
     isolate: bool = Field(False, description="Triton held only the variant under test")
     max_rps: float | None = Field(None, description="ceiling that no stage may exceed, retries included")
     abort_error_rate: float | None = Field(
@@ -139,8 +141,12 @@ class StageObservation(Entry):
     attempt: int = Field(1, description="the last attempt in a round counts; earlier ones were not trusted")
     rate: float | None = Field(None, description="open: mean arrivals per second that were asked for")
     workers: int = Field(1, description="load processes that took part")
+    elsewhere: int | None = Field(
+        None, description="of these, on other machines than the one where the run was started; null in older results"
+    )
     lost: list[str] = Field([], description="load processes that were lost meanwhile: the stage is not valid")
     aborted: bool = Field(False, description="too many requests failed, so nothing more was sent")
+    interrupted: bool = Field(False, description="it was ended before its time by whoever had started it")
     window_start_ns: int = Field(description="first intended send that counts")
     window_end_ns: int = Field(description="no request is intended from here on")
     client_cpu: float = Field(description="share of one core that the busiest load process used in the window")

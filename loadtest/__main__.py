@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     typed = ["python", "-m", "loadtest", *arguments]
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan, allowed, joining=joining, command=typed)
     if joining:
-        say("not certified: the load comes from other machines, of which this one's ceiling says nothing")
+        say("not certified: only load processes that this command starts (--processes) are measured themselves")
     elif not options.uncertified:
         most = max((stage.concurrency or 0 for item in plan.variants for stage in item.stages), default=0) or None
         certify_run(config, workspace, endpoints, chosen, results, most)
@@ -55,7 +55,12 @@ def _parser() -> Parser:
     parser.add_argument("--variant", action="append", default=[], help="only this endpoint (may be given again)")
     parser.add_argument("--plan", default="", help="a load plan: soak, overload, map, or one of models.toml")
     parser.add_argument("--processes", type=int, help="load processes on this machine, instead of [load] processes")
-    parser.add_argument("--workers", type=int, default=0, help="load processes that join from other machines")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="load processes that are started by hand, here or on other machines, and join",
+    )
     parser.add_argument("--bind", default="127.0.0.1", help="where the master waits for them")
     parser.add_argument("--port", type=int, default=MASTER_PORT, help="its port")
     parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be loaded")

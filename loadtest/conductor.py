@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gevent
+from gevent.event import Event
 
 from contract.endpoints import Endpoint
 from contract.errors import ServerError
 from contract.events import append_event, happened
-from contract.records import Stage
+from contract.records import ServerCounters, Stage
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, spread
 from loadtest.asking import Cut
 from loadtest.early import Glance, together, verdict
@@ -24,11 +25,14 @@ from loadtest.orders import Done, Order, Progress, clock
 from loadtest.punctual import sleep_until
 from loadtest.steps import Step, Steps, subject
 from loadtest.watching import counters
-from loadtest.worker import DRAIN_S, PAUSE_S
+from loadtest.window import DRAIN_S
+from loadtest.worker import PAUSE_S
 
 EVENTS = "events.jsonl"  # what happened to the servers during the run
 LEAD_S = 0.05  # between an order and its begin, so that every load process has it
 GRACE_S = 10.0  # after window and drain, for the report of a load process that is busy writing
+HASTE_S = 2.0  # the drain of a window that somebody has interrupted
+LEAST_S = 0.5  # of such a window, to be told of
 GLANCE_S = 0.1  # how often a window that may end early is looked at
 
 
@@ -40,15 +44,15 @@ def trusted(stage: Stage, done: list[Done]) -> bool:
 
 
 class Conductor:
-    """One run. ``tell`` sends an order to every load process, ``cut`` ends an order's window; what they report comes
-    back through `hear` and `hear_progress`."""
+    """One run. ``tell`` sends an order to every load process, ``cut`` ends an order's window and gives it so many
+    seconds of drain; what they report comes back through `hear` and `hear_progress`."""
 
     def __init__(
         self,
         steps: Steps,
         results: Path,
         tell: Callable[[Order], None],
-        cut: Callable[[int], None] = lambda _: None,
+        cut: Callable[[int, float], None] = lambda *_: None,
         prepare: Callable[[Endpoint], None] = lambda _: None,
         note: Callable[[Step], None] = lambda _: None,
     ) -> None:
@@ -60,14 +64,15 @@ class Conductor:
         self._results = results
         self._observed = Observed(results)
         self._number = 0
-        self._interrupted = False
+        self._interruption = Event()
+        self._on = False  # a step is being measured
         self._heard: dict[str, Done] = {}
         self._progress: dict[str, Progress] = {}
         self._best: dict[int, float] = {}  # by variant: the most answers per second of a closed stage
 
     def next(self) -> Step | None:
         """What comes next; None at the end."""
-        return None if self._interrupted else self._steps.next()
+        return None if self._interruption.is_set() else self._steps.next()
 
     def stage(self, step: Step) -> Stage:
         """The step's stage in the plan."""
@@ -90,40 +95,41 @@ class Conductor:
         """
         began = time.monotonic()
         variant, stage = subject(self._steps.plan, step)
-        endpoint = variant.endpoint
         self._observed.begin(self._steps.plan, step.variant)  # first: a run may be killed at any moment
         self._note(step)
         try:
-            self._prepare(endpoint)
+            self._prepare(variant.endpoint)
         except ServerError as error:
-            event = happened("not measured", endpoint.engine, endpoint.served_name, f"{variant.id}: {error}")
-            append_event(self._results / EVENTS, event)
+            engine, model = variant.endpoint.engine, variant.endpoint.served_name
+            append_event(self._results / EVENTS, happened("not measured", engine, model, f"{variant.id}: {error}"))
             self._steps.refused(step, error)
             return
+        if self._interruption.is_set():
+            return
+        self._on = True
         order = self._order(step, workers)
-        self._heard, self._progress = {}, {}
-        self._tell(order)
-        ports = next((server.ports for server in self._steps.plan.servers if server.engine == endpoint.engine), {})
-        sleep_until(order.start_ns)
-        before = counters.read(endpoint, ports)
-        cut = self._watch(order)
-        counted = counters.difference(before, counters.read(endpoint, ports))
-        self._wait(order, alive)
+        cut, counted = self._carried_out(order, alive)
         done = [self._heard[name] for name in workers if name in self._heard]
         lost = [name for name in workers if name not in self._heard]
         lost += [f"{missing_users} users"] if missing_users else []
-        seen = observation(order, step.attempt, done, lost, counted)
-        self._observed.add(self._steps.plan, step.variant, seen)
-        measured = figures(seen, done, cut, time.monotonic() - began)
-        if stage.mode == "closed":
-            self._best[step.variant] = max(measured.answered_rps, self._best.get(step.variant, 0.0))
-        spoiled = bool(done) and not trusted(stage, done) and not seen.aborted
-        self._steps.ended(step, measured, spoiled)
+        seen = observation(order, step.attempt, done, lost, counted, self._interruption.is_set())
+        if not seen.interrupted:
+            self._observed.add(self._steps.plan, step.variant, seen)
+            measured = figures(seen, done, cut, time.monotonic() - began)
+            if stage.mode == "closed":
+                self._best[step.variant] = max(measured.answered_rps, self._best.get(step.variant, 0.0))
+            # What failed speaks against the server: such a measurement is not thrown away for another.
+            spoiled = bool(done) and not trusted(stage, done) and not seen.aborted and not measured.failed
+            self._steps.ended(step, measured, spoiled)
+        elif seen.window_end_ns - seen.window_start_ns >= LEAST_S * 1e9:
+            self._observed.add(self._steps.plan, step.variant, seen)
+        self._on = False
 
-    def interrupt(self) -> None:
-        """End the window that is on, if there is one; nothing comes after it."""
-        self._interrupted = True
-        self._cut(self._number)
+    def interrupt(self) -> bool:
+        """End the window that is on: what it has measured is kept, and nothing comes after it. False if none is on."""
+        self._interruption.set()
+        self._cut(self._number, HASTE_S)
+        return self._on
 
     def finish(self) -> None:
         """Write every variant's observation as far as it got."""
@@ -164,20 +170,37 @@ class Conductor:
     def _watch(self, order: Order) -> Cut:
         """Wait for the window's end; one that may end early is looked at meanwhile, and cut. Says why."""
         if not order.early:
-            sleep_until(order.end_ns)
+            self._rest_until(order.end_ns)
             return ""
         slo, planned = order.item.endpoint.slo, (order.rate or 0.0) * order.plan.duration_s
         glances: list[Glance] = []
-        while (now := time.monotonic_ns()) < order.end_ns:
+        while (now := time.monotonic_ns()) < order.end_ns and not self._interruption.is_set():
             if len(self._progress) == len(order.workers):
                 elapsed = (now - order.start_ns) / (order.end_ns - order.start_ns)
                 glances.append(together(list(self._progress.values()), elapsed))
             cut = verdict(slo, planned, glances)
             if cut == "hopeless" or (cut and order.plan.purpose != "confirm"):  # a claim wants its whole window
-                self._cut(order.number)
+                self._cut(order.number, DRAIN_S)
                 return cut
             sleep_until(min(order.end_ns, now + int(GLANCE_S * 1e9)))
         return ""
+
+    def _carried_out(self, order: Order, alive: Callable[[], list[str]]) -> tuple[Cut, ServerCounters | None]:
+        """Have it measured; why its window was ended early, if it was, and what the server counted in it."""
+        endpoint = order.item.endpoint
+        self._heard, self._progress = {}, {}
+        self._tell(order)
+        ports = next((server.ports for server in self._steps.plan.servers if server.engine == endpoint.engine), {})
+        self._rest_until(order.start_ns)
+        before = counters.read(endpoint, ports)
+        cut = self._watch(order)
+        counted = counters.difference(before, counters.read(endpoint, ports))
+        self._wait(order, alive)
+        return cut, counted
+
+    def _rest_until(self, when_ns: int) -> None:
+        """Let others run until then (CLOCK_MONOTONIC), or until somebody interrupts."""
+        self._interruption.wait(max(0.0, (when_ns - time.monotonic_ns()) / 1e9))
 
     def _wait(self, order: Order, alive: Callable[[], list[str]]) -> None:
         """Until every load process has reported, is gone, or has had its time."""

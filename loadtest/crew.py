@@ -103,10 +103,9 @@ class Crew:
             if live is not None:
                 write_live(self._results, live)
 
-    def interrupt(self) -> None:
-        """End the window that is on, so that its users come to an end."""
-        if self._conductor is not None:
-            self._conductor.interrupt()
+    def interrupt(self) -> bool:
+        """End the window that is on, so that its users come to an end. False if none is on."""
+        return self._conductor is not None and self._conductor.interrupt()
 
     def finish(self) -> None:
         """The run is over, or was interrupted: write what there is, leave Triton as it was."""
@@ -129,7 +128,7 @@ class Crew:
             steps,
             results,
             tell=lambda order: self._send("order", packed(order)),
-            cut=lambda number: self._send("cut", packed(Cut(number))),
+            cut=lambda number, drain_s: self._send("cut", packed(Cut(number, drain_s))),
             prepare=self._residency.make_room_for if self._residency else lambda _: None,
             note=lambda step: self._note(steps, step),
         )
@@ -184,7 +183,7 @@ class Crew:
 
     def _take_cut(self, data: dict[str, Any], _: str) -> None:
         if self.worker is not None:
-            self.worker.cut(unpacked(Cut, data).number)
+            self.worker.cut(unpacked(Cut, data))
 
     def _carry_out(self, order: Order) -> None:
         worker = self.worker

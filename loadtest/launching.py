@@ -60,7 +60,7 @@ class Locust:
         self._fleeting = [results / PROGRESS, results / FILE]
         self._command = python("locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary")
         self._command += ["--exit-code-on-error", "0", "--stop-timeout", "3", "--loglevel", "WARNING"]
-        self._command += ["--results", str(results), "--live", str(live)]
+        self._command += ["--results", str(results), "--live", str(live), "--parent", str(os.getpid())]
         self._command += [*(["--asked"] if asked else []), *(["--watched"] if watched else [])]
         self._command += _distribution(plan, workers, bind)
         self._environment = {"PYTHONPATH": str(LOCUSTFILE.parents[1]), "GRPC_VERBOSITY": "ERROR", **QUICK_USERS}

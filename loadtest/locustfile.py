@@ -12,6 +12,7 @@ runs: http://127.0.0.1:8089/slo
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from loadtest.worker import PAUSE_S
 
 logger = logging.getLogger(__name__)
 SPAWN_RATE = 100.0  # above that Locust warns
+END_S = 5.0  # for an interrupted stage to write down what it has measured
+PARENT_S = 1.0  # how often it is asked whether who started the run is still there
 WAIT_S = 5.0  # for Locust to have the users that a stage wants
 
 
@@ -38,6 +41,9 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("--variant", default="", help="only this variant of the plan")
     parser.add_argument("--watched", action="store_true", help="write down how the stage goes that is on")
     parser.add_argument("--asked", action="store_true", help="measure what a session asks for in the run's folder")
+    parser.add_argument(
+        "--parent", type=int, default=0, help="end the run when this process, which started it, is gone"
+    )
     parser.add_argument("--apart", action="store_true", help="a load process that looks for no files here")
 
 
@@ -53,17 +59,30 @@ def _prepare(environment: Environment, **_: Any) -> None:
     environment.crew = Crew.leading(environment, results, live, options.variant, options.asked, options.watched)
     # Locust heeds SIGTERM only once a shape is through; until then it would end the run at once, its records with it.
     gevent.signal_handler(signal.SIGTERM, _interrupt, environment)
+    if options.parent:
+        gevent.spawn(_mind, options.parent, environment)
     if environment.web_ui is not None:
         environment.web_ui.app.add_url_rule("/slo", "slo", environment.crew.page.html)
+
+
+def _mind(parent: int, environment: Environment) -> None:
+    """Whoever started the run may be killed, and nobody would be left to end the load."""
+    while os.getppid() == parent:
+        gevent.sleep(PARENT_S)
+    _interrupt(environment)
 
 
 def _interrupt(environment: Environment) -> None:
     """Let the stage that is on end, and the run with it: Locust quits when its shape is gone."""
     crew: Crew = environment.crew
-    runner: Any = environment.runner
-    crew.interrupt()
-    if runner.shape_greenlet is not None:
-        runner.shape_greenlet.kill(block=False)
+    gevent.spawn(_end, environment.runner, END_S if crew.interrupt() else 0.0)
+
+
+def _end(runner: Any, patience_s: float) -> None:
+    shape = runner.shape_greenlet
+    if shape is not None:
+        shape.join(timeout=patience_s)
+        shape.kill(block=False)
 
 
 def _planned(live: Path) -> Path:

@@ -11,19 +11,30 @@ from loadtest.orders import Done, Order
 
 
 def observation(
-    order: Order, attempt: int, done: list[Done], lost: list[str], counted: ServerCounters | None
+    order: Order,
+    attempt: int,
+    done: list[Done],
+    lost: list[str],
+    counted: ServerCounters | None,
+    interrupted: bool = False,
 ) -> StageObservation:
-    """The stage as it really ran: its window is over when the last load process has ended it."""
+    """The stage as it really ran: its window is over when the last load process has ended it.
+
+    Of a run that was ``interrupted`` it may have ended before its time.
+    """
+    ended_ns = max((item.end_ns for item in done), default=order.end_ns)
     return StageObservation(
         stage=order.stage,
         round=order.round,
         attempt=attempt,
         rate=order.rate,
         workers=len(order.workers),
+        elsewhere=sum(item.elsewhere for item in done),
         lost=lost,
         aborted=any(item.aborted for item in done),
         window_start_ns=order.start_ns,
-        window_end_ns=max((item.end_ns for item in done), default=order.end_ns),
+        interrupted=interrupted and ended_ns < order.end_ns,
+        window_end_ns=ended_ns,
         client_cpu=max((item.cpu for item in done), default=0.0),
         server=counted,
     )
@@ -76,7 +87,7 @@ class Observed:
 
     def _all(self, plan: Plan, variant: int) -> bool:
         """Whether every stage that the plan has by now was measured in every round."""
-        measured = {(one.round, one.stage) for one in self._seen[variant]}
+        measured = {(one.round, one.stage) for one in self._seen[variant] if not one.interrupted}
         return len(measured) == plan.rounds * len(plan.variants[variant].stages)
 
     def _write(self, plan: Plan, variant: int) -> None:

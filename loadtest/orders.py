@@ -17,7 +17,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def clock() -> str:
-    """Names the clock that ``time.monotonic_ns`` reads: one per running machine."""
+    """Names the clock that ``time.monotonic_ns`` reads: one per running machine, which all its containers share."""
     return BOOT.read_text().strip() if BOOT.is_file() else socket.gethostname()
 
 
@@ -50,9 +50,14 @@ class Order:
         """The stage that is measured."""
         return self.item.stages[self.stage]
 
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether it was given on another machine than this one."""
+        return self.clock != clock()
+
     def shift_ns(self) -> int:
         """What to add to this machine's clock to have the master's: on another one, right up to the message's way."""
-        return 0 if self.clock == clock() else self.told_ns - time.monotonic_ns()
+        return self.told_ns - time.monotonic_ns() if self.from_elsewhere else 0
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Cut:
-    """End the window of this order now."""
+    """End the window of this order now, and wait ``drain_s`` for what is in flight."""
 
     number: int
+    drain_s: float
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Done:
     failed: int = 0
     over: dict[str, int] = field(default_factory=dict)  # as in `Progress`, of all requests that were due
     end_ns: int = 0  # when its window really ended, by the master's clock
+    elsewhere: bool = False  # on another machine than the master
 
 
 FORMS: dict[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Order, Progress, Cut, Done)}

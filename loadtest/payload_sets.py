@@ -20,6 +20,7 @@ from contract.shapes import Payloads
 from contract.tensors import Array, Tensors, TensorSpec
 
 MOST = 64  # requests of a set
+LARGEST_SET = 4 << 30  # bytes; they are made in memory
 
 
 def make_set(payloads: Payloads, endpoint: Endpoint, golden: list[Example], number: int, seed: int) -> list[Example]:
@@ -31,6 +32,7 @@ def make_set(payloads: Payloads, endpoint: Endpoint, golden: list[Example], numb
     made = [(example.inputs, example.outputs) for example in base]
     if payloads.length is not None:
         axis = _axis(payloads, endpoint)
+        _refuse_large(max(_bytes(inputs, endpoint, axis) for inputs, _ in made) * payloads.length[1], "payloads.length")
         lengths = random.integers(payloads.length[0], payloads.length[1] + 1, MOST)
         picked = random.integers(0, len(made), MOST)
         made = [
@@ -38,9 +40,25 @@ def make_set(payloads: Payloads, endpoint: Endpoint, golden: list[Example], numb
             for index, length in zip(picked, lengths, strict=True)
         ]
     if payloads.rows is not None:
+        _refuse_large(max(_bytes(inputs) for inputs, _ in made) * max(payloads.rows), "payloads.rows")
         made = [_joined(made, int(rows), endpoint, random) for rows in random.choice(payloads.rows, MOST)]
     letter = string.ascii_lowercase[number % 26] * (1 + number // 26)
     return [Example(f"{letter}-{place:04d}", inputs, outputs) for place, (inputs, outputs) in enumerate(made)]
+
+
+def _bytes(inputs: Tensors, endpoint: Endpoint | None = None, axis: str = "") -> float:
+    """Size of a request's tensors; with an ``axis`` of the ``endpoint``'s inputs, per step along it."""
+    steps = {spec.name: spec.dims.index(axis) for spec in endpoint.inputs if axis in spec.dims} if endpoint else {}
+    return sum(array.nbytes / (array.shape[steps[name]] if name in steps else 1) for name, array in inputs.items())
+
+
+def _refuse_large(size: float, key: str) -> None:
+    """Raises UsageError where requests of so many bytes would fill the memory, before they are made."""
+    if size * MOST > LARGEST_SET:
+        raise UsageError(
+            f"{key} asks for requests of {size / 2**20:,.0f} MiB; {MOST} of them are made before anything is sent, "
+            f"at most {LARGEST_SET // MOST / 2**20:,.0f} MiB each; ask for less"
+        )
 
 
 def _own(file: Path, endpoint: Endpoint) -> list[Example]:

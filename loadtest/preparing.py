@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
 from contract.files import read_model, write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
-from contract.hosts import beyond_loopback
-from contract.machine import this_machine, versions
+from contract.hosts import beyond_loopback, host_of
+from contract.machine import is_this_machine, this_machine, versions
 from contract.payloads import serialise
 from contract.records import Plan, Stage, golden_name
 from contract.request_headers import with_secrets
@@ -27,7 +28,10 @@ from loadtest.clients.tls import context as tls_context
 from loadtest.payload_sets import make_set
 from loadtest.payloads import requests_of
 from loadtest.planning import Choice, make_plan, peak_rate
+from loadtest.possible import refuse_impossible
 
+# Files that a load process can open; Locust lifts the limit that far where it may.
+MOST_FILES = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 10_000)
 MOST_ERRORS_AWAY = 0.2  # of the last requests to a host beyond this machine
 PACKAGES = ["locust", "gevent", "hpack", "pyarrow", "numpy"]
 
@@ -46,8 +50,8 @@ def prepare(
     """Plan a run and write what it needs; returns the plan and its folder. Nothing is sent yet.
 
     ``asked`` names, instead of a ``load_plan``, a run whose stages are asked for one at a time: it begins without any.
-    ``joining``: all load processes join from elsewhere, none is started here. ``command`` is what the plan says that
-    was typed; secrets are not part of it, they come from the environment.
+    ``joining``: all load processes are started by hand, here or elsewhere, and join. ``command`` is what the plan says
+    that was typed; secrets are not part of it, they come from the environment.
     """
     if asked:
         choice = Choice(asked, asked=True)
@@ -73,7 +77,10 @@ def prepare(
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
     said = {"price": config.price, "command": list(command)}
     plan = admitted(plan, allowed_hosts).model_copy(update=said)
-    plan = plan.model_copy(update={"processes": 0}) if joining else plan
+    for item in plan.variants:  # of who joins nobody knows how many files they can open
+        refuse_impossible(item.id, item.stages, None if joining else MOST_FILES * plan.processes)
+    same = all(is_this_machine(host_of(endpoint.address)) for endpoint in chosen)
+    plan = plan.model_copy(update={"same_machine": same} | ({"processes": 0} if joining else {}))
     with_secrets(plan.client.headers, os.environ)  # what is missing is said before anything is sent
     tls_context(plan.client, "http/1.1")
     results = workspace.results / plan.id

@@ -9,6 +9,8 @@ from loadtest.admission import Abort
 from loadtest.orders import Done, Order, Progress
 from loadtest.payloads import Request
 
+DRAIN_S = 10.0  # after a window, for what is still in flight
+
 
 @dataclass
 class Window:
@@ -22,12 +24,13 @@ class Window:
     users: int = 0  # of Locust's, that have taken part
     dispatched: bool = False  # open loop: one dispatcher has taken the schedule
     drained: bool = False  # open loop: the schedule is through
-    pending: int = 0  # open loop: requests whose greenlet has been made and has not ended
+    pending: int = 0  # open loop: requests whose time has come and that are not over
     abandoned: bool = False  # what is still in flight was given up and recorded; late answers do not count
+    drain_s: float = DRAIN_S
     abort: Abort | None = None  # when to stop for failures
     aborted: bool = False  # nothing more is sent: too many requests failed
     in_flight: dict[int, tuple[Request, int, int]] = field(default_factory=dict)  # request, intended, sent
-    held_back_ns: int | None = None  # open loop: intended send of the request that waits for the in-flight limit
+    next_ns: int | None = None  # open loop: intended send of what comes next; the in-flight limit may hold it back
     cpu: float = 0.0
     due: int = 0  # requests that were due in the window
     late: int = 0  # of these, sent late
@@ -67,7 +70,7 @@ class Window:
     def progress(self, worker: str, now_ns: int) -> Progress:
         """How it goes: what is over, and what has been unanswered for so long that it is lost for every objective."""
         waiting = [intended for _, intended, _ in self.in_flight.values()]
-        waiting += [self.held_back_ns] if self.held_back_ns is not None else []
+        waiting += [self.next_ns] if self.next_ns is not None and self.next_ns < now_ns else []
         waited = [now_ns - intended for intended in waiting if self.start_ns <= intended < self.end_ns]
         slow = {name: sum(each > limit_ns for each in waited) for name, limit_ns in self.limits_ns.items()}
         slowish = {name: sum(each > limit_ns / 2 for each in waited) for name, limit_ns in self.limits_ns.items()}
@@ -95,4 +98,5 @@ class Window:
             failed=self.failed,
             over=self.over,
             end_ns=self.order.start_ns + self.end_ns - self.start_ns,  # by the master's clock
+            elsewhere=self.order.from_elsewhere,
         )

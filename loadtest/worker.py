@@ -7,27 +7,26 @@ each load process dispatches the schedule, the others have nothing to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import gevent
 import psutil
-from gevent.lock import BoundedSemaphore
 
 from contract.records import Plan, Stage
 from contract.trust import late_limit_ms
 from loadtest.admission import Abort
 from loadtest.clients import Connection, Reply, connect
 from loadtest.draws import ROUND_SEED, picks, schedule
-from loadtest.orders import Done, Order, Progress
+from loadtest.orders import Cut, Done, Order, Progress
 from loadtest.payloads import Request, Requests, requests_of
 from loadtest.punctual import sleep_until, take_slack_away
 from loadtest.recorder import Recorder, Sink
+from loadtest.senders import Arrival, Senders
 from loadtest.window import Window
 
 PAUSE_S = 0.02
-DRAIN_S = 10.0  # after a window, for what is still in flight
 TELL_S = 0.1  # how often a load process tells how a window goes that may be ended early
 FLUSH_S = 0.5
 
@@ -70,9 +69,10 @@ class Worker:
             abort=Abort(most) if most else None,
         )
 
-    def cut(self, number: int) -> None:
+    def cut(self, cut: Cut) -> None:
         """End the window of this order now, if it is still on."""
-        if self.window is not None and self.window.order.number == number:
+        if self.window is not None and self.window.order.number == cut.number:
+            self.window.drain_s = cut.drain_s
             self.window.end(time.monotonic_ns())
 
     def carry_out(self, order: Order, tell: Callable[[Progress], None] = lambda _: None) -> Done | None:
@@ -93,8 +93,8 @@ class Worker:
                 tell(window.progress(self._name, time.monotonic_ns()))
             self._recorder(order).flush_old()
         window.cpu = (self._cpu_seconds() - before) / max((time.monotonic_ns() - began) / 1e9, 1e-9)
-        given_up = time.monotonic() + DRAIN_S + 1.0
-        while not self._quiet(window) and time.monotonic() < given_up:
+        ended = time.monotonic()
+        while not self._quiet(window) and time.monotonic() < ended + window.drain_s + 1.0:
             gevent.sleep(PAUSE_S)
         self._close(window)
         return window.report(self._name)
@@ -134,27 +134,19 @@ class Worker:
         processes = len(window.order.workers)
         limit = max(1, stage.in_flight // processes)
         connection = self._connect(window.order, requests.target, limit, sharing=processes)
-        free = BoundedSemaphore(limit)
-        drawn, known = picks(self._plan.seeds, window.order, self._name, user, requests), requests.named()
+
+        def send(intended_ns: int, request: Request) -> None:
+            self._one(window, stage.name, request, intended_ns, connection)
+
+        senders = Senders(window, self._arrivals(window, requests, user), limit, send)
         try:
-            for offset, key in schedule(self._plan, window.order, self._name, self._results):
-                intended = window.start_ns + offset
-                sleep_until(intended)
-                if window.ended(intended):
-                    break
-                request = known[key] if key else next(drawn)
-                window.held_back_ns = intended
-                may_leave = free.acquire(timeout=self._patience(window))
-                window.held_back_ns = None
-                if may_leave:
-                    window.pending += 1
-                    gevent.spawn(self._one, window, stage.name, request, intended, connection, free)
-                else:
-                    self._give_up(window, request, intended)
-            window.drained = True
+            senders.run(lambda: self._patience(window))
+            for intended_ns, request in senders.unsent():
+                self._give_up(window, request, intended_ns)
             while window.pending and not window.abandoned:
                 gevent.sleep(PAUSE_S)
         finally:
+            senders.stop()
             connection.close()
 
     def finish(self) -> None:
@@ -184,15 +176,18 @@ class Worker:
                 self._requests[key] = read.prepared(connection.prepare)
         return self._requests[key]
 
-    def _one(
-        self, window: Window, name: str, request: Request, intended: int, connection: Connection, free: BoundedSemaphore
-    ) -> None:
+    def _arrivals(self, window: Window, requests: Requests, user: int) -> Iterator[Arrival]:
+        """When this process has to send, and what."""
+        drawn, known = picks(self._plan.seeds, window.order, self._name, user, requests), requests.named()
+        for offset, key in schedule(self._plan, window.order, self._name, self._results):
+            yield window.start_ns + offset, known[key] if key else next(drawn)
+
+    def _one(self, window: Window, name: str, request: Request, intended: int, connection: Connection) -> None:
         try:
             reply, sent, done = self._send(window, request, intended, connection)
             late = sent - intended > window.late_ns
             self._tell(name, (done - intended) / 1e6, len(reply.body), reply.error, late)
         finally:
-            free.release()
             window.pending -= 1
 
     def _send(
@@ -203,7 +198,7 @@ class Worker:
         ticket = self._tickets = self._tickets + 1
         window.in_flight[ticket] = (request, intended_ns, sent_ns)
         reply = connection.send(request.prepared)
-        done_ns = time.monotonic_ns()
+        done_ns = reply.done_ns or time.monotonic_ns()
         if not window.abandoned:
             del window.in_flight[ticket]
             self._record(window, request, intended_ns, sent_ns, done_ns, reply)
@@ -231,8 +226,8 @@ class Worker:
         return self._recorders[order.variant]
 
     def _patience(self, window: Window) -> float:
-        """Seconds until ``DRAIN_S`` after the window: then what is still waiting is given up."""
-        return max(0.0, (window.end_ns - time.monotonic_ns()) / 1e9 + DRAIN_S)
+        """Seconds until ``drain_s`` after the window: then what is still waiting is given up."""
+        return max(0.0, (window.end_ns - time.monotonic_ns()) / 1e9 + window.drain_s)
 
     def _quiet(self, window: Window) -> bool:
         """Whether everything that was due in the window has been sent and answered."""

@@ -22,12 +22,14 @@ from report.cost import Basis, priced
 from report.deciding import decide
 from report.merit import merit_of
 from report.noise import noise_of_run, noise_of_search
+from report.origin import as_it_ran, origin
 from report.reading import Context, Measured, measure
 
 
 def assemble(results: Path) -> Report:
     """Read one run and judge it."""
-    plan = read_model(results / "plan.json", Plan, "make loadtest")
+    planned = read_model(results / "plan.json", Plan, "make loadtest")
+    plan = as_it_ran(planned, origin(results, planned))
     search = _search(results)
     context = Context.of(results, plan)
     compared = {name for item in plan.variants if item.repeat_of for name in (item.id, item.repeat_of)}

@@ -7,11 +7,13 @@ from pathlib import Path
 from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate, Certificates
 from contract.files import read_model
 from contract.records import Plan
+from report.origin import Origin
 from report.words import PROTOCOLS, number
 
 NAME = "certificate.json"
 NOBODY_DID = "run 'python -m loadtest certify'"
 ELSEWHERE = "these load processes are on other machines, of which this one's ceiling says nothing"
+BY_HAND = "these load processes joined by hand; those that the run starts itself (--processes) are measured first"
 NOT_CERTIFIED = (
     "The load generator was not certified, so nobody knows what it can do at most, nor what it adds to a latency: "
     "{why}."
@@ -31,9 +33,11 @@ def read_certificates(results: Path) -> Certificates:
     return read_model(path, Certificates, "make loadtest")
 
 
-def uncertified(plan: Plan) -> str:
+def uncertified(plan: Plan, origin: Origin) -> str:
     """Why a run has no certificate, if it has none."""
-    return NOBODY_DID if plan.processes else ELSEWHERE
+    if plan.processes:
+        return NOBODY_DID
+    return ELSEWHERE if origin.elsewhere else BY_HAND
 
 
 def sentences(certificates: Certificates, why: str = NOBODY_DID) -> list[str]:

@@ -21,6 +21,7 @@ from report.answers import Judged, judge
 from report.certificate import read_certificates, uncertified
 from report.claim import confidence
 from report.faults import faults
+from report.origin import origin
 from report.overload import overload, part_of_maximum, recovered_after, triple
 from report.series import Samples
 from report.summary import course_of_requests, good_latencies, summarize
@@ -57,7 +58,7 @@ class Context:
     def of(cls, results: Path, plan: Plan) -> Context:
         """Read it from a run's folder."""
         events = read_events(results / "events.jsonl")
-        return cls(read_certificates(results), uncertified(plan), read_samples(results), events)
+        return cls(read_certificates(results), uncertified(plan, origin(results, plan)), read_samples(results), events)
 
 
 def measure(results: Path, item: VariantPlan, context: Context, compared: bool = False) -> Measured:

@@ -56,6 +56,7 @@ HEAVY = {
         "loadtest/page.py",
         "loadtest/punctual.py",
         "loadtest/recorder.py",
+        "loadtest/senders.py",
         "loadtest/users.py",
         "loadtest/worker.py",
     },

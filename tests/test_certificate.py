@@ -9,7 +9,8 @@ import pytest
 from contract.client import Client
 from contract.errors import UsageError
 from contract.files import write_json
-from report.certificate import ELSEWHERE, NAME, NOBODY_DID, read_certificates, sentence, sentences, uncertified
+from report.certificate import BY_HAND, ELSEWHERE, NAME, NOBODY_DID, read_certificates, sentence, sentences, uncertified
+from report.origin import Origin
 from tests.builders import plan
 from tests.certificates import certificate, certificates, setting
 
@@ -24,8 +25,9 @@ def test_a_run_without_certificates_says_so(tmp_path: Path) -> None:
 
 
 def test_load_that_came_from_other_machines_is_not_certified_by_this_one() -> None:
-    assert uncertified(plan(processes=2)) == NOBODY_DID
-    assert uncertified(plan(processes=0)) == ELSEWHERE
+    assert uncertified(plan(processes=2), Origin()) == NOBODY_DID
+    assert uncertified(plan(processes=0), Origin(elsewhere=True)) == ELSEWHERE
+    assert uncertified(plan(processes=0), Origin()) == BY_HAND
     (said,) = sentences(certificates(), ELSEWHERE)
     assert said.startswith("The load generator was not certified")
     assert said.endswith("these load processes are on other machines, of which this one's ceiling says nothing.")

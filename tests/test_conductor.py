@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
 from contract.endpoints import Endpoint
@@ -271,7 +273,7 @@ def test_a_hopeless_window_is_cut_where_that_was_asked_for_and_ends_with_its_las
             heard = Progress(order.number, name, due=30, late=0, failed=0, over=slow, near=slow, in_flight=3)
             crew.conductor.hear_progress(heard)
 
-    def end(number: int) -> None:
+    def end(number: int, drain_s: float) -> None:
         for later_ns, name in enumerate("ab"):
             crew.conductor.hear(replace(steady(crew.orders[0], name), end_ns=crew.orders[0].start_ns + later_ns + 9))
 
@@ -284,3 +286,73 @@ def test_a_hopeless_window_is_cut_where_that_was_asked_for_and_ends_with_its_las
     assert (told.measured.cut, told.measured.lost) == (cut, [] if early else ["a", "b"])
     (seen,) = observed(tmp_path, plan).stages
     assert seen.window_end_ns == (seen.window_start_ns + 10 if early else crew.orders[0].end_ns)
+
+
+def test_a_stage_says_how_many_of_its_load_processes_are_on_other_machines(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 2})
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), elsewhere=name == "b"))
+    crew.run()
+    assert [(stage.workers, stage.elsewhere) for stage in observed(tmp_path, plan).stages] == [(2, 1)]
+
+
+def test_who_reads_the_clock_that_the_order_names_is_on_the_masters_machine(tmp_path: Path) -> None:
+    crew = Crew(plan_of({"shape": "closed", "users": 2}), tmp_path, steady)
+    crew.run()
+    (order,) = crew.orders
+    assert not order.from_elsewhere and order.shift_ns() == 0
+    assert replace(order, clock="another boot").from_elsewhere
+
+
+@pytest.mark.parametrize(("after_s", "told"), [(0.6, True), (0.001, False)])
+def test_what_an_interrupted_window_has_measured_is_kept_and_nothing_comes_after_it(
+    tmp_path: Path, after_s: float, told: bool
+) -> None:
+    plan = plan_of({"shape": "steady", "duration_s": 30.0}, {"shape": "steady"})
+    crew = Crew(plan, tmp_path, lambda order, name: None)
+    asked_for: list[float] = []
+
+    def tell(order: Order) -> None:
+        crew.orders.append(order)
+        gevent.spawn_later(0.05, crew.conductor.interrupt)
+
+    def end(number: int, drain_s: float) -> None:
+        asked_for.append(drain_s)
+        for name in crew.orders[0].workers:
+            ended = crew.orders[0].start_ns + int(after_s * 1e9)
+            crew.conductor.hear(replace(steady(crew.orders[0], name), end_ns=ended))
+
+    crew.conductor = Conductor(Planned(plan), tmp_path, tell=tell, cut=end)
+    began = time.monotonic()
+    assert [step.stage for step in crew.run()] == [0]
+    assert time.monotonic() - began < 10  # of 30 s
+    assert asked_for == [conductor.HASTE_S]
+    crew.conductor.finish()
+    if told:
+        seen = observed(tmp_path, plan)
+        assert [stage.interrupted for stage in seen.stages] == [True] and not seen.complete
+        assert seen.stages[0].window_end_ns - seen.stages[0].window_start_ns == int(after_s * 1e9)
+    else:  # too short to say anything
+        assert not (tmp_path / f"server-stats-{plan.variants[0].id}.json").exists()
+
+
+def test_a_plan_of_one_stage_is_not_complete_where_that_one_was_interrupted(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "steady", "duration_s": 30.0})
+    crew = Crew(plan, tmp_path, lambda order, name: None)
+
+    def end(number: int, drain_s: float) -> None:
+        for name in crew.orders[0].workers:
+            crew.conductor.hear(replace(steady(crew.orders[0], name), end_ns=crew.orders[0].end_ns - 1))
+
+    crew.conductor = Conductor(Planned(plan), tmp_path, tell=crew.take, cut=end)
+    gevent.spawn_later(0.1, crew.conductor.interrupt)
+    crew.run()
+    assert not observed(tmp_path, plan).complete
+
+
+def test_a_measurement_in_which_requests_failed_is_not_thrown_away_for_another(tmp_path: Path) -> None:
+    """The machine was late too; but a second one, in which the server was up again, would hide that it was down."""
+    plan = plan_of({"shape": "steady"})
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), late=90, failed=1))
+    assert [step.attempt for step in crew.run()] == [1]
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), late=90))
+    assert [step.attempt for step in crew.run()] == [1, 2, 3]

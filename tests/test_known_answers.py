@@ -1,15 +1,13 @@
 """What a server measured of itself is what the load command says of it, a stall included; a closed loop forgives one.
 
-In the open loop p50 and p99 agree within 2 % or 200 us with what the null server measured: of the fixed delay both, of
-the stall its p99. What the client itself sent late is in its figures and not allowed for. The stall's p50, 5 ms, leaves
-no room for it within 200 us, so there it is: its own lateness is the client's to tell, and it does. What the machine
-adds when an answer wakes the client up is in nobody's record, so a measurement that it spoiled is repeated, three times
-at most.
+In the open loop p50 and p99 agree within 2 % or 200 us with what the null server measured, of a fixed delay and of the
+stall. What the client itself sent late is in its figures and not allowed for. What the machine adds when it wakes the
+client up is in nobody's record, so a measurement that it spoiled is repeated, four times at most. Where it was never
+quiet, which the null server's own timer tells, nothing can be said within 200 us, and the test says that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +21,15 @@ from tests.null_latency import null_latency
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
-ATTEMPTS = 3
+ATTEMPTS = 4
+# A percentile can be told where, nine times in ten or at the same percentile, the null server's own timer was no later
+# than so many milliseconds: what else the machine was doing held the client up as much.
+QUIET_MS = {0.5: (0.9, 0.25), 0.99: (0.99, 1.0)}
 RATE = 200.0
 CLOSED, OPEN = 0, 1  # the stages of the run
 STALL = ("--delay-ms", "5", "--stall-ms", "200", "--every-ms", "1000")
 STALL_MS = 200.0
+MET_MS = 5.0  # who waits for so much longer than the delay has met the stall
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,22 @@ def agreement(matched: Matched, p: float) -> Agreement:
     return Agreement(percentile(matched.latency, p), percentile(matched.server, p))
 
 
-def agreement_but_for_late_sends(matched: Matched, p: float) -> Agreement:
-    return Agreement(percentile(matched.latency, p), percentile(matched.server + matched.sent_late, p))
+def quiet(matched: Matched, p: float, delay_ms: float) -> bool:
+    """Whether the machine let the null server answer when it wanted to. What a stall held says nothing of that."""
+    late = matched.server[matched.server < delay_ms + MET_MS] - delay_ms
+    at, most = QUIET_MS[p]
+    return percentile(late, at) <= most
 
 
-def measured(
-    folder: Path, protocol: Protocol, held: tuple[str, ...], good: Callable[[list[Matched]], bool]
-) -> list[Matched]:
-    """The stages of a run of the load command, of the first that is good, else of the last."""
+def check(matched: Matched, p: float, delay_ms: float) -> None:
+    found = agreement(matched, p)
+    if not found.holds and not quiet(matched, p, delay_ms):
+        pytest.skip(f"the machine was so busy that the null server itself was late: {found}")
+    assert found.holds, found
+
+
+def measured(folder: Path, protocol: Protocol, held: tuple[str, ...]) -> list[Matched]:
+    """The stages of a run of the load command, of the first that agrees, else of the last."""
     stages: list[Matched] = []
     for attempt in range(ATTEMPTS):
         with null_latency(folder / str(attempt), protocol, *held) as nulled:
@@ -65,25 +75,21 @@ def measured(
             result = nulled.run("--uncertified")  # which would ask the server for an answer of its own
             assert result.returncode == 0, result.stderr
         stages = [nulled.matched(stage) for stage in (CLOSED, OPEN)]
-        if good(stages):
+        if agrees(stages):
             break
     return stages
 
 
-def delay_agrees(stages: list[Matched]) -> bool:
+def agrees(stages: list[Matched]) -> bool:
     return all(agreement(stages[OPEN], p).holds for p in (0.5, 0.99))
-
-
-def stall_agrees(stages: list[Matched]) -> bool:
-    return agreement(stages[OPEN], 0.99).holds and agreement_but_for_late_sends(stages[OPEN], 0.5).holds
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_fixed_delay_comes_out_as_the_server_measured_it(tmp_path: Path, protocol: Protocol) -> None:
-    stages = measured(tmp_path, protocol, ("--delay-ms", "50"), delay_agrees)
+    stages = measured(tmp_path, protocol, ("--delay-ms", "50"))
     assert len(stages[OPEN].latency) > 0.9 * 10 * RATE
     for p in (0.5, 0.99):
-        assert agreement(stages[OPEN], p).holds, agreement(stages[OPEN], p)
+        check(stages[OPEN], p, 50.0)
 
 
 class TestStall:
@@ -91,17 +97,14 @@ class TestStall:
 
     @pytest.fixture(scope="class", params=["http", "grpc"])
     def stages(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Matched]:
-        return measured(tmp_path_factory.mktemp("stall"), request.param, STALL, stall_agrees)
+        return measured(tmp_path_factory.mktemp("stall"), request.param, STALL)
 
-    def test_the_tail_of_the_open_loop_is_what_the_server_measured(self, stages: list[Matched]) -> None:
-        assert agreement(stages[OPEN], 0.99).holds, agreement(stages[OPEN], 0.99)
-
-    def test_its_median_is_but_for_what_the_client_says_that_it_sent_late(self, stages: list[Matched]) -> None:
-        found = agreement_but_for_late_sends(stages[OPEN], 0.5)
-        assert found.holds, found
+    @pytest.mark.parametrize("p", [0.5, 0.99])
+    def test_the_open_loop_says_what_the_server_measured(self, stages: list[Matched], p: float) -> None:
+        check(stages[OPEN], p, 5.0)
 
     def test_one_in_five_of_the_arrivals_of_the_open_loop_has_met_the_stall(self, stages: list[Matched]) -> None:
-        met = float(np.mean(stages[OPEN].latency > 10.0))
+        met = float(np.mean(stages[OPEN].latency > 5.0 + MET_MS))
         assert 0.15 < met < 0.25
         assert 0.9 * STALL_MS < percentile(stages[OPEN].latency, 0.99) < 1.1 * STALL_MS + 5.0
 

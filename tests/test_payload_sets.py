@@ -95,3 +95,16 @@ def test_requests_without_a_batch_axis_are_not_joined() -> None:
     scalar = [Example("r0000", {"x": np.float32(1).reshape(())}, {})]
     with pytest.raises(UsageError, match="without a batch axis"):
         make_set(Payloads(rows=[2]), endpoint(), scalar, 0, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("payloads", "why"),
+    [
+        (Payloads(length=(1, 10**11)), "payloads.length asks for requests of 762,939 MiB; 64 of them are made"),
+        (Payloads(rows=[1, 10**9]), "payloads.rows asks for requests of 45,776 MiB"),
+        (Payloads(length=(1, 10**4), rows=[10**6]), "payloads.rows asks for requests of .* MiB"),
+    ],
+)
+def test_requests_that_would_fill_the_memory_are_refused_before_they_are_made(payloads: Payloads, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        make_set(payloads, WORDS, golden(), 0, seed=3)

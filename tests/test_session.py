@@ -116,7 +116,10 @@ def check_counts(
         & (pc.field("done_ns") >= seen.window_start_ns)  # those that were sent in the warm-up too
         & (pc.field("done_ns") < seen.window_end_ns)
     )
-    assert measured.good == len(answered)
+    if measured.cut and seen.workers > 1:  # each has counted until its own end
+        assert 0 < measured.good <= len(answered)
+    else:
+        assert measured.good == len(answered)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -268,8 +271,8 @@ def test_ctrl_c_leaves_a_readable_folder_and_no_process(prepared: Prepare, proce
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert locusts() == []
-    assert [seen.stage for seen in run.observed().stages] == [0]
-    assert not run.observed().complete
+    whole = [seen.stage for seen in run.observed().stages if not seen.interrupted]
+    assert whole == [0] and not run.observed().complete
     assert set(read_records(run.results, run.variant)["stage"].to_pylist()) == {0, 1}
     assert list(run.results.glob("*.tmp")) == []
 

@@ -47,13 +47,13 @@ def message(body: bytes) -> bytes:
     return b"\0" + len(body).to_bytes(4, "big") + body
 
 
-def outcome(headers: Mapping[str, str], data: bytes, first_byte_ns: int) -> Reply:
+def outcome(headers: Mapping[str, str], data: bytes, first_byte_ns: int, done_ns: int) -> Reply:
     """What a call came to whose stream has ended; ``headers`` are those before and behind the message, together."""
     stated = headers.get("grpc-status", "")
     if stated == "0":
         if len(data) < MESSAGE_HEAD or data[0] or int.from_bytes(data[1:5], "big") != len(data) - MESSAGE_HEAD:
             return failure(MALFORMED, first_byte_ns)
-        return Reply(0, "", data[MESSAGE_HEAD:], first_byte_ns=first_byte_ns)
+        return Reply(0, "", data[MESSAGE_HEAD:], first_byte_ns=first_byte_ns, done_ns=done_ns)
     if stated:
         number = int(stated) if stated.isascii() and stated.isdigit() else len(CODES)
         return failed(CODES[number] if number < len(CODES) else "UNKNOWN", first_byte_ns)

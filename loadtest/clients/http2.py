@@ -99,7 +99,7 @@ class Http2:
         if stream is not None and not headers.get(":status", "").startswith("1"):
             stream.first_ns = stream.first_ns or now_ns
             stream.headers = {**stream.headers, **headers} if stream.headers else headers
-            self._ended_by(flags, stream)
+            self._ended_by(flags, stream, now_ns)
 
     def _on_data(self, flags: int, number: int, payload: bytes, now_ns: int) -> None:
         self._received += len(payload)
@@ -109,7 +109,7 @@ class Http2:
         stream = self._streams.get(number)
         if stream is not None:
             stream.data.append(h2.unpadded(flags & h2.PADDED, payload))
-            self._ended_by(flags, stream)
+            self._ended_by(flags, stream, now_ns)
 
     def _on_reset(self, flags: int, number: int, payload: bytes, now_ns: int) -> None:
         code = h2.number(payload)
@@ -153,9 +153,9 @@ class Http2:
                 self._cancel(stream)
                 stream.waiter.switch(failure(TIMEOUT, stream.first_ns))
 
-    def _ended_by(self, flags: int, stream: Stream) -> None:
+    def _ended_by(self, flags: int, stream: Stream, now_ns: int) -> None:
         if flags & h2.END_STREAM:
-            self._finish(stream, outcome(stream.headers, b"".join(stream.data), stream.first_ns))
+            self._finish(stream, outcome(stream.headers, b"".join(stream.data), stream.first_ns, now_ns))
 
     def _finish(self, stream: Stream, reply: Reply) -> None:
         del self._streams[stream.number]

@@ -95,7 +95,7 @@ class HttpAnswer:
                 if end >= len(HEAD_END):
                     head = parse_head(data[:end])
                     if head.length == len(data) - end and head.status >= 200:
-                        return self._whole(head, data[end:])
+                        return self._whole(head, data[end:], now_ns)
             self._data += data
             return self._continued(now_ns)
         except MalformedAnswer:
@@ -106,15 +106,15 @@ class HttpAnswer:
         """The connection ended, by itself or by ``error``: a body without a length is whole then, all else cut off."""
         head = self._head
         if not error and head is not None and head.length is None and not head.chunked:
-            return self._whole(head, bytes(self._data))
+            return self._whole(head, bytes(self._data), 0)
         return failure(error or CLOSED_EARLY, self._first_ns if self.begun else 0)
 
-    def _whole(self, head: Head, body: bytes) -> Reply:
+    def _whole(self, head: Head, body: bytes, done_ns: int) -> Reply:
         self._head = None
         self._data.clear()
         self._at = 0
         self.keeps = head.keeps
-        return Reply(head.status, head.error, body, head.headers, self._first_ns)
+        return Reply(head.status, head.error, body, head.headers, self._first_ns, done_ns)
 
     def _continued(self, now_ns: int) -> Reply | None:
         while self._head is None:
@@ -131,11 +131,11 @@ class HttpAnswer:
                 self._first_ns = now_ns  # that was only news of the answer
         if self._head.chunked:
             body = self._chunks()
-            return None if body is None else self._whole(self._head, body)
+            return None if body is None else self._whole(self._head, body, now_ns)
         if len(self._data) > (LARGEST_BODY if self._head.length is None else self._head.length):
             raise MalformedAnswer("more bytes than the head says")
         if len(self._data) == self._head.length:
-            return self._whole(self._head, bytes(self._data))
+            return self._whole(self._head, bytes(self._data), now_ns)
         return None
 
     def _chunks(self) -> bytes | None:

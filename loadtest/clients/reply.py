@@ -42,6 +42,7 @@ class Reply(NamedTuple):
     body: bytes
     headers: dict[str, str] = {}  # noqa: RUF012 (read only, see above)
     first_byte_ns: int = 0  # CLOCK_MONOTONIC when the answer began to arrive; 0 where nobody could see it
+    done_ns: int = 0  # and when the last of it had been read, before anybody looked at it; 0 where there is none
     retries: int = 0  # how often the request was sent again after a failure
     reopened: int = 0  # how often it found a kept connection closed before anything was answered, and opened another
 

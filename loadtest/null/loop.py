@@ -145,8 +145,9 @@ class Loop:
         """Send the held answers that are due."""
         while self._held and self._held[0][0] <= time.monotonic_ns():
             _, arrived, connection, request = self._held.popleft()
+            answer = connection.speech.answer(request)
             self._seen.answered(arrived)
-            self._send(connection, connection.speech.answer(request))
+            self._send(connection, answer)
 
     def _send(self, connection: Connection, more: bytes) -> None:
         """Send as much as the client takes; the rest waits for it."""
