@@ -324,6 +324,8 @@ def test_an_unmeasured_deployment_is_refused_by_the_cluster_until_somebody_says_
     overlay = deployed(tmp_path, *ON_L4, fields=STAND_IN).name
     (scaler,) = of_kind(overlay, "HorizontalPodAutoscaler")
     assert scaler["spec"]["minReplicas"] == "REQUIRED: measure, then give --replicas"
+    thresholds = [item["pods"]["target"]["averageValue"] for item in scaler["spec"]["metrics"]]
+    assert thresholds == ["REQUIRED: measure, then give --queue-us"] * 2
     with pytest.raises(kubernetes_validate.ValidationError, match="--replicas"):
         kubernetes_validate.validate(scaler, RELEASES[-1], strict=True)
     fixed = deployed(tmp_path / "fixed", *ON_L4, "--fixed", fields=STAND_IN).name

@@ -69,6 +69,12 @@ LIFTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = 
         {},
         "version 'unknown' was measured: name the image",
     ),
+    "another TF Serving": (
+        ON_TFSERVING,
+        {"image": "registry.example:5000/serving:2.19.1-gpu"},
+        {},
+        "measured on TF Serving 2.20.0, and 'registry.example:5000/serving:2.19.1-gpu' is to run",
+    ),
 }
 FINAL: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
     "an embedded engine": (
@@ -306,7 +312,9 @@ def test_the_tag_of_an_image_names_a_release_or_not(tag: str, release: str | Non
         ({}, "registry.example/triton:26.08-py3", True),
         ({}, "registry.example/triton:0.1.0", False),
         ({}, f"triton@sha256:{'0' * 64}", False),
-        (ON_TFSERVING, "registry.example/serving:2.20.0", False),
+        (ON_TFSERVING, "registry.example/serving:2.20.0", True),
+        (ON_TFSERVING, "registry.example/serving:stable", False),
+        ({**ON_TFSERVING, "engine_version": "unknown"}, "registry.example/serving:2.20.0", False),
     ],
 )
 def test_an_image_whose_release_nothing_tells_is_let_through_with_a_caveat(

@@ -92,6 +92,13 @@ def _version(case: Case) -> str | None:
     return f"a TF Serving of version '{item.engine_version}' was measured: name the image that it ran in with --image"
 
 
+def _other_version(case: Case) -> str | None:
+    item, named = case.recommended, case.image_version
+    if item.engine != "tfserving" or not is_version(item.engine_version) or named in (None, item.engine_version):
+        return None
+    return f"it was measured on TF Serving {item.engine_version}, and '{case.wanted.image}' is to run"
+
+
 def _rate(case: Case) -> str | None:
     if case.recommended.max_rps:
         return None
@@ -118,6 +125,7 @@ AGAINST_REPORT = (
     Refusal(_target, lifted=True),
     Refusal(_release, lifted=True),
     Refusal(_version, lifted=True),
+    Refusal(_other_version, lifted=True),
     Refusal(_rate, lifted=True),
     Refusal(_objectives, lifted=True),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.errors import UsageError, nearest
 from contract.recommendation import Recommendation, Recommended
 from contract.slo import Slo
-from serving.deploying.versions import named_release
+from serving.deploying.versions import named_release, named_version
 from serving.deploying.wanted import Wanted, split_image
 
 
@@ -34,11 +34,21 @@ class Case:
     @property
     def image_release(self) -> str | None:
         """The Triton release that the named image's tag tells; None where none is named, or its tag tells none."""
-        return named_release(split_image(self.wanted.image)["tag"] or "") if self.wanted.image else None
+        return named_release(self._tag)
+
+    @property
+    def image_version(self) -> str | None:
+        """The same for a TF Serving: its version, such as 2.19.1."""
+        return named_version(self._tag)
 
     @property
     def gpu(self) -> bool:
         return self.device.startswith("gpu:")
+
+    @property
+    def _tag(self) -> str:
+        """Of the named image; empty where none is named, or it has none."""
+        return (split_image(self.wanted.image)["tag"] or "") if self.wanted.image else ""
 
 
 def choose(recommendation: Recommendation, model: str | None) -> str:

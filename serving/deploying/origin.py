@@ -6,6 +6,7 @@ from contract.search import Limit
 from serving.deploying.case import Case
 from serving.deploying.plan import Plan
 from serving.deploying.sizing import KNEE
+from serving.deploying.versions import is_version
 
 OLDER = (
     "The report is older than the hash of config.pbtxt: ragged batching, queue limits, inter-op threads, graph level "
@@ -59,8 +60,11 @@ def caveats(plan: Plan) -> list[str]:
 
 def _of_the_image(case: Case) -> list[str]:
     item, image = case.recommended, case.wanted.image
-    if image is None or (item.engine == "triton" and case.image_release):
-        return []  # what a tag tells was compared (against_report.py)
+    if image is None:
+        return []
+    compared = case.image_release if item.engine == "triton" else case.image_version and is_version(item.engine_version)
+    if compared:  # what the tag tells (against_report.py)
+        return []
     return [f"The image's release was not checked ({image})."]
 
 

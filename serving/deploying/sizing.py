@@ -99,8 +99,8 @@ def asked(case: Case, model_bytes: int) -> Size:
         cores=None,
         memory_mib=None,
         queue_us=None if queue_us is None else Figure(queue_us, "--queue-us"),
-        pending=Figure(batch, "a batch, until it is measured")
-        if case.wanted.scales and case.recommended.engine == "triton"
+        pending=Figure(batch, "a batch: what waits at that queue time was not measured")
+        if queue_us and case.wanted.scales and case.recommended.engine == "triton"
         else None,
         startup_s=Figure(LEAST_STARTUP_S, "as the base grants"),
         models_gib=models(model_bytes),

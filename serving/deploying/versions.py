@@ -9,6 +9,8 @@ from serving.releases import KNOWN, parse, release
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 RELEASE = re.compile(r"(?<![\d.])\d\d\.(?:0[1-9]|1[0-2])(?![\d.])")  # in a tag: `26.08-py3`, `v1-26.08`, not `0.26.08`
 
+IN_TAG = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])")
+
 
 def is_version(version: str) -> bool:
     """Whether it is a version, and not `unknown` or the words of the embedded server."""
@@ -32,6 +34,12 @@ def is_of_release(version: str, target: str) -> bool:
 def named_release(tag: str) -> str | None:
     """The Triton release that an image's tag names, None where it names none."""
     found = RELEASE.search(tag)
+    return found[0] if found else None
+
+
+def named_version(tag: str) -> str | None:
+    """The TF Serving version that an image's tag names (`2.19.1-gpu`), None where it names none."""
+    found = IN_TAG.search(tag)
     return found[0] if found else None
 
 
