@@ -22,8 +22,8 @@ from tests.open_loop import OpenLoop, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
-# About ten milliseconds a call on one core, so that a client in Python can ask for more than that.
-WIDTH, LAYERS, SEED = 1024, 24, 7
+# About ten milliseconds a call on one core: asking for more than that, and refusing it, costs Python little beside it.
+WIDTH, LAYERS, SEED = 1024, 96, 7
 MAKE = """
 import sys, numpy as np, tensorflow as tf
 weight = tf.constant(np.load(sys.argv[1]))
