@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-LOOKS = 5  # the rate is that of the last two seconds
+LOOKS = 7  # the rate is that of the last three seconds: that often several load processes report to their master
 
 
 class Course:

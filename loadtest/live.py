@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.trust import MOST_LATE_SHARE
+
 FILE = ".live.json"
 
 
@@ -19,13 +21,23 @@ class Live(BaseModel):
     stage: str
     seconds: float  # since it began
     length_s: float  # of warm-up and window
-    rate_rps: float  # good answers in the last two seconds or so
+    rate_rps: float  # good answers in the last three seconds or so
     good: int
     failed: int
     late: int  # sent later than may be (contract/trust.py)
     latency_ms: dict[str, float]  # p50 …, to 1 %
     slo: str  # the line about the objectives
     kept: bool | None  # so far; None where nothing was answered yet
+
+
+def validity(live: Live) -> str:
+    """What would make the stage INVALID if it went on so; the report looks closer."""
+    total = live.good + live.failed
+    if not total:
+        return "nothing was answered yet"
+    if live.late > MOST_LATE_SHARE * total:
+        return f"INVALID so far: {live.late / total:.1%} were sent late, {MOST_LATE_SHARE:.0%} are allowed"
+    return "valid so far"
 
 
 def write_live(results: Path, live: Live) -> None:

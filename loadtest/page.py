@@ -18,7 +18,7 @@ import gevent
 from contract.records import Stage, VariantPlan
 from contract.statistics import PERCENTILES
 from loadtest.course import Course
-from loadtest.live import Live
+from loadtest.live import Live, validity
 from loadtest.samples import Samples
 
 EVERY_S = 0.5
@@ -82,6 +82,7 @@ class Page:
             if self._reports:
                 self._unreported.extend(good)
             self._late += sum(late for *_, late in items)
+        self._course.see(self._samples.count)  # here and not where it is read: any number of readers see one rate
 
     def _note_error(self, name: str, error: str) -> None:
         self._errors += 1
@@ -102,11 +103,10 @@ class Page:
 
     def live(self) -> Live | None:
         """How the stage that is on goes, from bins; None before the first one."""
-        if self._stage is None:
-            return None
-        variant, stage = self._stage
+        return None if self._stage is None else self._seen(*self._stage)
+
+    def _seen(self, variant: VariantPlan, stage: Stage) -> Live:
         good = self._samples.count
-        self._course.see(good)
         rough = self._samples.rough_percentiles(list(PERCENTILES.values())) if good else []
         values = dict(zip(PERCENTILES, rough, strict=False))
         kept, line = _objectives(variant, stage, values, self._errors, good)
@@ -130,17 +130,23 @@ class Page:
             return _document("Nothing is under load yet.", "")
         variant, stage = self._stage
         slo = variant.endpoint.slo
-        samples = self._samples
-        rows = [("good answers", f"{samples.count:,}"), ("failed", f"{self._errors:,}")]
+        samples, live = self._samples, self._seen(variant, stage)
+        rows = [
+            ("good answers", f"{live.good:,}"),
+            ("good answers per second", f"{live.rate_rps:,.0f}"),
+            ("failed", f"{live.failed:,}"),
+            ("sent late", f"{live.late:,}"),
+        ]
+        valid = f"<p>{escape(validity(live))}</p>"
         if not samples.count:
-            return _document(f"{variant.id}, {stage.name}", _table(rows))
+            return _document(f"{variant.id}, {stage.name}", _table(rows) + valid)
         asked = SHOWN | {name: PERCENTILES[name] for name in slo.latency_ms}
         values = dict(zip(asked, samples.percentiles(list(asked.values())), strict=True))
         rows += [(name, f"{values[name]:.3f} ms") for name in SHOWN]
         rows.append(("maximum", f"{samples.maximum:.3f} ms"))
         seen = {name: values[name] for name in slo.latency_ms}
         _, line = _objectives(variant, stage, seen, self._errors, samples.count)
-        body = f"{_table(rows)}<p><strong>{escape(line)}</strong></p>"
+        body = f"{_table(rows)}<p><strong>{escape(line)}</strong></p>{valid}"
         return _document(f"{variant.id}, {stage.name}", body, samples.exact)
 
 

@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.progress import Bar
-from contract.trust import MOST_LATE_SHARE
-from loadtest.live import Live
+from loadtest.live import Live, validity
 
 RENEWALS_PER_S = 1.0  # the screen is drawn on a core that server and load generator may want
 Beside = Callable[[], Sequence[RenderableType]]
@@ -127,13 +126,3 @@ def figures(live: Live) -> list[RenderableType]:
     table.add_row(time_s, f"{live.rate_rps:,.0f}", *values, *counts)
     style = {True: "green", False: "red", None: ""}[live.kept]
     return [table, Text(live.slo, style=style), Text(validity(live))]
-
-
-def validity(live: Live) -> str:
-    """What would make the stage INVALID if it went on so; the report looks closer."""
-    total = live.good + live.failed
-    if not total:
-        return "nothing was answered yet"
-    if live.late > MOST_LATE_SHARE * total:
-        return f"INVALID so far: {live.late / total:.1%} were sent late, {MOST_LATE_SHARE:.0%} are allowed"
-    return "valid so far"

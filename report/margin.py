@@ -50,4 +50,13 @@ def sentence(report: Report) -> str:
         return f"Noise: {UNKNOWN}, so no winner is named among several: {report.noise.reason.rstrip('.')}."
     compared = "highest rates" if report.search else "p99"
     resolution = f", resolution {words.share(report.search.resolution)}" if report.search else ""
-    return f"Noise (A/A) {words.share(margin)}{resolution}: two {compared} that lie closer are not told apart."
+    said = f"Noise (A/A) {words.share(margin)}{resolution}: two {compared} that lie closer are not told apart."
+    return " ".join(filter(None, [said, _interval(report.noise)]))
+
+
+def _interval(noise: Noise) -> str:
+    """How far the mean of one variant lay from itself; empty where no interval is known, as of two searches."""
+    if noise.low is None or noise.high is None:
+        return ""
+    ends = f"{100 * noise.low:+.3g} % to {100 * noise.high:+.3g} %"
+    return f"The mean latency of what was measured twice differed by {ends} (99 % interval)."

@@ -29,8 +29,10 @@ from contract.verdict import (
     VariantParity,
     Winner,
 )
+from report.caveats import SHARED
 
 RATE, P99_MS = 200.0, 50.0
+SHARED_CORES = f"{SHARED} the 2 cores of one machine: more load is less server. Throughput is a lower bound."
 INJECTION = '</script><img src=x onerror="alert(1)">|<b>&`x`'
 STAND_INS = {"torchscript": "Triton's native pytorch backend", "onnx": "Triton's native onnxruntime backend"}
 # (model, format, engine, protocol): milliseconds of one request alone
@@ -209,7 +211,7 @@ def report(**changes: Any) -> Report:
         "verdict": "PASS",
         "sentence": "Both models keep p99 ≤ 50 ms at 200 req/s, onnx on Triton over gRPC ahead.",
         "warnings": [
-            "Client and servers shared the same 2 cores: throughput is a lower bound.",
+            SHARED_CORES,
             "TF Serving is an embedded replacement; its figures are shown and never ranked.",
             "onnx and torchscript ran on Python-based backends that stand in for Triton's native ones.",
         ],

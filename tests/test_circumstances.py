@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from contract.records import VariantPlan
+from contract.verdict import Report
 from report import caveats
 from report.circumstances import circumstances
 from report.not_measured import not_measured
 from report.page.html import render_html
 from tests import report_samples as samples
 from tests.builders import endpoint, plan, search
-from tests.report_search_samples import map_report
-
-SHARED = f"{caveats.SHARED} the 2 cores of one machine: more load is less server."
+from tests.report_search_samples import map_report, search_report
 
 
 def test_the_line_names_device_shared_cores_embedded_engines_and_stand_ins() -> None:
-    report = samples.report(warnings=[SHARED])
+    report = samples.report()
     keras = [variant for variant in report.variants if variant.model == "sentiment_keras"]
     assert circumstances(report, keras) == (
         "Measured on a CPU only; load generator and servers share 2 cores; "
@@ -53,9 +56,22 @@ def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:
     assert "Everything ran on a CPU; nothing there says how a GPU would do." in one
 
 
-def test_the_line_stands_beside_the_table_every_chart_and_the_map() -> None:
-    page = render_html(map_report())
-    assert page.count('class="circumstances"') == 1 + page.count("<figcaption>") + page.count('class="winner-map"')
+@pytest.mark.parametrize("report", [samples.report, search_report, map_report])
+def test_the_line_stands_beside_the_tables_every_chart_and_the_map(report: Callable[[], Report]) -> None:
+    page = render_html(report())
+    tables = page.count('<table class="comparison"') + page.count('<table class="plain rates">')
+    assert page.count('class="circumstances"') == tables + page.count("<figcaption>") + page.count('class="winner-map"')
+
+
+def test_beside_the_highest_rates_only_what_was_searched_is_spoken_of() -> None:
+    found = search_report()
+    assert found.search is not None
+    real = [item.id for item in found.variants if item.engine_kind == "real"]
+    search = found.search.model_copy(update={"found": [item for item in found.search.found if item.variant in real]})
+    page = render_html(found.model_copy(update={"search": search}))
+    section = page[page.index('<section id="search"') :].split("</section>")[0]
+    assert "Measured on a CPU only; load generator and servers share 2 cores" in section
+    assert "embedded" not in section and "TF Serving (embedded) is shown" in page
 
 
 def test_what_was_not_measured_is_said_with_the_command_that_measures_it() -> None:

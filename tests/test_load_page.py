@@ -18,6 +18,8 @@ import pytest
 from contract.records import Stage, VariantPlan
 from contract.slo import Slo
 from contract.statistics import PERCENTILES, order_statistic
+from loadtest.course import LOOKS
+from loadtest.live import validity
 from loadtest.page import Page
 from tests.builders import endpoint, free_port, wait_until
 from tests.conftest import ROOT
@@ -126,6 +128,37 @@ def test_how_a_stage_goes_is_told_to_one_per_cent_with_its_late_sends() -> None:
     assert live.rate_rps > 0
 
 
+def test_rate_late_sends_and_validity_are_those_of_the_terminal() -> None:
+    page = page_of()
+    assert "<p>nothing was answered yet</p>" in page.html()
+    for number in range(1000):
+        page.tell("open-100", 5.0, 1, "", number < 30)
+    page.flush()
+    live, text = page.live(), page.html()
+    assert live is not None
+    assert f"<td>good answers per second</td><td>{live.rate_rps:,.0f}</td>" in text
+    assert "<td>sent late</td><td>30</td>" in text
+    assert f"<p>{validity(live)}</p>" in text and "<p>valid so far</p>" in text
+    for _ in range(30):
+        page.tell("open-100", 5.0, 1, "", True)
+    page.flush()
+    assert "<p>INVALID so far: 5.8% were sent late, 5% are allowed</p>" in page.html()
+
+
+def test_however_many_look_at_the_rate_they_see_the_same() -> None:
+    page = page_of()
+    for _ in range(1000):
+        page.tell("open-100", 5.0, 1, "", False)
+    page.flush()
+    looks = []
+    for _ in range(2 * LOOKS):
+        page.html()
+        live = page.live()
+        assert live is not None
+        looks.append(live.rate_rps)
+    assert looks[0] > 0 and set(looks) == {looks[0]}
+
+
 def test_another_stage_begins_with_nothing() -> None:
     page = page_of()
     page.tell("open-100", 5.0, 1, "", False)
@@ -178,7 +211,9 @@ def test_locust_started_by_hand_plans_a_run_measures_it_and_shows_the_page(tmp_p
                 except (urllib.error.URLError, OSError):
                     return False
                 found = re.search(r"<td>p50</td><td>([\d.]+) ms", text)
-                return "open-100" in text and found is not None and 3.0 <= float(found[1]) < 10.0
+                rate = re.search(r"<td>good answers per second</td><td>[1-9]", text)
+                answered = found is not None and 3.0 <= float(found[1]) < 10.0
+                return "open-100" in text and answered and rate is not None
 
             assert wait_until(shown, 30)
             listening = [c.laddr.ip for c in psutil.Process(child.pid).net_connections("tcp") if c.status == "LISTEN"]

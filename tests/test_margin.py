@@ -16,7 +16,10 @@ from report.page.html import render_html
 from tests import report_samples as samples
 from tests.builders import search
 
-MEASURED = "Noise (A/A) 6.1 %: two p99 that lie closer are not told apart."
+MEASURED = (
+    "Noise (A/A) 6.1 %: two p99 that lie closer are not told apart. "
+    "The mean latency of what was measured twice differed by -2.1 % to +3.4 % (99 % interval)."
+)
 UNKNOWN = "Noise: the noise of this machine was not measured, so no winner is named among several: it ran once."
 
 
@@ -35,7 +38,8 @@ def test_every_comparison_says_below_it_what_means_nothing(
 
 
 def test_a_search_names_its_resolution_beside_the_noise() -> None:
-    noise = samples.report().noise.model_copy(update={"max_rps_relative": 0.02, "p99_relative": None})
+    unknown = dict.fromkeys(("p99_relative", "p50_relative", "low", "high"))  # two searches compare no latencies
+    noise = samples.report().noise.model_copy(update={"max_rps_relative": 0.02} | unknown)
     assert sentence(samples.report(noise=noise, search=search())) == (
         "Noise (A/A) 2 %, resolution 5 %: two highest rates that lie closer are not told apart."
     )

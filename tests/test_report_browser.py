@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from contract.statistics import PERCENTILES
 from contract.verdict import Report
 from report import words
+from report.page.beside import NOTHING, Beside
 from report.page.charts import Charts
 from report.page.html import csv_of, render_html
-from tests import report_samples, report_search_samples
+from tests import report_rare_samples, report_samples, report_search_samples
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[dev]'")
 
@@ -34,14 +37,25 @@ SAMPLES: dict[str, Callable[[], Report]] = {
     "mapped": report_search_samples.map_report,
     "awkward": report_samples.awkward,
     "empty": report_samples.empty,
+    "rare": report_rare_samples.rare_report,
 }
+BESIDE: dict[str, Callable[[], Beside]] = {"rare": report_rare_samples.rare_beside}
 LEAST_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
 LIMIT_BYTES = 6_000_000
-PHONE = 360  # pixels wide
+PHONE, DESK = 360, 1280  # pixels wide
+LEAST_COLOURS = 50  # of a picture; letters with smooth edges alone have more
 TEXTS = {
     "color": ("h1", "p.lead", ".good", "nav a", "small", "table td", ".badge"),
     "fill": (".xtick text", ".ytick text", ".annotation-text"),
 }
+# How many marks are filled with a colour of the style sheet.
+OF_COLOUR = """(marks, name) => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(${name})`;
+    const wanted = getComputedStyle(probe).color;
+    probe.remove();
+    return marks.filter(mark => getComputedStyle(mark).fill === wanted).length;
+}"""
 MARKS = "path.point, .barlayer .point path, .js-line"
 
 
@@ -85,7 +99,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         path = root / sample / "page.html"
         if not path.exists():
             path.parent.mkdir()
-            path.write_text(render_html(SAMPLES[sample]()))
+            path.write_text(render_html(SAMPLES[sample](), BESIDE.get(sample, lambda: NOTHING)()))
         return path
 
     return file
@@ -96,7 +110,7 @@ def opened(browser: Any, files: Callable[[str], Path]) -> Open:
     """``with opened("usual", width=360) as found``: a page that is drawn; at its end nothing may have gone wrong."""
 
     @contextmanager
-    def open_page(sample: str, width: int = 1280, init: str = "", **context: Any) -> Iterator[Opened]:
+    def open_page(sample: str, width: int = DESK, init: str = "", **context: Any) -> Iterator[Opened]:
         scope = browser.new_context(viewport={"width": width, "height": 900}, **context)
         found = Opened(scope.new_page())
         found.watch()
@@ -120,7 +134,7 @@ def look(opened: Open) -> Iterator[Look]:
     with ExitStack() as stack:
         pages: dict[tuple[str, int], Opened] = {}
 
-        def page(sample: str, width: int = 1280) -> Opened:
+        def page(sample: str, width: int = DESK) -> Opened:
             if (sample, width) not in pages:
                 pages[sample, width] = stack.enter_context(opened(sample, width))
             return pages[sample, width]
@@ -133,9 +147,30 @@ def test_the_page_opens_from_disk_without_an_error_and_asks_for_nothing(sample: 
     assert look(sample, PHONE).problems == []
 
 
+@pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_page_fits_a_phone(sample: str, look: Look) -> None:
-    assert look(sample, PHONE).page.evaluate("document.scrollingElement.scrollWidth") <= PHONE
+def test_the_page_fits_a_phone_and_a_desk(sample: str, width: int, look: Look) -> None:
+    assert look(sample, width).page.evaluate("document.scrollingElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_picture_of_the_whole_page_is_as_wide_as_asked_and_not_blank(
+    sample: str, width: int, look: Look, tmp_path: Path
+) -> None:
+    page, path = look(sample, width).page, tmp_path / f"{sample}-{width}.png"
+    page.screenshot(path=path, full_page=True)
+    with Image.open(path) as picture:
+        assert picture.size == (width, page.evaluate("document.scrollingElement.scrollHeight"))
+        colours = picture.convert("RGB").getcolors(maxcolors=picture.width * picture.height)
+    assert colours is not None and len(colours) > LEAST_COLOURS
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_what_shares_its_cores_is_said_beside_every_chart_and_can_be_seen(width: int, look: Look) -> None:
+    lines = look("usual", width).page.locator("figure .circumstances:visible")
+    assert lines.count() == look("usual", width).page.locator("figure.chart").count()
+    assert all("load generator and servers share 2 cores" in text for text in lines.all_text_contents())
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -167,6 +202,42 @@ def test_a_search_shows_every_step_that_it_took(look: Look) -> None:
     chart = look("searched", PHONE).page.locator("#model-1-search")
     assert chart.locator("path.point").count() == steps + 2 * len(sought)
     assert "wanted: 200 req/s" in chart.text_content()
+
+
+def test_every_point_of_a_scaling_curve_is_a_mark_and_the_law_a_line(look: Look) -> None:
+    found = report_rare_samples.rare_report().scaling
+    assert found is not None and found.direct is not None and found.prediction is not None
+    chart = look("rare").page.locator("#model-1-scaling")
+    sought = [point for point in found.points if point.max_rps is not None]
+    assert chart.locator("path.point").count() == len(found.points) + len(sought) + 1  # one without the proxy
+    assert chart.locator(".js-line").count() == 3  # closed loop, highest rate, law
+    assert look("rare").page.locator("#model-2-scaling").count() == 0
+
+
+def test_what_each_server_used_is_a_line_in_each_of_three_panels(look: Look) -> None:
+    sampled = [item for item in report_rare_samples.rare_report().variants if item.model == report_rare_samples.MODEL]
+    for panel in range(3):
+        plot = look("rare").page.locator(f"[data-chart='model-1-server'][data-panel='{panel}']")
+        assert plot.locator(".js-line").count() == len(sampled)
+
+
+def test_a_death_under_load_is_one_mark_of_its_own_colour_in_each_panel_over_time(look: Look) -> None:
+    page = look("rare").page
+    for panel in range(2):
+        marks = page.locator(f"[data-chart='model-1-course'][data-panel='{panel}'] path.point")
+        assert marks.evaluate_all(OF_COLOUR, "--bad") == 1
+    assert page.locator("#model-2-course path.point").evaluate_all(OF_COLOUR, "--bad") == 0
+
+
+def test_a_tail_is_drawn_in_steps_request_by_request(look: Look) -> None:
+    steps = (
+        look("rare")
+        .page.locator("#model-1-tail .js-line")
+        .evaluate_all("lines => lines.map(line => (line.getAttribute('d').match(/H/g) || []).length)")
+    )
+    first = [item for item in report_rare_samples.rare_report().variants if item.model == report_rare_samples.MODEL]
+    assert len(steps) == 2 * len(first)  # latency and service
+    assert all(count > 3 * len(PERCENTILES) for count in steps)
 
 
 def test_a_stage_is_chosen_and_drawn(opened: Open) -> None:

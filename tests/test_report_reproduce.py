@@ -12,8 +12,8 @@ from contract.verdict import Report
 from loadtest import __main__ as loading
 from report import reproduce
 from tests import report_samples as samples
+from tests.report_rare_samples import scaled
 from tests.report_search_samples import search_report
-from tests.test_report_scaling import scaled
 from tune.configuration import command as configuring
 from tune.scale import command as scaling
 from tune.search import command as searching

@@ -6,44 +6,12 @@ from typing import Any
 
 import pytest
 
-from contract.scaling import Point, Prediction, Scaling
+from contract.scaling import Scaling
 from report.page.charts.drawing import Drawing
 from report.page.charts.scaling import law, scaling
 from report.page.figures import Chart
 from tests import report_samples as samples
-
-MODEL, ENDPOINT = "sentiment_torch", "sentiment_torch__onnx__triton__grpc"
-# X(n) = 100 n / (1 + 0.1 (n - 1) + 0.01 n (n - 1)): its peak is at the root of (1 - 0.1) / 0.01.
-FITTED = Prediction(rate=100, sigma=0.1, kappa=0.01, residual=0.02, peak=90**0.5, peak_rps=352.0)
-
-
-def scaled(
-    prediction: Prediction | None = FITTED, numbers: tuple[int, ...] = (1, 2, 3, 4, 5), **changes: Any
-) -> Scaling:
-    """Points that lie on the law; a rate under the SLO was found for all but the last."""
-    points = [
-        Point(
-            n=n,
-            variant=f"{ENDPOINT}__{n}",
-            closed_rps=law(FITTED, n),
-            users=4 * n,
-            p99_ms=10.0 + n,
-            max_rps=0.6 * law(FITTED, n) if n != numbers[-1] else None,
-            reason="" if n != numbers[-1] else "no rate kept the objectives",
-        )
-        for n in numbers
-    ]
-    fields: dict[str, Any] = {
-        "schema_version": 1,
-        "endpoint": ENDPOINT,
-        "unit": "instances",
-        "points": points,
-        "shared": "",
-        "prediction": prediction,
-        "reason": "the law misses the points by 2 %" if prediction else "4 points were measured, at least 5 are needed",
-        "complete": True,
-    }
-    return Scaling(**(fields | changes))
+from tests.report_rare_samples import FITTED, MODEL, scaled
 
 
 def drawn(found: Scaling) -> Chart:

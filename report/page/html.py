@@ -95,6 +95,7 @@ def render_html(report: Report, beside: Beside = NOTHING) -> str:
 def _context(report: Report, beside: Beside) -> dict[str, Any]:
     names, columns = words.labels(report), comparison.columns(report)
     charts = {model: Charts(report, model, beside.tails).all() for model in words.models(report)}
+    sought = {model: rates.lines(report, model) for model in words.models(report)}
     maps = winner_map.winner_maps(report, beside.cells)
     there = {"search": report.search is not None, "map": bool(maps)}
     return {
@@ -116,7 +117,8 @@ def _context(report: Report, beside: Beside) -> dict[str, Any]:
         "figures": _figures(charts),
         "texts": TEXTS,
         "sections": [(anchor, title) for anchor, title in SECTIONS.items() if there.get(anchor, True)],
-        "rates": {model: rates.lines(report, model) for model in words.models(report)},
+        "rates": sought,
+        "searched": [line.variant for lines in sought.values() for line in lines],
         "effort": rates.effort(report),
         "map_words": map_words,
         "maps": [(found, winner_map.table(found, names, f"map-{n}")) for n, found in enumerate(maps, 1)],
