@@ -144,6 +144,9 @@ class StageObservation(Entry):
     elsewhere: int | None = Field(
         None, description="of these, on other machines than the one where the run was started; null in older results"
     )
+    held: int = Field(
+        0, description="open: requests of the window that left late because `in_flight` others waited for their answers"
+    )
     lost: list[str] = Field([], description="load processes that were lost meanwhile: the stage is not valid")
     aborted: bool = Field(False, description="too many requests failed, so nothing more was sent")
     interrupted: bool = Field(False, description="it was ended before its time by whoever had started it")

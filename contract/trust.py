@@ -1,6 +1,8 @@
 """When a stage may be trusted: the two constraints that the machine breaks and not the server.
 
-The load test measures a stage again when one of them fails, and the report judges by the same limits.
+The load test measures a stage again when one of them fails, and the report judges by the same limits. What the
+in-flight limit held back does not count as late: it waited for the server, and a stage that is measured again until
+its server does not stall would hide the stall.
 """
 
 from __future__ import annotations

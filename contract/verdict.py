@@ -52,7 +52,7 @@ class Check(Entry):
     name: str = Field(description="e.g. `samples for p99`")
     passed: bool = Field(description="held or not")
     detail: str = Field(description="the figure and the limit")
-    recommendation: str | None = Field(description="what to change, where it failed")
+    recommendation: str | None = Field(description="what to change, where it failed or where something should be known")
 
 
 class Point(Entry):

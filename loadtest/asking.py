@@ -28,7 +28,7 @@ class Measured:
     due: int
     failed: int
     over: dict[str, int]  # percentile of the SLO -> failed, or slower than its objective, from the intended send
-    late: int  # sent late
+    late: int  # sent late though there was room
     good: int  # good answers that came within the window
     answered_rps: float  # `good` per second of the window
     client_cpu: float  # share of one core that the busiest load process used

@@ -37,7 +37,11 @@ GLANCE_S = 0.1  # how often a window that may end early is looked at
 
 
 def trusted(stage: Stage, done: list[Done]) -> bool:
-    """Whether the machine let the stage be what it was meant to be: on time (open loop), steady (closed loop)."""
+    """Whether the machine let the stage be what it was meant to be: on time (open loop), steady (closed loop).
+
+    What the in-flight limit held back is not among the late ones: the server held it up, and a stage that is measured
+    again until the server does not would omit the very requests that had to wait.
+    """
     if stage.mode == "open":
         return sum(item.late for item in done) <= MOST_LATE_SHARE * sum(item.due for item in done)
     return spread([sum(part) for part in zip(*(item.good for item in done), strict=True)]) <= STEADY_WITHIN

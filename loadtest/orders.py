@@ -93,13 +93,14 @@ class Done:
     worker: str
     cpu: float
     due: int
-    late: int
+    late: int  # sent late though there was room for them
     good: list[int]  # good answers per third of the window
     aborted: bool = False  # too many requests failed
     failed: int = 0
     over: dict[str, int] = field(default_factory=dict)  # as in `Progress`, of all requests that were due
     end_ns: int = 0  # when its window really ended, by the master's clock
     elsewhere: bool = False  # on another machine than the master
+    held: int = 0  # late too, and not in `late`: the in-flight limit held them back
 
 
 FORMS: dict[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Order, Progress, Cut, Done)}

@@ -29,11 +29,12 @@ class Window:
     drain_s: float = DRAIN_S
     abort: Abort | None = None  # when to stop for failures
     aborted: bool = False  # nothing more is sent: too many requests failed
-    in_flight: dict[int, tuple[Request, int, int]] = field(default_factory=dict)  # request, intended, sent
+    in_flight: dict[int, tuple[Request, int, int, bool]] = field(default_factory=dict)  # request, intended, sent, held
     next_ns: int | None = None  # open loop: intended send of what comes next; the in-flight limit may hold it back
     cpu: float = 0.0
     due: int = 0  # requests that were due in the window
-    late: int = 0  # of these, sent late
+    late: int = 0  # of these, sent late though there was room for them
+    held: int = 0  # of these, sent late because as many as the in-flight limit allows were waiting for answers
     failed: int = 0  # of these, not answered well
     over: dict[str, int] = field(init=False)  # of these, by percentile: failed, or slower than the objective
     near: dict[str, int] = field(init=False)  # the same of half the objective
@@ -51,14 +52,16 @@ class Window:
         """End it before its time: what was intended until now still counts, and is waited for."""
         self.end_ns = max(self.start_ns, min(self.end_ns, now_ns))
 
-    def count(self, intended_ns: int, sent_ns: int, done_ns: int, good: bool) -> None:
-        """Note one request that is over."""
+    def count(self, intended_ns: int, sent_ns: int, done_ns: int, good: bool, held: bool = False) -> None:
+        """Note one request that is over; ``held``: it came due while the in-flight limit was reached."""
         if self.abort is not None and self.abort.seen(not good):
             self.aborted = True
         start, end = self.start_ns, self.end_ns
         if start <= intended_ns < end:
             self.due += 1
-            self.late += sent_ns - intended_ns > self.late_ns
+            late = sent_ns - intended_ns > self.late_ns
+            self.late += late and not held
+            self.held += late and held
             self.failed += not good
             latency_ns = done_ns - intended_ns if good else math.inf
             for name, limit_ns in self.limits_ns.items():
@@ -69,7 +72,7 @@ class Window:
 
     def progress(self, worker: str, now_ns: int) -> Progress:
         """How it goes: what is over, and what has been unanswered for so long that it is lost for every objective."""
-        waiting = [intended for _, intended, _ in self.in_flight.values()]
+        waiting = [intended for _, intended, *_ in self.in_flight.values()]
         waiting += [self.next_ns] if self.next_ns is not None and self.next_ns < now_ns else []
         waited = [now_ns - intended for intended in waiting if self.start_ns <= intended < self.end_ns]
         slow = {name: sum(each > limit_ns for each in waited) for name, limit_ns in self.limits_ns.items()}
@@ -99,4 +102,5 @@ class Window:
             over=self.over,
             end_ns=self.order.start_ns + self.end_ns - self.start_ns,  # by the master's clock
             elsewhere=self.order.from_elsewhere,
+            held=self.held,
         )

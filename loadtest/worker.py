@@ -135,14 +135,14 @@ class Worker:
         limit = max(1, stage.in_flight // processes)
         connection = self._connect(window.order, requests.target, limit, sharing=processes)
 
-        def send(intended_ns: int, request: Request) -> None:
-            self._one(window, stage.name, request, intended_ns, connection)
+        def send(intended_ns: int, request: Request, held: bool) -> None:
+            self._one(window, stage.name, request, intended_ns, connection, held)
 
         senders = Senders(window, self._arrivals(window, requests, user), limit, send)
         try:
             senders.run(lambda: self._patience(window))
-            for intended_ns, request in senders.unsent():
-                self._give_up(window, request, intended_ns)
+            for intended_ns, request, held in senders.unsent():
+                self._give_up(window, request, intended_ns, held)
             while window.pending and not window.abandoned:
                 gevent.sleep(PAUSE_S)
         finally:
@@ -182,37 +182,46 @@ class Worker:
         for offset, key in schedule(self._plan, window.order, self._name, self._results):
             yield window.start_ns + offset, known[key] if key else next(drawn)
 
-    def _one(self, window: Window, name: str, request: Request, intended: int, connection: Connection) -> None:
+    def _one(
+        self, window: Window, name: str, request: Request, intended: int, connection: Connection, held: bool
+    ) -> None:
         try:
-            reply, sent, done = self._send(window, request, intended, connection)
-            late = sent - intended > window.late_ns
+            reply, sent, done = self._send(window, request, intended, connection, held)
+            late = sent - intended > window.late_ns and not held
             self._tell(name, (done - intended) / 1e6, len(reply.body), reply.error, late)
         finally:
             window.pending -= 1
 
     def _send(
-        self, window: Window, request: Request, intended_ns: int, connection: Connection
+        self, window: Window, request: Request, intended_ns: int, connection: Connection, held: bool = False
     ) -> tuple[Reply, int, int]:
         """Send one request, record it, return (reply, sent, done)."""
         sent_ns = time.monotonic_ns()
         ticket = self._tickets = self._tickets + 1
-        window.in_flight[ticket] = (request, intended_ns, sent_ns)
+        window.in_flight[ticket] = (request, intended_ns, sent_ns, held)
         reply = connection.send(request.prepared)
         done_ns = reply.done_ns or time.monotonic_ns()
         if not window.abandoned:
             del window.in_flight[ticket]
-            self._record(window, request, intended_ns, sent_ns, done_ns, reply)
+            self._record(window, request, intended_ns, sent_ns, done_ns, reply, held)
         return reply, sent_ns, done_ns
 
-    def _give_up(self, window: Window, request: Request, intended_ns: int) -> None:
-        """Record a request that the in-flight limit held back until long after the window."""
+    def _give_up(self, window: Window, request: Request, intended_ns: int, held: bool) -> None:
+        """Record a request that was not sent until long after the window."""
         now = time.monotonic_ns()
-        self._record(window, request, intended_ns, now, now, Reply(-1, "never sent", b""))
+        self._record(window, request, intended_ns, now, now, Reply(-1, "never sent", b""), held)
 
     def _record(
-        self, window: Window, request: Request, intended_ns: int, sent_ns: int, done_ns: int, reply: Reply
+        self,
+        window: Window,
+        request: Request,
+        intended_ns: int,
+        sent_ns: int,
+        done_ns: int,
+        reply: Reply,
+        held: bool,
     ) -> None:
-        window.count(intended_ns, sent_ns, done_ns, not reply.error)
+        window.count(intended_ns, sent_ns, done_ns, not reply.error, held)
         recorder = self._recorder(window.order)
         recorder.add(window.order.stage, request, intended_ns, sent_ns, done_ns, reply)
         if not reply.error and window.start_ns <= intended_ns < window.end_ns:
@@ -239,8 +248,8 @@ class Worker:
         window.abandoned = True
         self.window = None
         now = time.monotonic_ns()
-        for request, intended_ns, sent_ns in window.in_flight.values():
-            self._record(window, request, intended_ns, sent_ns, now, Reply(-1, "no answer", b""))
+        for request, intended_ns, sent_ns, held in window.in_flight.values():
+            self._record(window, request, intended_ns, sent_ns, now, Reply(-1, "no answer", b""), held)
         self._recorder(window.order).flush()
 
     def _cpu_seconds(self) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contract.certificate import Certificate
 from contract.records import ServerCounters, Stage, StageObservation
+from contract.shapes import Steady
 from contract.slo import Slo
 from contract.statistics import PERCENTILES, Floats, quantiles
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
@@ -21,8 +22,9 @@ from report.promise import shows, unlike
 from report.requests import MILLISECOND, Requests, answered
 from report.series import Samples
 from report.server_side import server_side
+from report.stage_facts import StageFacts
 from report.trend import SHORTEST_S
-from report.validity import StageFacts, check, client_bound, client_bound_note
+from report.validity import check, client_bound, client_bound_note
 from report.windows import Windows, counted
 
 
@@ -46,7 +48,7 @@ def summarize(
     throughput, points = _came_out(records, rounds[0].stage, windows)
     client_cpu = max(seen.client_cpu for seen in rounds)
     ceiling = certificate.ceiling_rps if certificate else None
-    checks = check(_facts(stage, rounds, requests, judged, certificate, uncertified), slo)
+    checks = check(_facts(stage, rounds, requests, throughput, judged, certificate, uncertified), slo)
     bound = stage.mode == "closed" and client_bound(throughput, client_cpu, ceiling)
     side = server_side(samples, windows.spans) if samples else None
     server = None if side and side.restarts else counted(rounds)  # counters begin anew with the server
@@ -112,6 +114,7 @@ def _facts(
     stage: Stage,
     rounds: Sequence[StageObservation],
     requests: Requests,
+    throughput: float,
     judged: Judged,
     certificate: Certificate | None,
     uncertified: str,
@@ -119,10 +122,15 @@ def _facts(
     return StageFacts(
         mode=stage.mode,
         duration_s=requests.windows.seconds,
+        planned_s=stage.duration_s * len(rounds),
+        one_rate=stage.shape is None or isinstance(stage.shape, Steady),
+        in_flight=stage.in_flight,
         requests=len(requests),
         failed=sum(requests.errors.values()),
+        due_s=requests.intended_s,
         sent_late_ms=requests.late_ms,
         good_done_s=requests.done_s[requests.good],
+        answered_rps=throughput,
         client_cpu=max(seen.client_cpu for seen in rounds),
         answers_checked=judged.checked,
         wrong_answers=judged.wrong,
@@ -132,6 +140,9 @@ def _facts(
         uncertified=uncertified,
         lost=[name for seen in rounds for name in seen.lost],
         aborted=any(seen.aborted for seen in rounds),
+        interrupted=any(seen.interrupted for seen in rounds),
+        sought=stage.purpose != "measure",
+        held=sum(seen.held for seen in rounds),
     )
 
 

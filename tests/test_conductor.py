@@ -100,6 +100,14 @@ def test_a_stage_is_measured_again_while_the_machine_spoils_it_and_no_more_often
     assert len(always.run()) == 3
 
 
+def test_what_the_server_held_up_is_measured_once_and_told(tmp_path: Path) -> None:
+    """A stall of it fills the in-flight limit; a second attempt without the stall would hide it."""
+    plan = plan_of({"shape": "steady"}, attempts=3)
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), late=5, held=14))
+    assert [step.attempt for step in crew.run()] == [1]
+    assert [item.held for item in observed(tmp_path, plan).stages] == [28]  # of both load processes
+
+
 def test_whether_a_closed_loop_was_steady_is_seen_over_all_load_processes(tmp_path: Path) -> None:
     plan = plan_of({"shape": "closed", "users": 2})
 

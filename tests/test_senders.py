@@ -43,11 +43,13 @@ class Server:
         self.opened = Event()
         self.seen: list[str] = []
         self.late_ns: list[int] = []
+        self.held: list[str] = []
         if at_once:
             self.opened.set()
 
-    def send(self, intended_ns: int, request: Request) -> None:
+    def send(self, intended_ns: int, request: Request, held: bool) -> None:
         self.seen.append(request.key)
+        self.held += [request.key] * held
         self.late_ns.append(time.monotonic_ns() - intended_ns)
         self.opened.wait()
         self.window.pending -= 1
@@ -75,7 +77,7 @@ def test_every_arrival_is_sent_once_in_order_and_never_before_its_time(window: W
     senders.run(forever)
     wait_for(lambda: window.pending == 0)
     assert server.seen == ["r0", "r1", "r2", "r3", "r4"]
-    assert min(server.late_ns) >= 0
+    assert min(server.late_ns) >= 0 and not server.held
     assert list(senders.unsent()) == []
     assert (window.drained, window.pending, window.next_ns) == (True, 0, None)
 
@@ -85,32 +87,59 @@ def test_who_waits_for_an_answer_does_not_hold_up_the_next_arrival(window: Windo
     senders = Senders(window, arrivals(window, *range(20)), 20, server.send)
     senders.run(forever)
     wait_for(lambda: len(server.seen) == 20)
-    assert window.pending == 20  # none was answered, all were sent
+    assert window.pending == 20 and not server.held  # none was answered, all were sent
     server.opened.set()
     wait_for(lambda: window.pending == 0)
 
 
 def test_what_the_limit_holds_back_is_sent_late_when_there_is_room_again(window: Window) -> None:
     server = Server(window, at_once=False)
-    working = run(Senders(window, arrivals(window, 1, 2, 3), 2, server.send))
-    wait_for(lambda: server.seen == ["r0", "r1"])
-    gevent.sleep(0.02)
+    working = run(Senders(window, arrivals(window, 1, 2, 700), 2, server.send))
+    wait_for(lambda: time.monotonic_ns() > window.start_ns + 720 * MILLISECOND)
     assert server.seen == ["r0", "r1"] and not window.drained
-    assert window.next_ns == window.start_ns + 3 * MILLISECOND  # everybody can see since when it is due
+    assert window.next_ns == window.start_ns + 700 * MILLISECOND  # everybody can see since when it is due
     server.opened.set()
     opened_ns = time.monotonic_ns()
     working.get(timeout=10)
     wait_for(lambda: window.pending == 0)
     assert server.seen == ["r0", "r1", "r2"]
-    assert server.late_ns[2] >= opened_ns - window.start_ns - 3 * MILLISECOND
+    assert server.late_ns[2] >= opened_ns - window.start_ns - 700 * MILLISECOND
+    assert server.held == ["r2"]
+
+
+def test_a_backlog_of_held_arrivals_is_held_to_its_end_and_what_comes_after_it_is_not(window: Window) -> None:
+    server = Server(window, at_once=False)
+    working = run(Senders(window, arrivals(window, 1, 2, 700, 701, 702, 703, 1_800), 2, server.send))
+    wait_for(lambda: time.monotonic_ns() > window.start_ns + 710 * MILLISECOND)
+    assert server.seen == ["r0", "r1"]
+    server.opened.set()  # all of the backlog is sent by two senders, who are both busy again and again
+    working.get(timeout=10)
+    wait_for(lambda: window.pending == 0)
+    assert server.seen == ["r0", "r1", "r2", "r3", "r4", "r5", "r6"]
+    assert server.held == ["r2", "r3", "r4", "r5"]
+
+
+def test_what_came_due_while_the_sender_itself_stood_still_is_not_held(window: Window) -> None:
+    """Sent at once when it goes on, they fill the limit; but they were late before it was full."""
+    server = Server(window, at_once=False)
+    senders = Senders(window, arrivals(window, 1, 2, 3, 4, 5), 2, server.send)
+    while time.monotonic_ns() < window.start_ns + 30 * MILLISECOND:
+        pass  # nobody else runs: the machine has stopped this process
+    working = run(senders)
+    wait_for(lambda: len(server.seen) == 2)
+    server.opened.set()
+    working.get(timeout=10)
+    wait_for(lambda: window.pending == 0)
+    assert min(server.late_ns) >= 20 * MILLISECOND and not server.held
 
 
 def test_what_was_due_when_patience_ends_is_told_and_nothing_more_is_sent(window: Window) -> None:
     server = Server(window, at_once=False)
-    senders = Senders(window, arrivals(window, 1, 2, 3, 2_001), 1, server.send)
-    senders.run(lambda: 0.05 if not server.seen or time.monotonic_ns() < window.start_ns + 10 * MILLISECOND else 0.0)
+    senders = Senders(window, arrivals(window, 1, 700, 701, 2_001), 1, server.send)
+    senders.run(lambda: 0.05 if time.monotonic_ns() < window.start_ns + 720 * MILLISECOND else 0.0)
     assert server.seen == ["r0"]
-    assert [request.key for _, request in senders.unsent()] == ["r1", "r2"]  # the last is due after the window
+    left = [(request.key, held) for _, request, held in senders.unsent()]
+    assert left == [("r1", True), ("r2", True)]  # the last is due after the window
     server.opened.set()
     gevent.sleep(0.01)
     assert server.seen == ["r0"] and window.drained

@@ -50,7 +50,8 @@ def result(
 ) -> StageResult:
     """The figures of requests given in milliseconds since the window's start."""
     table = records(rows, errors=errors, start_ns=START_NS)
-    return summarize(stage or open_stage(), [observed(seconds, **more)], table, judged(), Slo(), samples=samples)
+    stage = stage or open_stage(duration_s=seconds)
+    return summarize(stage, [observed(seconds, **more)], table, judged(), Slo(), samples=samples)
 
 
 def server_samples(seconds: float, pids: tuple[int, ...] = (7,)) -> Samples:

@@ -12,7 +12,7 @@ from contract.slo import Slo
 from report.answers import Judged
 from report.summary import summarize
 from report.windows import Windows, counted, final
-from tests.builders import records
+from tests.builders import open_stage, records
 
 SECOND = 1_000_000_000
 COUNTS = {
@@ -96,6 +96,41 @@ def test_a_stage_of_two_rounds_is_judged_over_both() -> None:
     assert found.client_cpu == pytest.approx(0.2)  # of the busier round
     assert found.course[-1].t_s > 1.5
     assert found.notes == ["attempt 2 in round 2: before it the machine was not steady, or sends were late"]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "interrupted", "reasons"),
+    [
+        ("measure", False, ["duration: 1.5 s of 2 s planned"]),
+        ("probe", False, []),  # the search ends a window that is hopeless or clear
+        ("confirm", True, ["duration: 1.5 s of 2 s planned: it was interrupted"]),
+    ],
+)
+def test_the_rounds_of_a_stage_have_to_last_as_long_as_they_were_planned(
+    purpose: str, interrupted: bool, reasons: list[str]
+) -> None:
+    stage = open_stage(1000.0, 1.0).model_copy(update={"purpose": purpose})
+    rows = [(n, n, n + 1) for n in [*range(1000), *range(5000, 5500)]]
+    judged = Judged()
+    judged.checked = 5
+    rounds = [seen(0, 1), seen(5, 0.5, turn=2, interrupted=interrupted)]
+    found = summarize(stage, rounds, records(rows), judged, Slo())
+    assert found.reasons == reasons and found.valid is not bool(reasons)
+
+
+def test_what_was_held_back_in_any_round_is_told_and_not_blamed_on_the_client() -> None:
+    late = [(n, max(n, 700 + n / 5), max(n, 700 + n / 5) + 1) for n in range(1000)]  # a stall of 700 ms fills the limit
+    judged = Judged()
+    judged.checked = 5
+    by_whom = {}
+    for held in (0, 850):
+        rounds = [seen(0, 1, held=held), seen(5, 1, turn=2, held=held)]
+        rows = [*late, *((5000 + due, 5000 + sent, 5000 + done) for due, sent, done in late)]
+        found = summarize(open_stage(1000.0, 1.0), rounds, records(rows), judged, Slo())
+        by_whom[held] = {check.name: check for check in found.checks}
+    assert not by_whom[0]["sent on time"].passed and "in flight" not in by_whom[0]
+    assert by_whom[850]["sent on time"].passed
+    assert by_whom[850]["in flight"].detail.startswith("1,700 requests were held back")
 
 
 def test_what_was_lost_or_aborted_makes_a_stage_invalid() -> None:
