@@ -10,6 +10,13 @@ from contract.section import Count, Natural, Section
 
 GraphLevel = Literal["all", "extended", "basic", "off"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+ConvolutionSearch = Literal["exhaustive", "heuristic", "default"]
+ArenaGrowth = Literal["next-power-of-two", "same-as-requested"]
+HAVE_KEYS = {  # option of the CUDA provider -> key of its own
+    "gpu_mem_limit": "gpu_mem_limit_mib",
+    **{name: name for name in ("cudnn_conv_algo_search", "arena_extend_strategy", "do_copy_in_default_stream")},
+}
+GIVEN_BY_TRITON = ("device_id", "has_user_compute_stream", "user_compute_stream")
 Value = bool | int | tuple[int, ...]  # of a setting that may be tried out
 
 
@@ -99,6 +106,31 @@ class TensorRT(Section):
     )
 
 
+class Cuda(Section):
+    """ONNX Runtime's CUDA provider, on GPUs only; what is absent is as the provider has it."""
+
+    gpu_mem_limit_mib: Count | None = Field(None, description="memory that the arena of one instance may take")
+    cudnn_conv_algo_search: ConvolutionSearch = Field(
+        "exhaustive", description="how the algorithm of a convolution is found: tried out, guessed, or cuDNN's default"
+    )
+    arena_extend_strategy: ArenaGrowth = Field(
+        "next-power-of-two", description="how the arena grows; `same-as-requested` takes less memory, more often"
+    )
+    do_copy_in_default_stream: bool = Field(True, description="copy in the stream that computes; false: beside it")
+    options: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="further options by the provider's own names, e.g. use_tf32 or cudnn_conv_use_max_workspace"
+    )
+
+    @model_validator(mode="after")
+    def _each_in_its_place(self) -> Cuda:
+        for name in self.options:
+            if name in HAVE_KEYS:
+                raise ValueError(f"options holds '{name}', which has a key: write {HAVE_KEYS[name]} beside options")
+            if name in GIVEN_BY_TRITON:
+                raise ValueError(f"options holds '{name}', which Triton decides for each instance; leave it out")
+        return self
+
+
 class Triton(Section):
     """What only Triton knows (`config.pbtxt`)."""
 
@@ -106,10 +138,15 @@ class Triton(Section):
         "auto", description="`auto`: GPUs where there are any; `gpu` does not load on a machine without one"
     )
     gpus: list[Natural] = Field([], description="ids of the GPUs to use, `instances` on each; all of them when empty")
-    versions: Count = Field(1, description="how many of the newest versions are served at a time")
+    versions: Count = Field(
+        1, description="how many versions `make roll` leaves served; a first start lays out the newest alone"
+    )
     inter_op_threads: Natural = Field(0, description="operators side by side; 0: the framework decides")
     graph_level: GraphLevel = Field("all", description="ONNX Runtime's graph optimisations")
     tensorrt: TensorRT | None = Field(None, description="ONNX formats on GPUs: TensorRT first, then CUDA; see below")
+    cuda: Cuda | None = Field(
+        None, description="ONNX formats on GPUs: CUDA's options, for what TensorRT leaves too; see below"
+    )
     parameters: dict[str, dict[str, Annotated[str, Field(min_length=1)]]] = Field(
         {}, description="format -> further parameters of the backend, e.g. ENABLE_JIT_PROFILING for torchscript"
     )
@@ -120,6 +157,8 @@ class Triton(Section):
             raise ValueError(f"gpus names {self.gpus}, device is 'cpu'")
         if self.tensorrt and self.device == "cpu":
             raise ValueError("tensorrt needs a GPU, device is 'cpu'")
+        if self.cuda and self.device == "cpu":
+            raise ValueError("cuda needs a GPU, device is 'cpu'")
         if len(set(self.gpus)) != len(self.gpus):
             raise ValueError(f"gpus holds an id twice: {self.gpus}")
         return self

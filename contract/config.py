@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from contract.batching import Batching, Queue, TensorRT, Triton
+from contract.batching import Batching, Cuda, Queue, TensorRT, Triton
 from contract.client import Client
 from contract.compare import Tolerance
 from contract.elsewhere import Elsewhere
@@ -276,6 +276,7 @@ SECTIONS: dict[Any, type[BaseModel]] = {
     "queue": Queue,
     "triton": Triton,
     "tensorrt": TensorRT,
+    "cuda": Cuda,
     "slo": Slo,
     "elsewhere": Elsewhere,
     "load": Load,

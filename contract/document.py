@@ -54,6 +54,7 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
             batching.Queue,
             batching.Triton,
             batching.TensorRT,
+            batching.Cuda,
             slo.Slo,
             elsewhere.Elsewhere,
             load.Load,

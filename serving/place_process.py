@@ -15,6 +15,7 @@ from contract.cores import on_cores
 from contract.endpoints import ServerRecord
 from contract.errors import ServerError
 from serving.launch import Launch
+from serving.ports import answers
 from serving.processes import find, runs
 
 LAST_LINES = 20
@@ -57,6 +58,16 @@ def start(launch: Launch) -> ServerRecord:
 def alive(server: ServerRecord) -> bool:
     """Whether the very process that we started still runs (a zombie does not)."""
     return runs(_process(server))
+
+
+def lost_a_port(server: ServerRecord) -> bool:
+    """Whether somebody else listens on one of its ports: then it is about to die of that."""
+    own: set[int] = set()
+    for member in _family(server):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = member.net_connections("tcp")
+            own |= {item.laddr.port for item in found if item.status == psutil.CONN_LISTEN}
+    return any(port not in own and answers(server.host, port) for port in server.ports.values())
 
 
 def stop(server: ServerRecord) -> None:

@@ -32,6 +32,11 @@ def alive(server: ServerRecord) -> bool:
     return all(answers(server.host, port) for purpose, port in server.ports.items() if purpose not in TELLING)
 
 
+def lost_a_port(server: ServerRecord) -> bool:
+    """Never: what listens there is what is asked."""
+    return False
+
+
 def stop(server: ServerRecord) -> None:
     """It is not ours to stop."""
 

@@ -13,7 +13,6 @@ from contract.errors import UsageError
 
 LAST_WITH_TENSORFLOW = (25, 2)
 FIRST_WITHOUT_KNOWN_FLAWS = (25, 7)
-FIRST_WITH_AOTI = (26, 3)
 NATIVE = {
     "onnx": "NVIDIA's native onnxruntime backend",
     "onnx-fp16": "NVIDIA's native onnxruntime backend",
@@ -91,7 +90,8 @@ def warnings(target: str) -> list[str]:
     if parse(target) < FIRST_WITHOUT_KNOWN_FLAWS:
         found.append(
             f"target {target} is older than 25.07 and has published unauthenticated remote flaws "
-            "(CVE-2025-23310, 23311, 23319, 23320, 23334): deploy 25.07 or newer"
+            "(CVE-2025-23310, 23311, 23319, 23320, 23334): deploy 25.07 or newer, where SavedModels have no native "
+            "backend any more (25.02 was the last with one)"
         )
     if parse(target) < parse(KNOWN[0].name):
         found.append(f"target {target} is older than {KNOWN[0].name}, the oldest release that is known here")
@@ -107,8 +107,6 @@ def format_warnings(target: str, form: str, facts: dict[str, int | str]) -> list
             f"target {target} has no TensorFlow backend (25.02 was the last with one): put serving/backends/tensorflow "
             "into its image, as docs/serving.md shows, or deploy on TF Serving"
         ]
-    if form == "pt2" and parse(target) < FIRST_WITH_AOTI:
-        return [f"target {target} has no torch_aoti platform; 26.03 is the first with it"]
     if not form.startswith("onnx"):
         return []
     known = release(target)

@@ -81,7 +81,8 @@ def start_once(launch: Launch, place_name: str, workspace: Workspace) -> tuple[S
         except OSError:  # a full disk: what nobody remembers nobody would stop
             place.stop(server)
             raise
-    while not (_answers(launch) and place.alive(server)):
+    # Triton answers on one port before it fails to open the next.
+    while not (_answers(launch) and place.alive(server)) or place.lost_a_port(server):
         if place_name != "url" and not place.alive(server):
             raise ServerError(f"{launch.engine} died while starting; its last lines:\n{place.last_lines(server)}")
         if time.monotonic() - started > launch.timeout_s:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.batching import Batching, TensorRT, Triton
+from contract.batching import Batching, Triton
 from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
 from serving.latency_buckets import add_latency_buckets
+from serving.onnxruntime_config import cuda_parameters, optimise
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ KINDS = {
     "gpu": pb.ModelInstanceGroup.KIND_GPU,
 }
 TIMEOUT_ACTIONS = {"reject": pb.ModelQueuePolicy.REJECT, "delay": pb.ModelQueuePolicy.DELAY}
-GRAPH_LEVELS = {"extended": 1, "basic": -1, "off": 2}  # of the onnxruntime backend; its default is everything
 ARTIFACT_SHA256 = "artifact_sha256"  # parameter: the bytes that the file was written for
-PRECISION = "precision_mode"  # of the TensorRT accelerator
 LENGTH_BUCKETS = "length_buckets"  # parameter of the python-based backends: lengths to pad to, as JSON
 PYTHON_RUNTIME = "model.py"  # names the python-based backend where a native one would be taken
 PADS = (  # what whoever lays out ragged batching should know
@@ -121,13 +120,15 @@ def model_config(
     parameters = {row.thread_parameter: str(batching.threads), ARTIFACT_SHA256: artifact_sha256}
     if triton.inter_op_threads:
         parameters[row.inter_op_parameter] = str(triton.inter_op_threads)
+    if row is ONNX_RUNTIME and triton.cuda:
+        parameters |= cuda_parameters(triton.cuda)
     for key, text in (parameters | triton.parameters.get(form, {})).items():
         config.parameters[key].string_value = text
     if form == "torchscript" and triton.device != "cpu":
         # Of the Python backend: tensors that are on a GPU stay there. The native backend does not know it.
         config.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
     if row is ONNX_RUNTIME:
-        _optimise(config, triton)
+        optimise(config, triton)
     if latency_buckets:
         add_latency_buckets(config, latency_buckets)
     for example in warm_up:
@@ -185,26 +186,6 @@ def _pad_to_buckets(config: pb.ModelConfig, buckets: Sequence[int]) -> None:
     """Let the backend pad further, to one of few lengths: each shape is an engine, a graph or a compilation."""
     if buckets and any(tensor.allow_ragged_batch for tensor in config.input):
         config.parameters[LENGTH_BUCKETS].string_value = json.dumps(list(buckets))
-
-
-def _optimise(config: pb.ModelConfig, triton: Triton) -> None:
-    """ONNX Runtime's own settings: graph optimisations, and TensorRT where a GPU runs the instance."""
-    if triton.graph_level != "all":
-        config.optimization.graph.level = GRAPH_LEVELS[triton.graph_level]
-    if triton.tensorrt:
-        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
-        for key, value in _tensorrt(triton.tensorrt).items():
-            accelerator.parameters[key] = value
-
-
-def _tensorrt(wanted: TensorRT) -> dict[str, str]:
-    found = {
-        PRECISION: wanted.precision.upper(),
-        "max_workspace_size_bytes": str(wanted.workspace_mib * 2**20),
-    }
-    if wanted.engine_cache:
-        found |= {"trt_engine_cache_enable": "true", "trt_engine_cache_path": wanted.engine_cache}
-    return found
 
 
 def to_text(config: pb.ModelConfig) -> str:

@@ -12,7 +12,8 @@ from google.protobuf import json_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.endpoints import Configuration
-from serving.triton_config import ARTIFACT_SHA256, BACKENDS, GRAPH_LEVELS, LENGTH_BUCKETS, ONNX_RUNTIME, PRECISION
+from serving.onnxruntime_config import GRAPH_LEVELS, PRECISION
+from serving.triton_config import ARTIFACT_SHA256, BACKENDS, LENGTH_BUCKETS, ONNX_RUNTIME
 
 LEVELS = {0: "all"} | {level: name for name, level in GRAPH_LEVELS.items()}
 

@@ -10,7 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
+from contract.batching import Batching, Cuda, Triton
+from serving.triton_config import model_config
+from tests.builders import LOGITS, TOKENS
 from tests.conftest import ROOT
 from tests.test_backends_batch import PB_UTILS, batch, settings
 
@@ -104,6 +108,28 @@ def test_numbers_that_mean_names_are_translated_for_cuda() -> None:
     (_, cuda), _ = load("onnxruntime").providers(on_gpu([{"name": "cuda", "parameters": parameters}]))
     assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
     assert cuda["arena_extend_strategy"] == "kSameAsRequested"
+
+
+def test_what_models_toml_says_of_cuda_reaches_the_provider() -> None:
+    wanted = Cuda(
+        gpu_mem_limit_mib=2,
+        cudnn_conv_algo_search="default",
+        arena_extend_strategy="same-as-requested",
+        options={"use_tf32": "0"},
+    )
+    made = model_config("words", "onnx", [TOKENS], [LOGITS], Batching(), [], "a" * 64, Triton(cuda=wanted))
+    read = json_format.MessageToDict(made, preserving_proto_field_name=True)
+    accelerators = read["optimization"]["execution_accelerators"]["gpu_execution_accelerator"]
+    parameters = {name: value["string_value"] for name, value in read["parameters"].items()}
+    (_, cuda), _ = load("onnxruntime").providers(on_gpu(accelerators, parameters))
+    assert cuda == {
+        "device_id": "2",
+        "gpu_mem_limit": "2097152",
+        "cudnn_conv_algo_search": "DEFAULT",
+        "arena_extend_strategy": "kSameAsRequested",
+        "do_copy_in_default_stream": "1",
+        "use_tf32": "0",
+    }
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,11 @@ UNKNOWN_KEYS = [
     ("load", GOOD + "[load]\nconcurency = [1]\n", "unknown key 'load.concurency'; did you mean 'concurrency'?"),
     ("slo", GOOD + "[models.m.slo]\np99 = 3\n", "unknown key 'models.m.slo.p99'; did you mean 'p99_ms'?"),
     (
+        "cuda",
+        GOOD + "[models.m.triton.cuda]\ncudnn_conv_algo = 'default'\n",
+        "unknown key 'models.m.triton.cuda.cudnn_conv_algo'; did you mean 'cudnn_conv_algo_search'?",
+    ),
+    (
         "batching",
         GOOD + "[models.m.batching]\nmax_batch = 3\n",
         "unknown key 'models.m.batching.max_batch'; did you mean 'max_batch_size'?",
@@ -260,6 +265,7 @@ def test_an_unknown_engine_names_the_nearest(tmp_path: Path) -> None:
         ("[models.m.batching.queue]\nmax_size = -1", "models.m.batching.queue.max_size", "-1"),
         ("[models.m.triton]\ngpus = [-1]", "models.m.triton.gpus.0", "-1"),
         ("[models.m.triton.tensorrt]\nworkspace_mib = 0", "models.m.triton.tensorrt.workspace_mib", "0"),
+        ("[models.m.triton.cuda]\ngpu_mem_limit_mib = 0", "models.m.triton.cuda.gpu_mem_limit_mib", "0"),
         ("[affinity]\nload = [-2]", "affinity.load.0", "-2"),
         ("[load]\nconcurrency = [4, 0]", "load.concurrency.1", "0"),
         ("[load]\nconcurrency = 4", "load.concurrency", "4"),
@@ -437,6 +443,7 @@ def test_the_project_s_own_models_toml_is_read(request: pytest.FixtureRequest) -
         ("[models.m.batching]\nragged = true", "ragged needs padding"),
         ("[models.m.triton]\ndevice = 'cpu'\ngpus = [0]", "gpus names [0], device is 'cpu'"),
         ("[models.m.triton]\ndevice = 'cpu'\ntensorrt = {}", "tensorrt needs a GPU, device is 'cpu'"),
+        ("[models.m.triton]\ndevice = 'cpu'\ncuda = {}", "cuda needs a GPU, device is 'cpu'"),
         ("[models.m.triton]\ngpus = [1, 1]", "gpus holds an id twice"),
         (
             "[models.m.triton.parameters.torchscript]\nA = 'b'",

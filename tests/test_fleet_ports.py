@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from contract.errors import ServerError
 from contract.workspace import Workspace
-from serving import fleet
+from serving import fleet, tensorflow_serving, triton
 from serving.launch import Launch
 from serving.ports import choose_ports
+from serving.repository import lay_out
 from serving.starting import start
 
+METRICS = "/monitoring/prometheus/metrics"
 LOSER = "print('Socket 127.0.0.1:8001 already in use'); raise SystemExit(1)"
 
 
@@ -61,3 +64,39 @@ def test_a_server_that_never_gets_its_ports_fails_with_its_own_words(workspace: 
     port = choose_ports({"http": 0}, "test")["http"]
     with pytest.raises(ServerError, match="already in use"):
         start(lambda: launch(tmp_path, LOSER, port), "process", workspace, lambda server: "never")
+
+
+def on_triton(workspace: Workspace) -> Launch:
+    return triton.launch(workspace, "process", "26.08")
+
+
+def on_embedded(workspace: Workspace) -> Launch:
+    made = tensorflow_serving.launch(workspace, "embedded", 1, False)
+    return made.model_copy(update={"ready": METRICS})  # there is no model whose status could be asked
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("launched", "purpose"),
+    [(on_triton, "http"), (on_triton, "grpc"), (on_triton, "metrics"), (on_embedded, "grpc"), (on_embedded, "rest")],
+)
+def test_a_real_server_whose_port_was_taken_after_the_choice_runs_on_others(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], launched: Callable[[Workspace], Launch], purpose: str
+) -> None:
+    lay_out([], workspace)
+    made: list[Launch] = []
+    with socket.socket() as other:
+
+        def make() -> Launch:
+            made.append(launched(workspace))
+            if len(made) == 1:
+                other.bind(("127.0.0.1", made[0].ports[purpose]))
+                other.listen()
+            return made[-1]
+
+        record, _ = start(make, "process", workspace, lambda server: "known")
+    assert len(made) > 1
+    assert record.ports == made[-1].ports
+    assert record.ports[purpose] != made[0].ports[purpose]
+    assert [item.pid for item in fleet.running(workspace)] == [record.pid]
+    assert "ports was taken meanwhile" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.batching import Batching, Queue, TensorRT, Triton
+from contract.batching import Batching, Cuda, Queue, TensorRT, Triton
 from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
 from serving.triton_config import (
@@ -240,6 +240,58 @@ def test_tensorrt_is_an_accelerator_of_gpu_instances_of_onnx_only() -> None:
         "trt_engine_cache_path": "/cache",
     }
     assert not parsed("savedmodel", triton=wanted).HasField("optimization")
+
+
+def test_what_the_native_backend_would_overwrite_in_the_accelerator_is_a_parameter_of_the_model() -> None:
+    wanted = Cuda(
+        gpu_mem_limit_mib=2,
+        cudnn_conv_algo_search="heuristic",
+        arena_extend_strategy="same-as-requested",
+        do_copy_in_default_stream=False,
+        options={"use_tf32": "0", "cudnn_conv_use_max_workspace": "1"},
+    )
+    read = parsed("onnx-fp16", triton=Triton(cuda=wanted))
+    (accelerator,) = read.optimization.execution_accelerators.gpu_execution_accelerator
+    assert (accelerator.name, dict(accelerator.parameters)) == ("cuda", wanted.options)
+    assert {name: value.string_value for name, value in read.parameters.items()} == {
+        "intra_op_thread_count": "1",
+        "artifact_sha256": "a" * 64,
+        "gpu_mem_limit": "2097152",
+        "cudnn_conv_algo_search": "1",
+        "arena_extend_strategy": "1",
+        "do_copy_in_default_stream": "0",
+    }
+    assert parsed("torchscript", triton=Triton(cuda=wanted)) == parsed("torchscript")
+
+
+def test_cuda_follows_tensorrt_and_needs_no_accelerator_of_its_own_where_it_has_no_further_options() -> None:
+    both = Triton(tensorrt=TensorRT(), cuda=Cuda(options={"use_tf32": "0"}))
+    accelerators = parsed("onnx", triton=both).optimization.execution_accelerators.gpu_execution_accelerator
+    assert [item.name for item in accelerators] == ["tensorrt", "cuda"]
+    assert not parsed("onnx", triton=Triton(cuda=Cuda())).HasField("optimization")
+    assert "gpu_mem_limit" not in parsed("onnx", triton=Triton(cuda=Cuda())).parameters
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (
+            {"options": {"gpu_mem_limit": "1"}},
+            "options holds 'gpu_mem_limit', .* write gpu_mem_limit_mib beside options",
+        ),
+        ({"options": {"device_id": "1"}}, "options holds 'device_id', which Triton decides for each instance"),
+        ({"options": {"use_tf32": ""}}, "at least 1 character"),
+        ({"cudnn_conv_algo_search": "fast"}, "'exhaustive', 'heuristic' or 'default'"),
+    ],
+)
+def test_an_option_of_cuda_that_would_be_lost_is_refused_with_its_place(table: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Cuda.model_validate(table)
+
+
+def test_cuda_without_a_gpu_is_refused() -> None:
+    with pytest.raises(ValueError, match="cuda needs a GPU, device is 'cpu'"):
+        Triton(device="cpu", cuda=Cuda())
 
 
 def test_further_parameters_reach_their_format_only_and_win() -> None:

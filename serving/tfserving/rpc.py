@@ -1,8 +1,8 @@
 """The gRPC face: tensorflow.serving.PredictionService and ModelService.
 
 grpc hands over the bytes of a request and takes the bytes of an answer: a request is parsed once, in the thread that
-answers it. Messages may be of any size. Ports are not shared with another process, so a port in use is an error and
-not half of the traffic lost.
+answers it. A request may be as large as a body over REST; a larger one is RESOURCE_EXHAUSTED. Ports are not shared with
+another process, so a port in use is an error and not half of the traffic lost.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from serving.tfserving import errors
 from serving.tfserving.call_threads import CallThreads
 from serving.tfserving.calls import Calls
 from serving.tfserving.errors import Code, SetupError, StatusError
+from serving.tfserving.http11 import MAX_BODY
 from serving.tfserving.service import Service
 
 PREDICTION, MODELS = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
@@ -35,18 +36,23 @@ Call = Callable[[Any], bytes]
 Answer = Callable[[bytes, Any], bytes]
 
 _GRPC_CODE = {code: getattr(grpc.StatusCode, code.name) for code in Code}
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),
-]
+_ARGUMENTS = {"grpc.max_send_message_length": -1, "grpc.so_reuseport": 0}
 
 
 def make_server(
-    service: Service, threads: CallThreads, options: Sequence[tuple[str, Any]] = (), as_tensor_content: bool = False
+    service: Service,
+    threads: CallThreads,
+    options: Sequence[tuple[str, Any]] = (),
+    as_tensor_content: bool = False,
+    largest: int = MAX_BODY,
 ) -> Any:
-    """A gRPC server with both services, not yet listening. ``options`` are further channel arguments."""
-    server = grpc.server(threads, options=[*_OPTIONS, *options])
+    """A gRPC server with both services, not yet listening.
+
+    ``options`` are further channel arguments, which win; ``largest`` is the most bytes of a request.
+    """
+    # Each named once: of two, gRPC takes the first.
+    arguments = {"grpc.max_receive_message_length": largest, **_ARGUMENTS, **dict(options)}
+    server = grpc.server(threads, options=list(arguments.items()))
     for name, answers in methods(service, as_tensor_content).items():
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(_in_its_thread(threads, answer))

@@ -7,17 +7,23 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from contract.endpoints import ServerRecord
 from contract.workspace import Workspace
+from serving import place_process, triton
 from tests.builders import write_artifacts
-from tests.conftest import run_module
+from tests.conftest import ROOT, run_module
+from tests.open_loop import wait_for
 
 pytestmark = [pytest.mark.e2e]
 
+ABOVE_MODES = "-dac_override,-dac_read_search"  # capabilities by which a mode means nothing to root
 MODELS = """
 schema_version = 1
 
@@ -51,9 +57,12 @@ def fill(file: Path) -> None:
     os.close(handle)
 
 
+def flags(root: Path) -> list[str]:
+    return ["--config", str(root / "models.toml"), "--workspace", str(root)]
+
+
 def serve(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    flags = ["--config", str(root / "models.toml"), "--workspace", str(root)]
-    return run_module("serving", *(words or ("repository",)), *flags)
+    return run_module("serving", *(words or ("repository",)), *flags(root))
 
 
 def prepare(root: Path) -> None:
@@ -87,11 +96,67 @@ def test_a_read_only_repository_is_a_sentence(small_disk: Path) -> None:
     refused(serve(small_disk), "Read-only file system", "choose another folder with --workspace")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="no folder is forbidden to root")
+def heeding_modes() -> list[str]:
+    """What begins a command to whom the modes of files count: nothing, or for root a way to lay its privilege down.
+
+    Another user would not do: the interpreter may be in root's own folder.
+    """
+    if os.geteuid() != 0:
+        return []
+    words = ["setpriv", f"--bounding-set={ABOVE_MODES}", f"--inh-caps={ABOVE_MODES}"]
+    if shutil.which("setpriv") is None or subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip("root may not lay down its right to override modes here (setpriv)")
+    return words
+
+
 def test_a_folder_without_rights_is_a_sentence(tmp_path: Path) -> None:
     prepare(tmp_path)
     (tmp_path / "model_repository").mkdir(mode=0o500)
-    refused(serve(tmp_path), "Permission denied", "give this user the right to it")
+    command = [*heeding_modes(), sys.executable, "-m", "serving", "repository", *flags(tmp_path)]
+    refused(
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280),
+        "Permission denied",
+        "give this user the right to it",
+    )
+
+
+@pytest.fixture
+def without_backends(tmp_path: Path) -> Iterator[ServerRecord]:
+    """A Triton that is up and has no backend at all, with the repository of tmp_path."""
+    prepare(tmp_path)
+    assert serve(tmp_path).returncode == 0
+    made = triton.launch(Workspace(tmp_path), "process", "26.08")
+    for folder in (Workspace(tmp_path).live / "backends").iterdir():
+        shutil.rmtree(folder)
+    server: ServerRecord = place_process.start(made)
+    try:
+        ready = f"http://{server.host}:{server.ports['http']}{made.ready}"
+        assert wait_for(lambda: answers(ready), 60.0), place_process.last_lines(server)
+        yield server
+    finally:
+        place_process.stop(server)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return bool(page.status == 200)
+    except OSError:
+        return False
+
+
+def test_a_server_without_the_backend_is_a_sentence_with_what_to_do_and_is_left_running(
+    without_backends: ServerRecord, tmp_path: Path
+) -> None:
+    ports = without_backends.ports
+    where = f"http://127.0.0.1:{ports['http']},grpc://127.0.0.1:{ports['grpc']},metrics://127.0.0.1:{ports['metrics']}"
+    refused(
+        serve(tmp_path, "up", "--triton", where),
+        "this server has no backend 'onnxruntime'; put serving/backends/onnxruntime into its image",
+        "or leave the format out with 'serve' in models.toml",
+    )
+    assert place_process.alive(without_backends)
+    assert serve(tmp_path, "status").stdout.startswith("nothing runs")
 
 
 def test_a_server_at_an_address_where_there_is_none_is_a_sentence(tmp_path: Path) -> None:
