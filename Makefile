@@ -61,8 +61,8 @@ export: zoo ## export every model, prove each format, write the manifests
 serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint (USE=tuned.toml PLACE=docker)
 	@$(RUN) -m serving up $(STAGE) $(if $(USE),--use $(USE)) $(if $(PLACE),--place $(PLACE))
 
-loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address)
-	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND))
+loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address, LOADTEST="--allow-host gpu1 --max-rps 500")
+	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND)) $(LOADTEST)
 	@$(RUN) -m report
 
 slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve
@@ -73,11 +73,11 @@ scale: $(STAMP) | $(call asked,export serve slo) ## measure replicas behind a pr
 	@$(RUN) -m report
 
 soak: $(STAMP) | $(call asked,export serve) ## half an hour for every endpoint: memory, p99 and errors over time
-	@$(RUN) -m loadtest $(STAGE) --plan soak
+	@$(RUN) -m loadtest $(STAGE) --plan soak $(LOADTEST)
 	@$(RUN) -m report
 
 overload: $(STAMP) | $(call asked,export serve) ## find what every endpoint can do, go to 150 % of it, and back
-	@$(RUN) -m loadtest $(STAGE) --plan overload
+	@$(RUN) -m loadtest $(STAGE) --plan overload $(LOADTEST)
 	@$(RUN) -m report
 
 certify: $(STAMP) | $(call asked,export serve) ## measure the load generator itself

@@ -18,7 +18,17 @@ ENVIRONMENT = "env:"
 VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
 VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")  # RFC 9110, 5.5, less what is obsolete
-SECRET = re.compile(r"authori[sz]ation|cookie|token|key|secret|passw|credential", re.IGNORECASE)
+# Names of headers, and forms of values, that are no text for a file. Who is refused in error may take env: as well.
+SECRET_NAME = re.compile(
+    r"auth(?!ors?\b)|bearer|cookie|credential|jwt|key|\bpass\b|passphrase|passw|pwd|secret|session|signature|token",
+    re.IGNORECASE,
+)
+SECRET_VALUE = re.compile(
+    r"(basic|bearer|digest|negotiate|token)\s"  # schemes of RFC 9110, 11.4
+    r"|eyJ[\w-]+\.[\w-]+\."  # a JSON web token, RFC 7519
+    r"|[a-z]+://[^/@\s]+:[^/@\s]+@",  # user and password in a URL
+    re.IGNORECASE,
+)
 # The clients write these themselves: another value would break the framing of the request.
 OURS = ("connection", "content-length", "expect", "te", "transfer-encoding", "upgrade", "grpc-timeout", "grpc-encoding")
 
@@ -60,7 +70,7 @@ class Client(Section):
             if value.startswith(ENVIRONMENT):
                 if not VARIABLE.fullmatch(value):
                     raise ValueError(f"the value of '{name}' names no variable; write env: and a name, env:MY_TOKEN")
-            elif SECRET.search(name):
+            elif SECRET_NAME.search(name) or SECRET_VALUE.match(value):
                 raise ValueError(
                     f"'{name}' looks like a secret, which does not belong into a file; "
                     f'put it into an environment variable and write {name} = "env:MY_TOKEN"'

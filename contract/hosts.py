@@ -20,6 +20,15 @@ def beyond_loopback(address: str) -> bool:
         return host.lower().rstrip(".") != "localhost"
 
 
+def names_whoever_asks(address: str) -> bool:
+    """Whether an address means another machine's own server when that machine uses it: loopback, or none at all."""
+    try:
+        unspecified = ipaddress.ip_address(host_of(address)).is_unspecified  # who connects to 0.0.0.0 reaches itself
+    except ValueError:
+        unspecified = False
+    return unspecified or not beyond_loopback(address)
+
+
 def first_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str]) -> str | None:
     """The first address beyond loopback whose host nobody allowed; None where every one may be reached."""
     allowed = {host.lower() for host in allowed_hosts}

@@ -12,6 +12,7 @@ from contract.progress import say
 from contract.table import choose
 from loadtest.certification.of_run import certify_run
 from loadtest.driving import drive, total_seconds
+from loadtest.interruption import kept
 from loadtest.launching import MASTER_PORT
 from loadtest.options import chosen_endpoints, overridden
 from loadtest.preparing import prepare
@@ -38,8 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     elif not options.uncertified:
         most = max((stage.concurrency or 0 for item in plan.variants for stage in item.stages), default=0) or None
         certify_run(config, workspace, endpoints, chosen, results, most)
-    with watched(config, workspace, plan, results), Watching("load", total_seconds(plan)) as view:
-        drive(plan, results, workspace.live, view, workers=options.workers, bind=(options.bind, options.port))
+    try:
+        with watched(config, workspace, plan, results), Watching("load", total_seconds(plan)) as view:
+            drive(plan, results, workspace.live, view, workers=options.workers, bind=(options.bind, options.port))
+    except KeyboardInterrupt:
+        say(kept(plan, results))
+        raise
     print(results)
     return 0
 

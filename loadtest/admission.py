@@ -9,15 +9,16 @@ from contract.errors import UsageError
 from contract.hosts import first_foreign, host_of
 
 FEWEST_SEEN = 50  # requests before an error rate means anything
+ALLOW_HOST = "--allow-host {host}"
 
 
-def refuse_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str]) -> None:
-    """Raises UsageError for the first address beyond loopback whose host nobody allowed."""
+def refuse_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str], leave: str = ALLOW_HOST) -> None:
+    """Raises UsageError for the first address beyond loopback whose host nobody allowed; ``leave`` says how to."""
     address = first_foreign(addresses, allowed_hosts)
     if address is not None:
         raise UsageError(
             f"{address} is beyond this machine, and load is an attack where nobody expects it; "
-            f"if you may put it under load, say so with --allow-host {host_of(address)}"
+            f"if you may put it under load, say so with {leave.format(host=host_of(address))}"
         )
 
 

@@ -4,6 +4,7 @@ load process -> master    plan?    it has joined
 master -> load process    plan     what the run is, and where its files are
 load process -> master    files?   it is on another machine: it has none of them
 master -> load process    files    the serialised requests and traces
+load process -> master    refused  what the plan names it may not load from where it is: the run ends
 load process -> master    ready    it can take orders
 master -> load process    order    measure this stage, now
 load process -> master    progress how a window goes that may be ended early
@@ -15,6 +16,7 @@ load process -> master    done     the stage is over: counts, and its share of a
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,13 @@ from loadtest.launching import PROGRESS
 from loadtest.live import write_live
 from loadtest.orders import Cut, Done, Order, Progress, packed, unpacked
 from loadtest.page import EVERY_S, Page
+from loadtest.reach import loopback, refuse_others
 from loadtest.recorder import Sink, folder_sink
 from loadtest.residency import Residency
 from loadtest.steps import Planned, Step, Steps, subject
 from loadtest.worker import PAUSE_S, Worker
 
+logger = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
 READY_S = 60.0  # for a load process to read or fetch what it sends
 
@@ -50,6 +54,7 @@ class Crew:
         self._residency: Residency | None = None
         self._runner: Any = environment.runner
         self._ready: list[str] = []
+        self._refused = ""  # why a load process may not take part
         self._apart = False
         self._number: int | None = None  # of this load process among all, once the master has said
         self._tasks = [gevent.spawn(self.page.keep_flushing)]
@@ -87,7 +92,10 @@ class Crew:
         return self._conductor_of().next()
 
     def users(self, step: Step) -> int:
-        """How many users a step wants: those of the closed loop, or one dispatcher in every load process."""
+        """How many users a step wants: those of the closed loop, or one dispatcher in every load process.
+
+        Raises UsageError where a load process may not load what the plan names.
+        """
         self._wait_until_ready()
         return self._conductor_of().stage(step).concurrency or max(1, len(self._workers()))
 
@@ -136,6 +144,7 @@ class Crew:
         self._listen("progress", lambda data, _: self._conductor_of().hear_progress(unpacked(Progress, data)))
         self._listen("part", lambda data, _: folder_sink(self._results)(data["name"], data["data"], data["append"]))
         self._listen("files?", lambda _, client: self._send("files", {"files": self._files()}, client))
+        self._listen("refused", lambda data, _: self._take_refusal(data["why"]))
         self._listen("ready", lambda _, client: self._ready.append(client))
         if hasattr(self._runner, "clients"):
             self._listen("plan?", lambda _, client: self._greet(client))
@@ -152,13 +161,24 @@ class Crew:
 
     def _greet(self, client: str) -> None:
         data = {"plan": self._plan.model_dump_json(), "results": str(self._results), "live": str(self._live)}
+        data["loopback"] = loopback()
         self._send("plan", data | {"number": self._runner.get_worker_index(client)}, client)
+
+    def _take_refusal(self, why: str) -> None:
+        self._refused = why
 
     def _take_plan(self, data: dict[str, Any], _: str) -> None:
         plan, results = Plan.model_validate_json(data["plan"]), Path(data["results"])
         if self._number is not None:
             return  # asked twice, answered twice
         self._number = int(data["number"])
+        addresses = [item.endpoint.address for item in plan.variants]
+        try:
+            refuse_others(self._runner.client_id, addresses, masters=data["loopback"], own=loopback())
+        except UsageError as error:
+            logger.error(error)
+            self._send("refused", {"why": str(error)})
+            return
         if not self._apart and _holds(results, plan):
             self._employ(plan, results, Path(data["live"]), folder_sink(results))
             self._send("ready", {})
@@ -225,12 +245,14 @@ class Crew:
         return [name for name in self._ready if name in present]
 
     def _wait_until_ready(self) -> None:
-        """Until every load process that is there can take orders."""
+        """Until every load process that is there can take orders. Raises UsageError where one may not take part."""
         if not hasattr(self._runner, "clients"):
             return
         with gevent.Timeout(READY_S, False):
-            while len(self._workers()) < max(1, self._runner.worker_count):
+            while not self._refused and len(self._workers()) < max(1, self._runner.worker_count):
                 gevent.sleep(PAUSE_S)
+        if self._refused:
+            raise UsageError(self._refused)
 
     def _conductor_of(self) -> Conductor:
         assert self._conductor is not None

@@ -22,6 +22,7 @@ from locust import LoadTestShape, User, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from contract.errors import LoadproofError
 from loadtest.crew import Crew
 from loadtest.worker import PAUSE_S
 
@@ -125,6 +126,9 @@ class Stages(LoadTestShape):
         try:
             while (step := crew.next()) is not None:
                 crew.measure(step, missing_users=self._missing(crew.users(step)))
+        except LoadproofError as error:
+            logger.error("the run ends here: %s", error)
+            self.runner.environment.process_exit_code = 1
         except Exception:
             logger.exception("the run ends here")
             self.runner.environment.process_exit_code = 1

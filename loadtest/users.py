@@ -10,6 +10,9 @@
 
     locust -f mine.py --headless --users 4 --run-time 10s
 
+A host beyond loopback has to be named in ``allowed_hosts``: load is an attack where nobody expects it, and the wait
+time is all that bounds it here. Without that leave the run ends before the first request, with exit code 2.
+
 ``infer()`` sends one request, fires Locust's ``request`` event and returns the raw answer; without a task of your own
 it is the task. A wait time makes a rate that the server can slow down, and Locust rounds its percentiles: for figures
 that are to be judged, use `python -m loadtest`.
@@ -18,13 +21,18 @@ that are to be judged, use `python -m loadtest`.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from locust import User, task
+from locust.env import Environment
+from locust.exception import StopTest
 
 from contract.client import Client
+from contract.elsewhere import ADDRESS
 from contract.errors import UsageError
+from loadtest.admission import refuse_foreign
 from loadtest.arrivals import choices
 from loadtest.clients import Connection, Reply, connect
 from loadtest.payloads import Request, Requests, read_requests
@@ -36,21 +44,35 @@ class InferenceUser(User):
     abstract = True
     protocol: ClassVar[str] = ""
     payloads: ClassVar[str] = ""  # folder with index.json, as `make serve` writes it
+    allowed_hosts: ClassVar[Sequence[str]] = ()  # beyond loopback, that may be put under load
     settings: ClassVar[Client] = Client()  # time limits, TLS, headers: as [client] of models.toml
     seed: ClassVar[int] = 20240
 
     _numbered: ClassVar[int] = 0
     _read: ClassVar[dict[tuple[str, str], Requests]] = {}  # by folder and address: prepared once for all users
 
-    def on_start(self) -> None:
-        if not self.payloads or not self.host:
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        try:
+            self.address = self._admitted()
+        except UsageError as error:
+            environment.process_exit_code = UsageError.exit_code
+            raise StopTest(str(error)) from None  # of a constructor, as with Locust's HttpUser, it ends the whole run
+
+    def _admitted(self) -> str:
+        """``host:port``. Raises UsageError where it or the payloads are missing, or nobody allowed that host."""
+        address = (self.host or "").removeprefix("http://").removeprefix("https://").rstrip("/")
+        if not self.payloads or not ADDRESS.fullmatch(address):
             raise UsageError(
                 f'{type(self).__name__} needs host ("127.0.0.1:8000") and payloads (a folder below live/payloads)'
             )
-        address = self.host.removeprefix("http://").removeprefix("https://").rstrip("/")
+        refuse_foreign([address], self.allowed_hosts, leave=f'allowed_hosts = ["{{host}}"] in {type(self).__name__}')
+        return address
+
+    def on_start(self) -> None:
         requests = read_requests(Path(self.payloads))
-        self.connection: Connection = connect(self.protocol, address, requests.target, 1, self.settings)
-        key = self.payloads, address
+        self.connection: Connection = connect(self.protocol, self.address, requests.target, 1, self.settings)
+        key = self.payloads, self.address
         if key not in InferenceUser._read:
             InferenceUser._read[key] = requests.prepared(self.connection.prepare)
         self.requests = InferenceUser._read[key].requests

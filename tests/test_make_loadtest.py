@@ -1,0 +1,60 @@
+"""What `make` hands to the load command: every flag of it can be given, and the page about it says so rightly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+
+import pytest
+
+from contract.load import Load
+from loadtest.__main__ import _parser
+from tests.conftest import ROOT
+
+OUTER = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LOADTEST", "WORKERS", "BIND", "PLAN", "CONFIG", "GROUP")
+
+
+def typed(*words: str) -> list[str]:
+    """The arguments with which ``make words…`` would run the load command."""
+    environment = {name: value for name, value in os.environ.items() if name not in OUTER}
+    command = ["make", "--dry-run", "--no-print-directory", *words]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    (line,) = [line for line in ended.stdout.splitlines() if " -m loadtest" in line]
+    return shlex.split(line.split(" -m loadtest")[1])
+
+
+@pytest.mark.parametrize("target", ["loadtest", "soak", "overload"])
+def test_a_host_and_a_ceiling_can_be_given_to_every_target_that_loads(target: str) -> None:
+    options = _parser().parse_args(typed(target, "LOADTEST=--allow-host gpu1 --allow-host gpu2 --max-rps 500"))
+    assert (options.allow_host, options.max_rps) == (["gpu1", "gpu2"], 500.0)
+
+
+def test_without_them_nothing_beyond_this_machine_is_allowed_and_nobody_is_waited_for() -> None:
+    options = _parser().parse_args(typed("loadtest"))
+    assert (options.allow_host, options.max_rps, options.workers, options.bind) == ([], None, 0, "127.0.0.1")
+
+
+def test_the_command_for_several_machines_in_the_page_of_the_load_test_is_one() -> None:
+    page = (ROOT / "docs" / "loadtest.md").read_text()
+    (line,) = re.findall(r"^make (loadtest WORKERS=.*)$", page, re.M)
+    options = _parser().parse_args(typed(*shlex.split(line)))
+    assert options.workers > 0 and options.bind != "127.0.0.1"
+    assert options.allow_host and options.max_rps
+
+
+def test_the_defaults_in_the_page_of_the_load_test_are_those_of_the_table() -> None:
+    block = re.findall(r"```toml\n(\[load\]\n.*?)```", (ROOT / "docs" / "loadtest.md").read_text(), re.S)[0]
+    shown = tomllib.loads(block)["load"]
+    assert len(shown) > 5
+    assert shown == {name: getattr(Load(), name) for name in shown}
+
+
+def test_the_page_names_every_default_that_the_models_toml_of_this_checkout_changes() -> None:
+    load = tomllib.loads((ROOT / "models.toml").read_text())["load"]
+    changed = {name: value for name, value in load.items() if value != getattr(Load(), name)}
+    sentence = re.findall(r"^These are the defaults, which .*$", (ROOT / "docs" / "loadtest.md").read_text(), re.M)[0]
+    named = set(re.findall(r"`([a-z_]+ = [^`]+)`", sentence))
+    assert named == {f"{name} = {value}" for name, value in changed.items()}
