@@ -75,7 +75,15 @@ def on_embedded(workspace: Workspace) -> Launch:
     return made.model_copy(update={"ready": METRICS})  # there is no model whose status could be asked
 
 
+@pytest.fixture
+def ports_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the usual ones, which tests beside this one take and free all the time."""
+    for engine in (triton, tensorflow_serving):
+        monkeypatch.setattr(engine, "USUAL_PORTS", dict.fromkeys(engine.USUAL_PORTS, 0))
+
+
 @pytest.mark.e2e
+@pytest.mark.usefixtures("ports_of_its_own")
 @pytest.mark.parametrize(
     ("launched", "purpose"),
     [(on_triton, "http"), (on_triton, "grpc"), (on_triton, "metrics"), (on_embedded, "grpc"), (on_embedded, "rest")],
