@@ -151,7 +151,7 @@ test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, w
 	@$(RUN) -m pytest -q -m "not slow and not alone" -n 2 --dist loadfile
 	@$(RUN) -m pytest -q -m "alone and not slow"
 
-test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones and the containers too (35 minutes on two cores)
+test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones and the containers too (40 minutes on two cores)
 	@$(RUN) -m pytest -q -m "not alone" -n 2 --dist loadfile
 	@$(RUN) -m pytest -q -m alone
 
