@@ -101,6 +101,31 @@ class OpenLoop:
         return next((label for label, known in self._expected.items() if _equal(answer, known[key])), "wrong")
 
 
+def capacity_of(load: OpenLoop, users: int = 6, seconds: float = 2.0) -> float:
+    """Right answers per second with a few users that wait for theirs; ``load`` itself sends next to nothing."""
+    done: list[str] = []
+    ending = time.monotonic() + seconds
+    with load:
+
+        def user(number: int) -> None:
+            while time.monotonic() < ending:
+                done.append(load.ask(number))
+
+        threads = [threading.Thread(target=user, args=(number,)) for number in range(users)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return done.count("right") / seconds
+
+
+def only_right_for(load: OpenLoop, seconds: float) -> bool:
+    """Whether every request that was due in the newest ``seconds`` and is answered was answered right."""
+    now = time.monotonic()
+    oldest = min((outcome.due for outcome in list(load.outcomes)), default=now)
+    return now - oldest > seconds and set(load.counted(since=now - seconds)) == {"right"}
+
+
 def _grpc(address: str, method: str) -> Send:
     """A client that does not wait for a server that is away, and looks for it again soon."""
     options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 300)]

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.e2e]
 
 DELAY_MS = 10.0
 LIMIT_MS = 50.0  # p99 of the endpoint's SLO
+CUT_APART_S = 0.5  # load processes hear of a cut so far apart at most
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ def check_counts(
         & (pc.field("done_ns") >= seen.window_start_ns)  # those that were sent in the warm-up too
         & (pc.field("done_ns") < seen.window_end_ns)
     )
-    if measured.cut and seen.workers > 1:  # each has counted until its own end
-        assert 0 < measured.good <= len(answered)
+    if measured.cut and seen.workers > 1:  # each has counted until its own end, and the last of them ends the window
+        sure = answered.filter(pc.field("done_ns") < seen.window_end_ns - CUT_APART_S * 1e9)
+        assert max(1, len(sure)) <= measured.good <= len(answered)
     else:
         assert measured.good == len(answered)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from contract.golden import read_examples
 from contract.workspace import Workspace
 from loadtest.clients.deadline import with_deadline
 from tests.conftest import run_module
-from tests.open_loop import OpenLoop, wait_for
+from tests.open_loop import OpenLoop, capacity_of, only_right_for, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
@@ -62,7 +61,6 @@ allow_timeout_override = true
 """
 # Of "patient" only the deadline that comes with a request may drop one, not a moment in which this machine stands.
 QUEUES_US = {"slow": 200_000, "patient": 60_000_000}
-USERS = 6
 EXCESS, KEPT = 1.5, 0.85  # load and goodput as shares of the capacity
 ATTEMPTS = 5
 
@@ -96,32 +94,13 @@ def _load(place: Workspace, protocol: str, rate: float) -> OpenLoop:
     return OpenLoop("triton", protocol, endpoint.address, name, outputs, {"right": golden}, rate)
 
 
-def _capacity(place: Workspace, protocol: str, seconds: float = 2.0) -> float:
-    """Right answers per second with a few users that wait for theirs."""
-    load = _load(place, protocol, rate=0.001)
-    done: list[str] = []
-    ending = time.monotonic() + seconds
-    with load:
-
-        def user(number: int) -> None:
-            while time.monotonic() < ending:
-                done.append(load.ask(number))
-
-        users = [threading.Thread(target=user, args=(number,)) for number in range(USERS)]
-        for thread in users:
-            thread.start()
-        for thread in users:
-            thread.join()
-    return done.count("right") / seconds
-
-
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_above_capacity_a_server_sheds_keeps_its_goodput_and_recovers(place: Workspace, protocol: str) -> None:
     refused = {"http": "error: RuntimeError 503", "grpc": "error: UNAVAILABLE"}[protocol]
     # What else runs here slows a measurement of the capacity and then goes, or the other way round: a load is only
     # above capacity if it is seen to be, so both are measured again, five times at most.
     for _ in range(ATTEMPTS):
-        capacity = _capacity(place, protocol)
+        capacity = capacity_of(_load(place, protocol, rate=0.001))
         with _load(place, protocol, rate=EXCESS * capacity) as above:
             time.sleep(4.0)
         counted = above.counted()
@@ -133,15 +112,8 @@ def test_above_capacity_a_server_sheds_keeps_its_goodput_and_recovers(place: Wor
     assert "Request timeout expired" in above.errors[0]
     assert goodput >= KEPT * capacity, f"{goodput:.0f} of {capacity:.0f} answers per second"
     with _load(place, protocol, rate=0.4 * capacity) as below:
-        recovered = wait_for(lambda: _only_right_for(below, seconds=2.0), seconds=15.0)
+        recovered = wait_for(lambda: only_right_for(below, seconds=2.0), seconds=15.0)
     assert recovered, below.counted()
-
-
-def _only_right_for(load: OpenLoop, seconds: float) -> bool:
-    """Whether every request that was due in the newest ``seconds`` and is answered was answered right."""
-    now = time.monotonic()
-    oldest = min((outcome.due for outcome in list(load.outcomes)), default=now)
-    return now - oldest > seconds and set(load.counted(since=now - seconds)) == {"right"}
 
 
 @pytest.mark.parametrize(("timeout_ms", "at_once", "expired"), [(20, 16, True), (10_000, 3, False)])

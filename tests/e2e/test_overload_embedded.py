@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from contract.golden import Example
 from contract.tensors import Array, TensorSpec
 from tests.builders import free_port
 from tests.conftest import ROOT
-from tests.open_loop import OpenLoop, wait_for
+from tests.open_loop import OpenLoop, capacity_of, only_right_for, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
@@ -45,7 +44,6 @@ num_batch_threads { value: 1 }
 FULL = "The batch scheduling queue to which this task was submitted is full; currently 8 batches enqueued"
 SCORE = TensorSpec(name="score", dtype="float32", dims=["batch", 2])
 STARTS_S = 180.0
-USERS = 6
 LASTS_S = 4.0
 EXCESS, KEPT = 1.5, 0.85  # load and goodput as shares of the capacity
 ATTEMPTS = 5
@@ -108,24 +106,6 @@ def _example(number: int, weight: Array) -> Example:
     return Example(f"r{number:04d}", {"features": features}, {"score": scores[:, :2]})
 
 
-def _capacity(served: Served, protocol: str, seconds: float = 2.0) -> float:
-    """Right answers per second with a few users that wait for theirs."""
-    done: list[str] = []
-    ending = time.monotonic() + seconds
-    with served.load(protocol, rate=0.001) as load:
-
-        def user(number: int) -> None:
-            while time.monotonic() < ending:
-                done.append(load.ask(number))
-
-        users = [threading.Thread(target=user, args=(number,)) for number in range(USERS)]
-        for thread in users:
-            thread.start()
-        for thread in users:
-            thread.join()
-    return done.count("right") / seconds
-
-
 @pytest.mark.parametrize(("protocol", "refused"), [("rest", "error: RuntimeError 503"), ("grpc", "error: UNAVAILABLE")])
 def test_above_capacity_the_queue_refuses_in_the_known_words_and_the_rest_is_answered(
     served: Served, protocol: str, refused: str
@@ -133,7 +113,7 @@ def test_above_capacity_the_queue_refuses_in_the_known_words_and_the_rest_is_ans
     # What else runs here slows a measurement of the capacity and then goes, or the other way round: a load is only
     # above capacity if it is seen to be, so both are measured again, five times at most.
     for _ in range(ATTEMPTS):
-        capacity = _capacity(served, protocol)
+        capacity = capacity_of(served.load(protocol, rate=0.001))
         with served.load(protocol, rate=EXCESS * capacity) as above:
             time.sleep(LASTS_S)
         counted = above.counted()
@@ -144,12 +124,5 @@ def test_above_capacity_the_queue_refuses_in_the_known_words_and_the_rest_is_ans
     assert all(FULL in error for error in above.errors), above.errors[0]
     assert goodput >= KEPT * capacity, f"{goodput:.0f} of {capacity:.0f} answers per second"
     with served.load(protocol, rate=0.4 * capacity) as below:
-        recovered = wait_for(lambda: _only_right_for(below, seconds=2.0), seconds=15.0)
+        recovered = wait_for(lambda: only_right_for(below, seconds=2.0), seconds=15.0)
     assert recovered, below.counted()
-
-
-def _only_right_for(load: OpenLoop, seconds: float) -> bool:
-    """Whether every request that was due in the newest ``seconds`` and is answered was answered right."""
-    now = time.monotonic()
-    oldest = min((outcome.due for outcome in list(load.outcomes)), default=now)
-    return now - oldest > seconds and set(load.counted(since=now - seconds)) == {"right"}
