@@ -90,10 +90,8 @@ def test_load_processes_that_join_from_elsewhere_get_everything_from_the_master(
             process.kill()
             process.wait()
     check_that_all_was_measured(known, processes=2)
-    assert [stage.elsewhere for stage in observed(known)[1].stages] == [
-        0,
-        0,
-    ]  # apart by their files, but on this machine
+    # Apart by their files, but on this machine.
+    assert [stage.elsewhere for stage in observed(known)[1].stages] == [0, 0]
     report = assemble(known.newest())
     assert any("share the" in warning for warning in report.warnings)
     assert report.generator == [NOT_CERTIFIED.format(why=BY_HAND)]
