@@ -38,12 +38,20 @@ def find(pid: int | None, started: float | None) -> psutil.Process | None:
 
 
 class ProcessTree:
-    """Figures of a tree that lives on while its children come and go."""
+    """Figures of a tree that lives on while its children come and go.
+
+    What a child used until its very end stands in its parent's figures as soon as the parent has waited for it, so
+    nothing is lost between two readings. Of a child that nobody waits for, the last reading counts.
+    """
 
     def __init__(self, root: psutil.Process) -> None:
         self.root = root
         self._members: dict[int, psutil.Process] = {root.pid: root}
-        self._cpu_s: dict[psutil.Process, float] = {}
+        self._parent_of: Mapping[int, int] = {}
+        self._own_s: dict[int, float] = {}
+        self._waited_for_s: dict[int, float] = {}  # what a process's ended children used, as the kernel adds it up
+        self._ended_s: dict[int, float] = {}  # the same, from what was last read of each
+        self._cpu_s = 0.0
 
     def runs(self) -> bool:
         """Whether its first process still does."""
@@ -60,24 +68,42 @@ class ProcessTree:
         """
         self._follow(parent_of)
         memory = private = threads = 0
-        for process in list(self._members.values()):
+        # Parents come before their children: one that is still there was not in its parent's figures either.
+        for pid, process in list(self._members.items()):
             try:
                 with process.oneshot():
                     times = process.cpu_times()
-                    self._cpu_s[process] = times.user + times.system
+                    self._own_s[pid] = times.user + times.system
+                    self._waited_for_s[pid] = times.children_user + times.children_system
+                    self._ended_s.setdefault(pid, self._waited_for_s[pid])
                     threads += process.num_threads()
                     pages = process.memory_info()
                     memory += pages.rss
                     private += pages.rss - pages.shared
             except psutil.NoSuchProcess:
-                continue  # a child that ended since; what it used stays counted
+                self._end(pid)
+        self._cpu_s = max(self._cpu_s, sum(map(self._used_s, self._own_s)))
         return {
             "pid": self.root.pid,
-            "cpu_s": sum(self._cpu_s.values()),
+            "cpu_s": self._cpu_s,
             "memory_bytes": memory,
             "private_bytes": private,
             "threads": threads,
         }
+
+    def _used_s(self, pid: int) -> float:
+        return self._own_s[pid] + max(self._waited_for_s[pid], self._ended_s[pid])
+
+    def _end(self, pid: int) -> None:
+        """Hand what an ended process used to its nearest relative that is still read; the first one's stays."""
+        if pid == self.root.pid or pid not in self._own_s:
+            return
+        used = self._used_s(pid)
+        del self._own_s[pid], self._waited_for_s[pid], self._ended_s[pid]
+        heir = self._parent_of.get(pid, 0)
+        while heir and heir not in self._own_s:
+            heir = self._parent_of.get(heir, 0)
+        self._ended_s[heir or self.root.pid] += used
 
     def _follow(self, parent_of: Mapping[int, int]) -> None:
         children = defaultdict(list)
@@ -91,4 +117,6 @@ class ProcessTree:
                 except psutil.NoSuchProcess:
                     continue
                 waiting.append(pid)
-        self._members = members
+        for pid in self._members.keys() - members.keys():
+            self._end(pid)
+        self._members, self._parent_of = members, parent_of
