@@ -74,6 +74,9 @@ class Model(Section):
     padding: dict[str, float] = Field(
         {}, description="dynamic axis -> value: a request that is padded with it along this axis has the same answer"
     )
+    pad_with: dict[str, float] = Field(
+        {}, description="input -> value that it is padded with instead: tokens with 1, say, and their mask with 0"
+    )
     serve: list[Format] | None = Field(
         None, description="which of the formats to serve; all that are proven when absent"
     )
@@ -156,6 +159,9 @@ class Model(Section):
         for axis in self.padding if self.inputs else ():
             if axis not in named:
                 raise ValueError(f"padding names the axis '{axis}', inputs have {', '.join(sorted(named))}")
+        for name in self.pad_with if self.inputs else ():
+            if not any(spec.name == name and set(spec.dims) & set(self.padding) for spec in self.inputs):
+                raise ValueError(f"pad_with names '{name}', which is no input with an axis that padding names")
         return self
 
     def _check_batch_axis(self) -> None:

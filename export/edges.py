@@ -51,15 +51,24 @@ def joined(specs: list[TensorSpec], examples: list[Example]) -> Iterator[Example
 
 
 def padded(
-    specs: list[TensorSpec], examples: list[Example], padding: Mapping[str, float]
+    specs: list[TensorSpec],
+    examples: list[Example],
+    padding: Mapping[str, float],
+    pad_with: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[Example, Example]]:
-    """Pairs (request, the same one padded longer along every axis that ``padding`` names)."""
+    """Pairs (request, the same one padded longer along every axis that ``padding`` names).
+
+    An input that ``pad_with`` names is padded with its value, every other one with that of the axis.
+    """
     if not padding:
         return
     singles = [example for example in examples if example.rows == 1][:PADDED_REQUESTS]
     for number, example in enumerate(singles):
         longer = LONGER_BY[number % len(LONGER_BY)]
-        inputs = {spec.name: _padded(spec, example.inputs[spec.name], padding, longer) for spec in specs}
+        inputs = {}
+        for spec in specs:
+            own = dict.fromkeys(padding, pad_with[spec.name]) if pad_with and spec.name in pad_with else padding
+            inputs[spec.name] = _padded(spec, example.inputs[spec.name], own, longer)
         numbered = example.key[1:] if example.key.startswith("r") else f"{number:04d}"
         yield example, Example(f"{PADDED}{numbered}", inputs)
 

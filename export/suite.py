@@ -166,8 +166,11 @@ def _padded(model: Model, trained: Trained, golden: list[Example], notes: list[s
     unknown = [axis for axis in model.padding if not any(axis in spec.dims for spec in trained.inputs)]
     if unknown:
         raise UsageError(f"padding names the axis '{unknown[0]}', which no input has")
+    unknown = [name for name in model.pad_with if name not in {spec.name for spec in trained.inputs}]
+    if unknown:
+        raise UsageError(f"pad_with names '{unknown[0]}', which is no input")
     tolerance = model.tolerance("onnx", model.outputs)
-    for example, longer in padded(trained.inputs, golden, model.padding):
+    for example, longer in padded(trained.inputs, golden, model.padding, model.pad_with):
         whole = _edge_answer(trained, longer, notes)
         if whole is None:
             continue
@@ -181,7 +184,7 @@ def _padded(model: Model, trained: Trained, golden: list[Example], notes: list[s
         if not same.passed:
             raise UsageError(
                 f"padding changes the trained model's own answer ({same.reasons[0]}): the model does not ignore it; "
-                "correct 'padding' in models.toml or mask the model's input"
+                "correct 'padding' (and 'pad_with', of one input) in models.toml or mask the model's input"
             )
         yield Example(longer.key, longer.inputs, example.outputs)
 

@@ -178,6 +178,7 @@ def triton_config(item: Served, warm_up: Sequence[Example] = (), buckets: Sequen
         item.model.triton,
         item.model.padding,
         buckets,
+        item.model.pad_with,
     )
 
 

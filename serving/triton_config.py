@@ -92,9 +92,11 @@ def model_config(
     triton: Triton = Triton(),  # noqa: B008 - frozen
     padding: dict[str, float] | None = None,
     latency_buckets: Sequence[float] = (),
+    pad_with: dict[str, float] | None = None,
 ) -> pb.ModelConfig:
     """Build the message. ``dims`` leave out the batch axis, which max_batch_size implies.
 
+    ``padding`` is the value of an axis, ``pad_with`` that of an input, which wins.
     ``latency_buckets`` are bounds in milliseconds; only a release that counts latency reads a message with them.
     """
     row = BACKENDS[form]
@@ -113,7 +115,7 @@ def model_config(
                 tensor.reshape.SetInParent()
     _batch(config, batching)
     if batching.ragged:
-        _pad(config, inputs, outputs, padding or {})
+        _pad(config, inputs, outputs, padding or {}, pad_with or {})
         _pad_to_buckets(config, batching.length_buckets)
     config.instance_group.add(kind=KINDS[triton.device], count=batching.instances, gpus=triton.gpus)
     config.version_policy.latest.num_versions = triton.versions
@@ -157,7 +159,11 @@ def _batch(config: pb.ModelConfig, batching: Batching) -> None:
 
 
 def _pad(
-    config: pb.ModelConfig, inputs: list[TensorSpec], outputs: list[TensorSpec], padding: dict[str, float]
+    config: pb.ModelConfig,
+    inputs: list[TensorSpec],
+    outputs: list[TensorSpec],
+    padding: dict[str, float],
+    pad_with: dict[str, float],
 ) -> None:
     """Let requests of different lengths be joined; the backend fills the shorter ones and cuts their answers back.
 
@@ -170,7 +176,7 @@ def _pad(
         for number, dim in enumerate(spec.dims):
             if isinstance(dim, str) and dim in padding:
                 tensor.allow_ragged_batch = True
-                fill.setdefault(spec.name, {})[str(number)] = padding[dim]
+                fill.setdefault(spec.name, {})[str(number)] = pad_with.get(spec.name, padding[dim])
                 source.setdefault(dim, (spec.name, number))
     cut: dict[str, dict[str, tuple[str, int]]] = {}
     for spec in outputs:

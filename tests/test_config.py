@@ -136,6 +136,14 @@ def test_padding_must_name_an_axis_of_the_inputs(tmp_path: Path) -> None:
     assert sentence == "'models.m': padding names the axis 'length', inputs have batch"
 
 
+def test_a_value_of_its_own_is_that_of_an_input_that_is_padded(tmp_path: Path) -> None:
+    text = with_inputs('{ name = "tokens", dtype = "int64", dims = ["batch", "length"] }')
+    padded = text + "padding = { length = 0 }\n"
+    assert read(tmp_path, padded + "pad_with = { tokens = 1 }\n").models["m"].pad_with == {"tokens": 1}
+    for wrong in (padded + "pad_with = { mask = 1 }\n", text + "pad_with = { tokens = 1 }\n"):
+        assert "which is no input with an axis that padding names" in refusal(tmp_path, wrong)
+
+
 def test_scalars_and_states_have_no_batch_axis_in_front(tmp_path: Path) -> None:
     rate, state = '{ name = "rate", dtype = "int64", dims = [] }', 'dims = [2, "batch", 8] }'
     model = read(

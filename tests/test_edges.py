@@ -150,3 +150,11 @@ def test_padded_requests_of_unlike_examples_have_unlike_keys() -> None:
     examples = [tokens("r0003", 1, 3), tokens("edge-0003", 1, 3), tokens("wedge-0003", 1, 3)]
     keys = [longer.key for _, longer in padded([TOKENS], examples, {"length": 0})]
     assert len(set(keys)) == 3
+
+
+def test_an_input_is_padded_with_its_own_value_where_it_has_one() -> None:
+    mask = TOKENS.model_copy(update={"name": "mask", "range": None})
+    example = Example("r0000", {"tokens": np.full((1, 2), 9), "mask": np.ones((1, 2), np.int64)})
+    [(_, longer)] = padded([TOKENS, mask], [example], {"length": 0}, {"tokens": 1})
+    assert longer.inputs["tokens"].tolist() == [[9, 9, 1]]
+    assert longer.inputs["mask"].tolist() == [[1, 1, 0]]

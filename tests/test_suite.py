@@ -182,6 +182,11 @@ def test_padding_along_an_axis_that_no_input_has_is_refused(tmp_path: Path) -> N
         make_suite(model(inputs=[], outputs=[], padding={"width": 0}), of(masked), tmp_path)
 
 
+def test_a_value_of_its_own_for_what_is_no_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="pad_with names 'mask', which is no input"):
+        make_suite(model(inputs=[], outputs=[], padding={"length": 0}, pad_with={"mask": 1}), of(masked), tmp_path)
+
+
 def test_a_padded_request_is_asked_once_however_many_outputs_there_are(tmp_path: Path) -> None:
     asked: list[bytes] = []
 

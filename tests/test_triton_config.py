@@ -311,6 +311,13 @@ def test_ragged_requests_are_padded_as_the_model_says_by_the_backend_that_can() 
     assert json.loads(read.parameters["unpad"].string_value) == {"tags": {"1": ["tokens", 1]}}
 
 
+def test_an_input_may_be_padded_with_another_value_than_its_axis() -> None:
+    mask = TensorSpec(name="mask", dtype="int64", dims=["batch", "length"])
+    wanted: dict[str, Any] = {"padding": {"length": 0.0}, "pad_with": {"tokens": 1.0}}
+    read = parsed(inputs=[TOKENS, mask], batching=Batching(ragged=True), **wanted)
+    assert json.loads(read.parameters["padding"].string_value) == {"tokens": {"1": 1.0}, "mask": {"1": 0.0}}
+
+
 def test_length_buckets_reach_the_backend_that_pads() -> None:
     wanted = Batching(ragged=True, length_buckets=[16, 64])
     read = parsed(batching=wanted, padding={"length": 0.0})
