@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import math
 import os
 import select
 import signal
@@ -32,11 +33,19 @@ OF_THE_MACHINE = {
 DEFECT = 70  # EX_SOFTWARE of sysexits.h: not one of the meanings of contract/errors.py
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells a default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = action.default is False or action.default in (None, "", [], math.inf)
+        return action.help if nothing else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that names the nearest known flag and shows defaults."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **options)
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         prefix = "unrecognized arguments: "

@@ -58,6 +58,17 @@ def test_help_shows_the_defaults() -> None:
     assert "(default: default)" in text
 
 
+def test_help_is_silent_where_there_is_no_default() -> None:
+    described = parser()
+    described.add_argument("--only", action="append", default=[], help="one of several")
+    described.add_argument("--most", type=float, default=float("inf"), help="a ceiling")
+    described.add_argument("--again", action="store_true", help="once more")
+    described.add_argument("--extra", type=int, default=0, help="how many more")
+    text = " ".join(described.format_help().split())
+    assert "one of several --most" in text and "a ceiling --again" in text and "once more --extra" in text
+    assert "how many more (default: 0)" in text
+
+
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
