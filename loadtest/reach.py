@@ -33,6 +33,6 @@ def refuse_others(worker: str, addresses: Iterable[str], masters: str, own: str)
         raise UsageError(
             f"the load process {worker} is on another machine, or in a container with a network of its own: what "
             f"listens on {address} there is somebody else's server, so nothing was sent; serve at an address that it "
-            "reaches too (python -m serving up --triton http://HOST:8000,grpc://HOST:8001 --allow-host HOST), then "
+            "reaches too (python -m serving up --place http://HOST:8000,grpc://HOST:8001,rest://HOST:8501), then "
             "load with --allow-host HOST --max-rps N, or with load processes of this machine alone"
         )

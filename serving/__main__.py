@@ -63,16 +63,16 @@ def main(arguments: Sequence[str]) -> int:
             command.add_argument(
                 "--triton",
                 default=argparse.SUPPRESS,
-                help="of Triton alone, before --place: process, docker, or the address of one that runs: "
-                f"http://HOST:8000 (default: {Ways.triton})",
+                help="of Triton alone, counts instead of --place: process, docker, or the address of one that runs: "
+                f"http://HOST:8000,grpc://HOST:8001 (default: {Ways.triton})",
             )
             command.add_argument("--triton-image", help="image of Triton in Docker, instead of NVIDIA's of the target")
             flavours = ", ".join(["auto", *tensorflow_serving.FLAVOURS])
             command.add_argument(
                 "--tfserving",
                 default=argparse.SUPPRESS,
-                help=f"of TF Serving alone, before --place: {flavours}, or an address: rest://HOST:8501 "
-                f"(default: {Ways.tfserving})",
+                help=f"of TF Serving alone, counts instead of --place: {flavours}, or an address: "
+                f"rest://HOST:8501,grpc://HOST:8500 (default: {Ways.tfserving})",
             )
             command.add_argument(
                 "--restarts", type=int, default=MOST_RESTARTS, help="most restarts of a server or model that dies"
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
                 "--allow-host",
                 action="append",
                 default=[],
-                help="a server elsewhere, beyond loopback, that may be asked",
+                help="host of a server under [[models.NAME.elsewhere]], beyond loopback, that may be asked",
             )
     options = parser.parse_args(arguments)
     return COMMANDS[options.command](options)

@@ -71,7 +71,7 @@ def _insist_on_bytes(endpoint: Endpoint, workspace: Workspace) -> None:
     if not file.exists() or sha256_tree(file) != endpoint.artifact_sha256:
         raise UsageError(
             f"{file} is not the export that was proven, so it is not loaded and what is loaded goes on; "
-            "a newer export comes with 'make roll', and 'make stop serve' lays this one out again"
+            "a newer export comes with 'make roll', and 'make stop', then 'make serve' lays this one out again"
         )
 
 

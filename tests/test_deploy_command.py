@@ -40,8 +40,9 @@ def test_it_tells_every_number_and_what_to_do_next(place: Site, capsys: pytest.C
     assert told.startswith("words__onnx on triton, cpu; report 20260131-120000\n")
     assert "replicas               4  ceil(200 requests/s * 1.3 / 96 requests/s of one pod) + 1 for a node" in told
     assert "warning: Sized on A processor" in told
-    assert f"bring {place.workspace.triton_repository / 'words__onnx'} into the volume" in told
-    assert told.rstrip().endswith(f"kubectl apply -k {folder}")
+    applied, brought = told.rstrip().splitlines()[-2:]  # the claim comes with the overlay
+    assert applied == f"next: kubectl apply -k {folder}"
+    assert brought.startswith(f"then: bring {place.workspace.triton_repository / 'words__onnx'} into the volume")
 
 
 def test_the_overlay_lies_where_it_is_asked_for_and_finds_its_bases(place: Site, tmp_path: Path) -> None:
@@ -143,8 +144,8 @@ def test_the_list_of_what_was_written_is_one_that_sha256sum_checks(place: Site) 
 def test_commands_are_quoted_for_the_shell(place: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "over there; $HOME"
     assert place.deploy("--out", str(out)) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert shlex.split(last.removeprefix("then: ")) == ["kubectl", "apply", "-k", str(out)]
+    applied = capsys.readouterr().out.splitlines()[-2]
+    assert shlex.split(applied.removeprefix("next: ")) == ["kubectl", "apply", "-k", str(out)]
 
 
 def test_a_namespace_of_its_own_holds_a_second_model_and_all_that_is_printed_follows(
@@ -210,8 +211,9 @@ def test_the_log_of_a_measurement_is_followed_once_there_is_one(
     place: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = place.overlay(*UNMEASURED, "--replicas", "1", "--fixed", "--namespace", "second")
-    *_, applied, followed = capsys.readouterr().out.rstrip().splitlines()
-    assert applied == f"then: kubectl apply -k {folder}"
+    *_, applied, brought, followed = capsys.readouterr().out.rstrip().splitlines()
+    assert applied == f"next: kubectl apply -k {folder}"
+    assert "artifacts/ and models.toml into the volume" in brought
     assert followed == (
         "then: kubectl -n second wait --for=condition=ready --timeout=2h pod -l batch.kubernetes.io/job-name=measure "
         "&& kubectl -n second logs -f job/measure"

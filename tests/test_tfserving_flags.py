@@ -96,6 +96,14 @@ def test_channel_arguments_are_numbers_where_they_read_as_numbers() -> None:
     assert flags.channel_arguments("") == ()
 
 
+def test_a_channel_argument_is_a_number_only_where_grpc_can_hold_it() -> None:
+    assert flags.channel_arguments("a=2147483647,b=-2147483648,c=2147483648") == (
+        ("a", 2147483647),
+        ("b", -2147483648),
+        ("c", "2147483648"),
+    )
+
+
 def test_the_defaults_are_those_of_the_original() -> None:
     settings = flags.parse(BASE)
     assert settings.file_system_poll_wait_seconds == 1

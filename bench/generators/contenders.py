@@ -151,9 +151,13 @@ def without_perf_analyzer(rig: Rig) -> str:
     return "" if there else PERF_ANALYZER
 
 
-def load(protocol: str) -> Contender:
-    """The real load command, its own records read back."""
-    return Contender(lambda rig: Figure(load_command(rig.workspace, protocol, lambda words: output_of(words, rig))))
+def load(protocol: str, *words: str) -> Contender:
+    """The real load command, with further ``words``; its own records read back."""
+
+    def run(rig: Rig) -> Figure:
+        return Figure(load_command(rig.workspace, protocol, lambda command: output_of([*command, *words], rig)))
+
+    return Contender(run)
 
 
 def _number(pattern: str, text: str) -> float:
@@ -169,6 +173,8 @@ CONTENDERS = {
     "http-null": module("ours", "http-null"),
     "load-http": load("http"),
     "load-grpc": load("grpc"),
+    "load-http-2": load("http", "--processes", "2"),  # one per core of the machine that all of this was measured on
+    "load-grpc-2": load("grpc", "--processes", "2"),
     "locust-ours": locust("locust_ours.py"),
     "perf_analyzer-http": perf_analyzer("http"),
     "perf_analyzer-grpc": perf_analyzer("grpc"),
@@ -193,6 +199,11 @@ WANTED: list[tuple[str, str, float | None]] = [
     ("load-http", "locust-tritonclient", 1.1),
     ("load-http", "wrk", 0.7),
     ("load-grpc", "perf_analyzer-grpc", 0.7),
+    ("load-http-2", "load-http", None),
+    ("load-http-2", "perf_analyzer-http", None),
+    ("load-http-2", "wrk", None),
+    ("load-grpc-2", "load-grpc", None),
+    ("load-grpc-2", "perf_analyzer-grpc", None),
     ("locust-ours", "http", None),
 ]
 WANTED_PER_CORE = {"http-null": 12_000.0}

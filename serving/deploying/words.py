@@ -30,8 +30,9 @@ def steps(plan: Plan, out: Path) -> Iterator[str]:
         return
     yield from _before(plan)
     brought = f"{plan.laid.folder}, artifacts/ and models.toml" if unmeasured else str(plan.laid.folder)
-    yield f"next: bring {brought} into the volume of the claim model-store"
-    yield f"then: kubectl apply -k {quote(str(out))}"
+    yield f"next: kubectl apply -k {quote(str(out))}"
+    # The overlay brings the claim with it: before it there is nothing to bring anything into.
+    yield f"then: bring {brought} into the volume of the claim model-store; until then no pod starts"
     if unmeasured:
         # Its pod proves first, in an init container: until that has ended there is no log to follow.
         here = f"kubectl -n {namespace}"

@@ -19,7 +19,8 @@ from typing import Any
 
 from serving.tfserving.errors import SetupError
 
-_INT32 = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_INTEGER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
+_INT32 = range(-(2**31), 2**31)
 _TRUTH = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 # flags of tensorflow_model_server that this server deliberately lacks
 _ELSEWHERE = frozenset(
@@ -112,7 +113,8 @@ def channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise SetupError(f"--grpc_channel_arguments is key=value,key=value, got '{pair}'.")
-        options.append((key, int(value) if _INT32.fullmatch(value) else value))
+        number = int(value) if _INTEGER.fullmatch(value) else None
+        options.append((key, value if number is None or number not in _INT32 else number))
     return tuple(options)
 
 
