@@ -152,6 +152,10 @@ class StageObservation(Entry):
     interrupted: bool = Field(False, description="it was ended before its time by whoever had started it")
     window_start_ns: int = Field(description="first intended send that counts")
     window_end_ns: int = Field(description="no request is intended from here on")
+    worker_ends_ns: dict[int, int] = Field(
+        {},
+        description="`worker` of the records -> when it ended and counted no further; empty where all ended together",
+    )
     client_cpu: float = Field(description="share of one core that the busiest load process used in the window")
     server: ServerCounters | None = Field(description="null where the server has no such counters")
 

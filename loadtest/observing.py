@@ -22,6 +22,7 @@ def observation(
 
     Of a run that was ``interrupted`` it may have ended before its time.
     """
+    ends_ns = {item.index: item.end_ns for item in done}
     ended_ns = max((item.end_ns for item in done), default=order.end_ns)
     return StageObservation(
         stage=order.stage,
@@ -36,6 +37,7 @@ def observation(
         window_start_ns=order.start_ns,
         interrupted=interrupted and ended_ns < order.end_ns,
         window_end_ns=ended_ns,
+        worker_ends_ns=ends_ns if len(set(ends_ns.values())) > 1 else {},
         client_cpu=max((item.cpu for item in done), default=0.0),
         server=counted,
     )

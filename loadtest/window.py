@@ -88,8 +88,8 @@ class Window:
             in_flight=len(waiting),
         )
 
-    def report(self, worker: str) -> Done:
-        """What the master hears of it."""
+    def report(self, worker: str, index: int = 0) -> Done:
+        """What the master hears of it, from the load process of this name and index."""
         return Done(
             number=self.order.number,
             worker=worker,
@@ -103,4 +103,5 @@ class Window:
             end_ns=self.order.start_ns + self.end_ns - self.start_ns,  # by the master's clock
             elsewhere=self.order.from_elsewhere,
             held=self.held,
+            index=index,
         )

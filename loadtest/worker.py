@@ -97,7 +97,7 @@ class Worker:
         while not self._quiet(window) and time.monotonic() < ended + window.drain_s + 1.0:
             gevent.sleep(PAUSE_S)
         self._close(window)
-        return window.report(self._name)
+        return window.report(self._name, self._number)
 
     def serve(self) -> None:
         """What one of Locust's users does in the stage that is on."""

@@ -283,7 +283,8 @@ def test_a_hopeless_window_is_cut_where_that_was_asked_for_and_ends_with_its_las
 
     def end(number: int, drain_s: float) -> None:
         for later_ns, name in enumerate("ab"):
-            crew.conductor.hear(replace(steady(crew.orders[0], name), end_ns=crew.orders[0].start_ns + later_ns + 9))
+            ended_ns = crew.orders[0].start_ns + later_ns + 9
+            crew.conductor.hear(replace(steady(crew.orders[0], name), index=later_ns, end_ns=ended_ns))
 
     crew.conductor = Conductor(AskedFor(plan, tmp_path, no_pause), tmp_path, tell=tell, cut=end)
     step = crew.conductor.next()
@@ -293,7 +294,9 @@ def test_a_hopeless_window_is_cut_where_that_was_asked_for_and_ends_with_its_las
     assert told is not None and told.measured is not None
     assert (told.measured.cut, told.measured.lost) == (cut, [] if early else ["a", "b"])
     (seen,) = observed(tmp_path, plan).stages
-    assert seen.window_end_ns == (seen.window_start_ns + 10 if early else crew.orders[0].end_ns)
+    start_ns = seen.window_start_ns
+    assert seen.window_end_ns == (start_ns + 10 if early else crew.orders[0].end_ns)
+    assert seen.worker_ends_ns == ({0: start_ns + 9, 1: start_ns + 10} if early else {})
 
 
 def test_a_stage_says_how_many_of_its_load_processes_are_on_other_machines(tmp_path: Path) -> None:
