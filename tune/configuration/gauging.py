@@ -151,7 +151,7 @@ def p99_at(session: Loading, question: Question, setting: Setting) -> Worth:
     wanted = Wanted("probe", min(LONGEST_S, max(SHORTEST_S, LEAST_REQUESTS / rate)), rate=rate)
     stage = stage_of(wanted, slo, METHOD.warmup_s, setting.in_flight)
     seen = session.measure(id, stage)
-    why = spoiled(seen, slo)
+    why = spoiled(seen)
     if why:
         return Worth("failed", None, why, spoiled=True)
     if seen.failed > slo.error_rate * seen.due or not seen.good:

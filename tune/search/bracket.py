@@ -43,6 +43,7 @@ class Bracket:
         self._most_cpu = most_cpu
         self._rates: dict[float, Tried] = {}
         self.missed_confirmations = 0
+        self.spoiled_confirmations = 0  # rates whose confirmation was spoiled each time
 
     @property
     def high(self) -> float | None:
@@ -87,7 +88,7 @@ class Bracket:
         tried = self._rates.setdefault(rate, Tried())
         if tried.outcome is not None:
             tried = self._rates[rate] = Tried(last=True)
-        why = spoiled(seen, self._slo, self._most_cpu)
+        why = spoiled(seen, self._most_cpu)
         if why:
             return self._spoiled(tried, why)
         tried.asked += 1
@@ -106,7 +107,7 @@ class Bracket:
     def confirmed(self, rate: float, seen: Measured, claimed_ms: Mapping[str, float]) -> tuple[Outcome, str]:
         """Take a confirmation, with what its records allow to claim of each percentile (milliseconds)."""
         tried = self._rates.setdefault(rate, Tried())  # in a hurry there was no rehearsal
-        why = spoiled(seen, self._slo, self._most_cpu)
+        why = spoiled(seen, self._most_cpu)
         if why:
             return self._spoiled(tried, why, undecided="kept")
         judged = judge_confirmation(Tally().plus(seen), self._slo, claimed_ms)
@@ -122,6 +123,7 @@ class Bracket:
             tried.outcome = undecided
             return "unclear", why + AGAIN
         tried.outcome, tried.limit = "unclear", "load generator"
+        self.spoiled_confirmations += undecided is not None
         return "unclear", why
 
     def _missed(self, tried: Tried, by: tuple[str, ...], reason: str) -> tuple[Outcome, str]:

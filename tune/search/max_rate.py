@@ -92,7 +92,8 @@ class MaxRate:
         """What to measure; the same until it is told. None at the end."""
         if len(self._knees) < len(self._method.users):
             return Wanted("knee", self._method.shortest_s, users=self._method.users[len(self._knees)])
-        if self._confirmed or self.bracket.missed_confirmations >= CONFIRMATIONS:
+        failed = self.bracket.missed_confirmations, self.bracket.spoiled_confirmations
+        if self._confirmed or max(failed) >= CONFIRMATIONS:
             return None
         again, low, high = self.bracket.open, self.bracket.low, self.bracket.high
         if again is None and self._aim <= (low or math.inf) and self._aim < (high or math.inf):

@@ -55,7 +55,7 @@ class Seeker:
         except ServerError as error:
             self.failure = str(error)
             return f"left out: {error}", 0.0
-        self.spoiled += bool(wanted.rate and spoiled(seen, self._slo))
+        self.spoiled += bool(wanted.rate and spoiled(seen))
         if wanted.purpose != "confirm" or seen.lost:
             return self.search.tell(seen), seen.seconds
         claimed = claimed_ms(latencies_ms(self._results, self.id, seen.stage), self._slo)

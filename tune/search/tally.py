@@ -12,7 +12,6 @@ from loadtest.asking import Measured
 
 ERRORS = "errors"
 CLOSE = 4.0  # times what is allowed: a miss below it may be one hiccup of the machine
-BY_QUEUE = 0.5  # so many of the late requests were over the limit, too
 
 
 @dataclass(frozen=True)
@@ -67,34 +66,22 @@ def judge_confirmation(tally: Tally, slo: Slo, claimed_ms: Mapping[str, float]) 
     return Judged(tuple(over), False, reason)
 
 
-def spoiled(seen: Measured, slo: Slo, most_cpu: float | None = None) -> str:
+def spoiled(seen: Measured, most_cpu: float | None = None) -> str:
     """Why a window says nothing about the server; empty when it does.
 
-    Late sends are forgiven where an objective is missed and the queue explains them. ``most_cpu`` is the share of a
-    core that the busiest load process may use, where nothing better is known of the load generator.
+    What a slow server holds back is not among the late ones: a sender that is late by itself makes every latency long,
+    for they count from the intended send. ``most_cpu`` is the share of a core that the busiest load process may use,
+    where nothing better is known of the load generator.
     """
     if seen.lost:
         return f"{', '.join(seen.lost)} of the load generator were lost"
     if not seen.due:
         return "nothing was sent"
-    if seen.late > MOST_LATE_SHARE * seen.due and not _queued(seen, slo):
+    if seen.late > MOST_LATE_SHARE * seen.due:
         return f"{_percent(seen.late / seen.due)} left late, {_percent(MOST_LATE_SHARE)} allowed"
     if most_cpu is not None and seen.client_cpu > most_cpu:
         return f"the load process used {_percent(seen.client_cpu)} of a core, {_percent(most_cpu)} allowed"
     return ""
-
-
-def _queued(seen: Measured, slo: Slo) -> bool:
-    """Whether some percentile is missed by as many requests as were late, nearly: what held them up is the queue.
-
-    A stage keeps as many requests in flight as its rate needs at twice the limit (`stages.py`), so that a request
-    is only held back when the objective is lost. A generator that is late by itself is so by a few milliseconds: most
-    of its late requests are still within the limit.
-    """
-    return any(
-        seen.over[name] > (1 - PERCENTILES[name]) * seen.due and seen.over[name] >= BY_QUEUE * seen.late
-        for name in slo.latency_ms
-    )
 
 
 def _share(count: int, due: int) -> float:
