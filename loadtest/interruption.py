@@ -7,6 +7,8 @@ from pathlib import Path
 
 from contract.records import Plan
 
+INTERRUPTED = 130  # the exit code, as of every command (contract/errors.py)
+
 
 def kept(plan: Plan, results: Path) -> str:
     """Where what was measured of the plan is, and the next step; or that no stage was on for long enough."""

@@ -6,7 +6,7 @@ Without ``--results`` a run is planned on the spot from models.toml and what is 
 goes through the plan, or through what a session asks for (``--asked``), and tells the load processes what to measure;
 they send, record and report. A user's task goes through a whole stage, so that Locust's own work between tasks is in
 nobody's way. Locust's statistics are what its page shows; the raw records are the truth. Exact percentiles while it
-runs: http://127.0.0.1:8089/slo
+runs: http://127.0.0.1:8089/slo. Ctrl-C, or the page's stop, ends the run and keeps the stage as far as it came.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,17 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from contract.errors import LoadproofError
+from contract.files import read_model
+from contract.progress import say
+from contract.records import Plan
 from loadtest.crew import Crew
+from loadtest.interruption import INTERRUPTED, kept
 from loadtest.worker import PAUSE_S
 
 logger = logging.getLogger(__name__)
 SPAWN_RATE = 100.0  # above that Locust warns
 END_S = 5.0  # for an interrupted stage to write down what it has measured
+PATIENCE_S = 10.0  # for the same, where a person waits, who can lose it and press Ctrl-C again
 PARENT_S = 1.0  # how often it is asked whether who started the run is still there
 WAIT_S = 5.0  # for Locust to have the users that a stage wants
 
@@ -53,10 +60,15 @@ def _prepare(environment: Environment, **_: Any) -> None:
     options: Any = environment.parsed_options
     runner: Any = environment.runner
     live = Path(options.live)
+    # Python raises it in whichever greenlet is on, a sender say; Locust waits for it in the first one.
+    gevent.signal_handler(signal.SIGINT, gevent.get_hub().handle_system_error, KeyboardInterrupt, KeyboardInterrupt())
     if isinstance(runner, WorkerRunner):
         environment.crew = Crew.joining(environment, options.apart)  # the plan comes from the master
+        if options.processes and "--worker" not in sys.argv:
+            # The last that is added is asked first: before Locust's own tells the master that this process is gone.
+            environment.events.quitting.add_listener(_let_master_end)
         return
-    results = Path(options.results) if options.results else _planned(live)
+    results = environment.results = Path(options.results) if options.results else _planned(live)
     environment.crew = Crew.leading(environment, results, live, options.variant, options.asked, options.watched)
     # Locust heeds SIGTERM only once a shape is through; until then it would end the run at once, its records with it.
     gevent.signal_handler(signal.SIGTERM, _interrupt, environment)
@@ -93,11 +105,34 @@ def _planned(live: Path) -> Path:
     return prepare_here(live)
 
 
+@events.test_stopping.add_listener
+def _let_stage_end(environment: Environment, **_: Any) -> None:
+    """Whoever stops Locust early, by Ctrl-C or on its page, would have it kill shape and users, and lose the stage."""
+    crew: Crew | None = getattr(environment, "crew", None)
+    shape: Any = getattr(environment.runner, "shape_greenlet", None)
+    if crew is None or shape is None or shape.ready() or shape is gevent.getcurrent():
+        return  # the run is through, and stops by itself
+    environment.process_exit_code = INTERRUPTED
+    if crew.interrupt():
+        shape.join(timeout=PATIENCE_S)
+
+
+def _let_master_end(environment: Environment, **_: Any) -> None:
+    """Ctrl-C in a terminal reaches the load processes too, whose reports their master still wants: it ends them."""
+    runner: Any = environment.runner
+    master, until = os.getppid(), time.monotonic() + PATIENCE_S
+    while os.getppid() == master and len(runner.greenlet) and time.monotonic() < until:
+        runner.greenlet.join(timeout=PAUSE_S)
+
+
 @events.quitting.add_listener
 def _write_rest(environment: Environment, **_: Any) -> None:
     crew: Crew | None = getattr(environment, "crew", None)
     if crew is not None:
+        _let_stage_end(environment)  # on the page's way out nothing was stopped before
         crew.finish()
+    if environment.process_exit_code == INTERRUPTED and not environment.parsed_options.parent:  # who else tells it
+        say(kept(read_model(environment.results / "plan.json", Plan, "make loadtest"), environment.results))
 
 
 class Dispatcher(User):

@@ -10,32 +10,43 @@
 
     locust -f mine.py --headless --users 4 --run-time 10s
 
-A host beyond loopback has to be named in ``allowed_hosts``: load is an attack where nobody expects it, and the wait
-time is all that bounds it here. Without that leave the run ends before the first request, with exit code 2.
+A host beyond loopback has to be named in ``allowed_hosts``, and needs a ceiling, ``max_rps``: load is an attack where
+nobody expects it. Without them the run ends before the first request, with exit code 2. It ends by itself, with exit
+code 3, when more than ``abort_error_rate`` of the last 200 requests failed: beyond loopback a fifth unless you say
+otherwise. On loopback both are yours to set, and off until then. The ceiling is kept by all users of a class together;
+several load processes have equal parts of it, so their number has to be known (--processes or --expect-workers).
 
-``infer()`` sends one request, fires Locust's ``request`` event and returns the raw answer; without a task of your own
-it is the task. A wait time makes a rate that the server can slow down, and Locust rounds its percentiles: for figures
-that are to be judged, use `python -m loadtest`.
+``infer()`` sends one request when it is its turn, fires Locust's ``request`` event and returns the raw answer; without
+a task of your own it is the task. A wait time makes a rate that the server can slow down, and Locust rounds its
+percentiles: for figures that are to be judged, use `python -m loadtest`.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import gevent
 from locust import User, task
 from locust.env import Environment
-from locust.exception import StopTest
+from locust.exception import StopTest, StopUser
+from locust.runners import WorkerRunner
 
 from contract.client import Client
 from contract.elsewhere import ADDRESS
-from contract.errors import UsageError
+from contract.errors import ServerError, UsageError
+from contract.hosts import beyond_loopback
 from loadtest.admission import refuse_foreign
 from loadtest.arrivals import choices
 from loadtest.clients import Connection, Reply, connect
 from loadtest.payloads import Request, Requests, read_requests
+from loadtest.preparing import MOST_ERRORS_AWAY
+from loadtest.restraint import Restraint
+
+logger = logging.getLogger(__name__)
 
 
 class InferenceUser(User):
@@ -45,16 +56,20 @@ class InferenceUser(User):
     protocol: ClassVar[str] = ""
     payloads: ClassVar[str] = ""  # folder with index.json, as `make serve` writes it
     allowed_hosts: ClassVar[Sequence[str]] = ()  # beyond loopback, that may be put under load
+    max_rps: ClassVar[float | None] = None  # requests per second of all users of this class in all load processes
+    abort_error_rate: ClassVar[float | None] = None  # share of the last 200 requests that may fail, from 0 to 1
     settings: ClassVar[Client] = Client()  # time limits, TLS, headers: as [client] of models.toml
     seed: ClassVar[int] = 20240
 
     _numbered: ClassVar[int] = 0
+    _restraints: ClassVar[dict[type[InferenceUser], Restraint]] = {}  # one for all users of a class
     _read: ClassVar[dict[tuple[str, str], Requests]] = {}  # by folder and address: prepared once for all users
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         try:
             self.address = self._admitted()
+            self._restraint = InferenceUser._restraints.get(type(self)) or self._restrained()
         except UsageError as error:
             environment.process_exit_code = UsageError.exit_code
             raise StopTest(str(error)) from None  # of a constructor, as with Locust's HttpUser, it ends the whole run
@@ -67,7 +82,30 @@ class InferenceUser(User):
                 f'{type(self).__name__} needs host ("127.0.0.1:8000") and payloads (a folder below live/payloads)'
             )
         refuse_foreign([address], self.allowed_hosts, leave=f'allowed_hosts = ["{{host}}"] in {type(self).__name__}')
+        if beyond_loopback(address) and self.max_rps is None:
+            raise UsageError(
+                f"{address} is beyond this machine: say with max_rps = N in {type(self).__name__} how many requests "
+                "per second it may get"
+            )
         return address
+
+    def _restrained(self) -> Restraint:
+        """This load process' part of the ceiling. Raises UsageError where nobody could keep it."""
+        runner: Any = self.environment.runner
+        processes = 1
+        if self.max_rps is not None and isinstance(runner, WorkerRunner):
+            processes = max(1, self.environment.parsed_options.expect_workers)
+            if runner.worker_index >= processes:
+                raise UsageError(
+                    f"max_rps of {type(self).__name__} is shared by {processes} load processes, and more have joined; "
+                    "say with --expect-workers at the master how many there are"
+                )
+        if self.max_rps is not None and self.settings.retries:
+            raise UsageError(f"what is sent again is not below max_rps; set retries = 0 in {type(self).__name__}")
+        away = MOST_ERRORS_AWAY if beyond_loopback(self.address) else None
+        most = away if self.abort_error_rate is None else self.abort_error_rate
+        restraint = Restraint(None if self.max_rps is None else self.max_rps / processes, most)
+        return InferenceUser._restraints.setdefault(type(self), restraint)
 
     def on_start(self) -> None:
         requests = read_requests(Path(self.payloads))
@@ -90,6 +128,7 @@ class InferenceUser(User):
     def infer(self, request: Request | None = None, name: str | None = None) -> Reply:
         """Send a request, or one drawn by the seed, and tell Locust how it went."""
         chosen = request or self.requests[next(self._picks)]
+        self._restraint.wait()
         sent = time.perf_counter()
         reply = self.connection.send(chosen.prepared)
         self.environment.events.request.fire(
@@ -100,7 +139,20 @@ class InferenceUser(User):
             exception=InferenceFailed(reply) if reply.error else None,
             context={},
         )
+        if self._restraint.seen(bool(reply.error)):
+            self._abort(reply.error)
         return reply
+
+    def _abort(self, last: str) -> None:
+        """End the run, that of all users: with the page it can be started again, else Locust ends with it."""
+        InferenceUser._restraints.pop(type(self), None)
+        logger.error("%s fails too often (%s, say): the run ends here; see to it", self.address, last)
+        runner, options = self.environment.runner, self.environment.parsed_options
+        self.environment.process_exit_code = ServerError.exit_code
+        if runner is not None:
+            quits = isinstance(runner, WorkerRunner) or (options is not None and options.headless)
+            gevent.spawn(runner.quit if quits else runner.stop)  # not from here, for it ends this user too
+        raise StopUser
 
 
 class InferenceFailed(Exception):

@@ -15,7 +15,7 @@ from contract.files import write_bytes
 from contract.records import answer_frame
 from loadtest.certification.null_server import null_server
 from serving.payloads import folder_name, write_payloads
-from tests.builders import examples, served, workspace
+from tests.builders import examples, free_port, served, workspace
 from tests.conftest import ROOT
 from tests.known_latency import known_latency
 
@@ -79,13 +79,20 @@ class Mine({kind}):
     host = "models.example.com:443"
     payloads = "live/payloads/triton/words__onnx/http"
 """
+BOUNDED = """
+from loadtest.users import TritonHttpUser
+
+class Mine(TritonHttpUser):
+    host = "{host}"
+    payloads = "{payloads}"
+    {bound}
+"""
 
 LEAVE = """
 from locust.env import Environment
 from locust.exception import StopTest
 
-for leave in ([], ["models.example.com"]):
-    Mine.allowed_hosts = leave
+for Mine.allowed_hosts, Mine.max_rps in (([], 5), (["models.example.com"], None), (["models.example.com"], 5)):
     try:
         print(Mine(Environment()).address)
     except StopTest as refused:
@@ -166,8 +173,9 @@ def test_leave_is_asked_of_every_kind_of_user_and_given_in_its_class(kind: str) 
     """In a process of its own, for importing Locust patches the sockets of whoever imports it."""
     made = FOREIGN.format(kind=kind) + LEAVE
     ended = subprocess.run([sys.executable, "-c", made], cwd=ROOT, capture_output=True, text=True, check=True)
-    without, given = ended.stdout.splitlines()
-    assert "is beyond this machine" in without
+    without, unbounded, given = ended.stdout.splitlines()
+    assert "is beyond this machine" in without and "allowed_hosts" in without
+    assert "models.example.com:443 is beyond this machine: say with max_rps = N in Mine" in unbounded
     assert given == "models.example.com:443"
 
 
@@ -178,3 +186,47 @@ def test_a_user_without_payloads_or_port_says_what_it_needs(tmp_path: Path, host
     ended = locust(tmp_path, text + payloads, "--users", "1", "--run-time", "300s")
     assert ended.returncode == 2
     assert "Mine needs host" in ended.stderr
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_users_keep_below_their_ceiling_together(tmp_path: Path, processes: int) -> None:
+    """Eight users without a wait time, each of whom would send 200 per second."""
+    words = ["--users", "8", "--spawn-rate", "100", "--run-time", "4s"]
+    words += ["--processes", str(processes), "--master-bind-port", str(port := free_port()), "--master-port", str(port)]
+    with known_latency(tmp_path, 5.0) as known:
+        payloads = tmp_path / "live/payloads/triton/words__onnx/http"
+        bound = "max_rps = 40"
+        text = BOUNDED.format(host=f"127.0.0.1:{known.port}", payloads=payloads, bound=bound)
+        ended = locust(tmp_path, text, *(words if processes > 1 else words[:6]))
+        arrived = sorted(arrival for arrival, _ in known.ask("seen")["times"])
+    assert ended.returncode == 0, ended.stderr
+    assert len(arrived) > 20
+    seconds = (arrived[-1] - arrived[0]) / 1e9
+    assert len(arrived) <= 40 * (seconds + 0.5) + 8  # of a process that stood still, each user may have one on its way
+
+
+def test_a_host_that_fails_ends_the_run(tmp_path: Path) -> None:
+    with known_latency(tmp_path, 1.0) as known:
+        payloads = tmp_path / "live/payloads/triton/words__onnx/http"
+        known.ask("refuse/1")
+        text = BOUNDED.format(host=f"127.0.0.1:{known.port}", payloads=payloads, bound="abort_error_rate = 0.5")
+        ended = locust(tmp_path, text, "--users", "4", "--spawn-rate", "100", "--run-time", "300s")
+        arrived = known.ask("seen")["times"]
+    assert ended.returncode == 3, ended.stderr
+    assert f"127.0.0.1:{known.port} fails too often (http 503, say): the run ends here" in ended.stderr
+    assert 200 <= len(arrived) < 400  # those that are looked at, and what was on its way
+
+
+@pytest.mark.parametrize(
+    ("bound", "sentence"),
+    [
+        ("max_rps = 0", "max_rps is 0; it is a rate above 0"),
+        ("abort_error_rate = 20", "abort_error_rate is 20; it is a share, from 0 to 1"),
+        ("max_rps, settings = 5, TritonHttpUser.settings.model_copy(update={'retries': 1})", "set retries = 0 in Mine"),
+    ],
+)
+def test_a_bound_that_is_none_is_refused(tmp_path: Path, bound: str, sentence: str) -> None:
+    text = BOUNDED.format(host="127.0.0.1:1", payloads="live", bound=bound)
+    ended = locust(tmp_path, text, "--users", "1", "--run-time", "300s")
+    assert ended.returncode == 2
+    assert sentence in ended.stderr

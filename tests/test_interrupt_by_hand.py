@@ -1,0 +1,122 @@
+"""Ctrl-C in a Locust that was started by hand: what was measured of the stage that was on is kept and can be judged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from contract.files import read_model
+from contract.records import Observation, read_records
+from report.assemble import assemble
+from tests.builders import free_port, wait_until
+from tests.conftest import ROOT
+from tests.known_latency import VARIANT, Known, known_latency
+
+pytestmark = [pytest.mark.e2e]
+
+ENOUGH = 100  # requests, of 50 per second: the stage is on for two seconds
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Iterator[Known]:
+    with known_latency(tmp_path, delay_ms=5.0) as known:
+        known.configure(concurrency=[1], closed_s=0.5, open_s=600.0, rate=50.0)
+        yield known
+
+
+@contextmanager
+def locust(known: Known, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """The Locust file as a person starts it, in a terminal's process group of its own."""
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), *words]
+    child = subprocess.Popen(
+        [*command, "--live", str(known.root / "live")],
+        cwd=known.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+    try:
+        yield child
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+
+
+def is_far_enough(known: Known) -> bool:
+    """Whether the closed stage is over and the open one has been on for a while."""
+    counts: list[int] = []
+
+    def answered() -> bool:
+        counts.append(len(known.ask("seen")["times"]))  # since it was asked last
+        return sum(counts) > ENOUGH
+
+    closed = known.root / "results" / "latest" / f"server-stats-{VARIANT}.json"
+    if not wait_until(closed.is_file, 60):
+        return False
+    known.ask("seen")  # what the closed stage sent is not counted
+    return wait_until(answered, 60)
+
+
+def judge(known: Known) -> None:
+    """The stage that was on is there, marked as interrupted, with its records."""
+    closed, opened = read_model(known.newest() / f"server-stats-{VARIANT}.json", Observation, "make loadtest").stages
+    assert not closed.interrupted and opened.interrupted
+    assert 0.5e9 <= opened.window_end_ns - opened.window_start_ns < 100e9
+    assert opened.lost == []
+    stages = read_records(known.newest(), VARIANT).column("stage").to_pylist()
+    assert stages.count(opened.stage) > ENOUGH / 2
+    report = assemble(known.newest())
+    assert report.verdict == "INVALID" and not report.variants[0].complete
+    assert report.variants[0].stages[-1].requests > 20 and report.variants[0].stages[-1].errors == {}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_without_the_page_the_stage_that_is_on_is_kept(known: Known, processes: int) -> None:
+    several = ["--processes", str(processes)] if processes > 1 else []
+    words = [*several, "--master-bind-port", str(port := free_port()), "--master-port", str(port)]
+    with locust(known, "--headless", *words) as child:
+        assert is_far_enough(known)
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert f"of 1 of 1 variants, is kept in {known.newest()}; " in said
+    assert "Traceback" not in said
+    judge(known)
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["Ctrl-C", "the page's stop"])
+def test_with_the_page_it_is_kept_too(known: Known, stop: bool) -> None:
+    port = free_port()
+    with locust(known, "--web-port", str(port)) as child:
+        assert wait_until(lambda: posted(port, "swarm"), 60)
+        assert is_far_enough(known)
+        assert not stop or posted(port, "stop")
+        os.killpg(child.pid, signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert "is kept in" in said and "Traceback" not in said
+    judge(known)
+
+
+def posted(port: int, button: str) -> bool:
+    """Press a button of the page."""
+    form = urllib.parse.urlencode({"user_count": 1, "spawn_rate": 1}).encode()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{button}", form, timeout=30):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
