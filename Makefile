@@ -2,7 +2,8 @@
 # Several goals of one call run in the order of the road whatever -j says: a stage waits for an earlier one only if both are asked for.
 
 PYTHON ?= python3
-EXTRA  ?= cpu
+# An environment stays what it was made as, unless another EXTRA is asked for.
+EXTRA  ?= $(or $(patsubst $(VENV)/.installed-%,%,$(firstword $(wildcard $(VENV)/.installed-*))),cpu)
 GROUP  ?= default
 CONFIG ?= models.toml
 BIND   ?= 127.0.0.1
@@ -11,6 +12,9 @@ VENV  := .venv
 RUN   := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(EXTRA)
 STAGE := --config $(CONFIG) --group $(GROUP)
+# A host beyond this machine is loaded only by name, and only with a ceiling: ALLOW_HOST="gpu1 gpu2" MAX_RPS=500.
+HOSTS  = $(ALLOW_HOST:%=--allow-host %)
+BOUND  = $(HOSTS) $(if $(MAX_RPS),--max-rps $(MAX_RPS))
 asked  = $(filter $(1),$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
@@ -19,7 +23,10 @@ asked  = $(filter $(1),$(MAKECMDGOALS))
 # Containers: docker/compose.yaml. Its other variables (TRITON_HTTP, REGISTRY, …) are taken from the environment.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FRAMEWORKS ?= onnxruntime torch tensorflow
+# NVIDIA's image has everything but TensorFlow, which the default models' SavedModel needs.
+GPU_FRAMEWORKS ?= tensorflow[and-cuda]
 ARGS_triton-cpu = --build-arg FRAMEWORKS='$(FRAMEWORKS)'
+ARGS_triton = --build-arg FRAMEWORKS='$(GPU_FRAMEWORKS)'
 BUILD    = docker build $(foreach name,BASE PIP_INDEX_URL PIP_EXTRA_INDEX_URL,$(if $($(name)),--build-arg $(name)='$($(name))')) $(DOCKER_BUILD)
 PROFILE ?= cpu
 IMAGES  ?= $(if $(filter gpu,$(PROFILE)),triton tfserving,triton-cpu tfserving-embedded) loadtest
@@ -61,27 +68,27 @@ export: zoo ## export every model, prove each format, write the manifests
 serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint (USE=tuned.toml PLACE=docker)
 	@$(RUN) -m serving up $(STAGE) $(if $(USE),--use $(USE)) $(if $(PLACE),--place $(PLACE))
 
-loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address, LOADTEST="--allow-host gpu1 --max-rps 500")
-	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND)) $(LOADTEST)
+loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address, ALLOW_HOST=gpu1 MAX_RPS=500, LOADTEST="--variant id")
+	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND)) $(BOUND) $(LOADTEST)
 	@$(RUN) -m report
 
-slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve
-	@$(RUN) -m tune search $(STAGE)
+slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve (ALLOW_HOST=gpu1 MAX_RPS=500)
+	@$(RUN) -m tune search $(STAGE) $(BOUND)
 
-scale: $(STAMP) | $(call asked,export serve slo) ## measure replicas behind a proxy (REPLICAS=1..4 VARIANT=id DEPLOYMENT=namespace/name USE=tuned.toml)
-	@$(RUN) -m tune scale $(VARIANT) $(STAGE) --replicas $(or $(REPLICAS),1..4) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT)) $(if $(USE),--use $(USE))
+scale: $(STAMP) | $(call asked,export serve slo) ## measure replicas behind a proxy (REPLICAS=1..4 VARIANT=id USE=tuned.toml DEPLOYMENT=namespace/name ALLOW_HOST=gpu1 MAX_RPS=500)
+	@$(RUN) -m tune scale $(VARIANT) $(STAGE) --replicas $(or $(REPLICAS),1..4) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT)) $(if $(USE),--use $(USE)) $(BOUND)
 	@$(RUN) -m report
 
 soak: $(STAMP) | $(call asked,export serve) ## half an hour for every endpoint: memory, p99 and errors over time
-	@$(RUN) -m loadtest $(STAGE) --plan soak $(LOADTEST)
+	@$(RUN) -m loadtest $(STAGE) --plan soak $(BOUND) $(LOADTEST)
 	@$(RUN) -m report
 
 overload: $(STAMP) | $(call asked,export serve) ## find what every endpoint can do, go to 150 % of it, and back
-	@$(RUN) -m loadtest $(STAGE) --plan overload $(LOADTEST)
+	@$(RUN) -m loadtest $(STAGE) --plan overload $(BOUND) $(LOADTEST)
 	@$(RUN) -m report
 
-certify: $(STAMP) | $(call asked,export serve) ## measure the load generator itself
-	@$(RUN) -m loadtest certify $(STAGE)
+certify: $(STAMP) | $(call asked,export serve) ## measure the load generator itself (ALLOW_HOST=gpu1: it is asked one golden request)
+	@$(RUN) -m loadtest certify $(STAGE) $(HOSTS)
 
 report: $(STAMP) | $(call asked,loadtest slo) ## judge the newest results again and write the report
 	@$(RUN) -m report
@@ -92,8 +99,8 @@ history: $(STAMP) | $(call asked,loadtest slo report) ## draw how the figures ch
 verdict: $(STAMP) | $(call asked,loadtest slo report) ## the gate: fail unless the newest verdict is PASS
 	@$(RUN) -m report --verdict
 
-roll: $(STAMP) | $(call asked,export serve) ## serve newer exports instead of older ones, without a gap
-	@$(RUN) -m serving roll $(STAGE)
+roll: $(STAMP) | $(call asked,export serve) ## serve newer exports instead of older ones, without a gap (USE=tuned.toml)
+	@$(RUN) -m serving roll $(STAGE) $(if $(USE),--use $(USE))
 
 status: $(STAMP) | $(call asked,serve) ## tell what runs
 	@$(RUN) -m serving status

@@ -1,4 +1,4 @@
-"""What `make` hands to the load command: every flag of it can be given, and the page about it says so rightly."""
+"""What `make` hands to the commands that load: every flag can be given, and the page about them says so rightly."""
 
 from __future__ import annotations
 
@@ -7,29 +7,58 @@ import re
 import shlex
 import subprocess
 import tomllib
+from argparse import Namespace
+from collections.abc import Callable
 
 import pytest
 
 from contract.load import Load
 from loadtest.__main__ import _parser
+from loadtest.certification.command import _parser as certify_parser
 from tests.conftest import ROOT
+from tune.scale.command import _options as scale_options
+from tune.search.command import _parser as search_parser
 
-OUTER = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LOADTEST", "WORKERS", "BIND", "PLAN", "CONFIG", "GROUP")
+OUTER: tuple[str, ...] = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LOADTEST", "WORKERS", "BIND", "PLAN", "CONFIG", "GROUP")
+OUTER += ("ALLOW_HOST", "MAX_RPS", "REPLICAS", "VARIANT", "DEPLOYMENT", "USE")
+# target -> the command that sends the load, and how it reads what it is given
+COMMANDS: dict[str, tuple[str, Callable[[list[str]], Namespace]]] = {
+    "loadtest": ("loadtest", lambda words: _parser().parse_args(words)),
+    "soak": ("loadtest", lambda words: _parser().parse_args(words)),
+    "overload": ("loadtest", lambda words: _parser().parse_args(words)),
+    "slo": ("tune search", lambda words: search_parser().parse_args(words)),
+    "scale": ("tune scale", scale_options),
+    "certify": ("loadtest certify", lambda words: certify_parser().parse_args(words)),
+}
 
 
-def typed(*words: str) -> list[str]:
-    """The arguments with which ``make words…`` would run the load command."""
+def typed(*words: str, command: str = "loadtest") -> list[str]:
+    """The arguments with which ``make words…`` would run the load command, or another one."""
     environment = {name: value for name, value in os.environ.items() if name not in OUTER}
-    command = ["make", "--dry-run", "--no-print-directory", *words]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    (line,) = [line for line in ended.stdout.splitlines() if " -m loadtest" in line]
-    return shlex.split(line.split(" -m loadtest")[1])
+    making = ["make", "--dry-run", "--no-print-directory", *words]
+    ended = subprocess.run(making, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    (line,) = [line for line in ended.stdout.splitlines() if f" -m {command} " in line]
+    return shlex.split(line.split(f" -m {command} ")[1])
 
 
 @pytest.mark.parametrize("target", ["loadtest", "soak", "overload"])
 def test_a_host_and_a_ceiling_can_be_given_to_every_target_that_loads(target: str) -> None:
     options = _parser().parse_args(typed(target, "LOADTEST=--allow-host gpu1 --allow-host gpu2 --max-rps 500"))
     assert (options.allow_host, options.max_rps) == (["gpu1", "gpu2"], 500.0)
+
+
+@pytest.mark.parametrize("target", COMMANDS)
+def test_hosts_and_ceiling_are_variables_of_every_target_that_loads(target: str) -> None:
+    command, parse = COMMANDS[target]
+    options = parse(typed(target, "ALLOW_HOST=gpu1 gpu2", "MAX_RPS=500", command=command))
+    assert options.allow_host == ["gpu1", "gpu2"]
+    assert target == "certify" or options.max_rps == 500.0  # it asks a host a single request
+
+
+@pytest.mark.parametrize("target", COMMANDS)
+def test_without_the_variables_no_host_is_allowed(target: str) -> None:
+    command, parse = COMMANDS[target]
+    assert parse(typed(target, command=command)).allow_host == []
 
 
 def test_without_them_nothing_beyond_this_machine_is_allowed_and_nobody_is_waited_for() -> None:

@@ -8,11 +8,11 @@ from contextlib import closing
 from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate
 from contract.cli import Parser, add_common, workspace_of
 from contract.config import read_config
-from contract.endpoints import Endpoint, Endpoints
-from contract.errors import UsageError, nearest
+from contract.endpoints import Endpoints
 from contract.files import read_model
 from loadtest.admission import refuse_foreign
 from loadtest.certification.store import certificates_for
+from loadtest.options import chosen_endpoints
 from loadtest.residency import Residency
 
 WHOSE: dict[CeilingOf, str] = {
@@ -23,6 +23,22 @@ WHOSE: dict[CeilingOf, str] = {
 
 
 def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config, workspace = read_config(options.config), workspace_of(options)
+    endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
+    chosen = chosen_endpoints(endpoints, options.variant)
+    refuse_foreign([endpoint.address for endpoint in chosen], options.allow_host)
+    with closing(Residency(endpoints)) as residency:
+        ready = residency.make_room_for
+        found = certificates_for(chosen, workspace, config, ready, again=options.again, tls=options.tls)
+    if options.json:
+        print(found.model_dump_json(indent=2))
+    else:
+        print("\n".join(line(certificate) for certificate in found.certificates.values()))
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m loadtest certify",
         description="Measure the load generator against servers that do nothing: its ceiling, and what it adds.",
@@ -33,19 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tls", action="store_true", help="under TLS, though [client] does not say so")
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
-    options = parser.parse_args(arguments)
-    config, workspace = read_config(options.config), workspace_of(options)
-    endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    chosen = _chosen(endpoints, options.variant)
-    refuse_foreign([endpoint.address for endpoint in chosen], options.allow_host)
-    with closing(Residency(endpoints)) as residency:
-        ready = residency.make_room_for
-        found = certificates_for(chosen, workspace, config, ready, again=options.again, tls=options.tls)
-    if options.json:
-        print(found.model_dump_json(indent=2))
-    else:
-        print("\n".join(line(certificate) for certificate in found.certificates.values()))
-    return 0
+    return parser
 
 
 def line(certificate: Certificate) -> str:
@@ -60,11 +64,3 @@ def line(certificate: Certificate) -> str:
         f"trusted up to {MOST_OF_CEILING * certificate.ceiling_rps:,.0f}; "
         f"adds {added.p50_ms:.2f} ms at p50, {added.p99_ms:.2f} ms at p99"
     )
-
-
-def _chosen(endpoints: Endpoints, wanted: Sequence[str]) -> list[Endpoint]:
-    known = {endpoint.id: endpoint for endpoint in endpoints.endpoints}
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"no endpoint '{name}' is up{nearest(name, list(known))}; up are: {', '.join(known)}")
-    return [endpoint for key, endpoint in known.items() if not wanted or key in wanted]
