@@ -14,7 +14,10 @@ from bench.generators.load import plan
 from bench.generators.question import Call, Question, read
 from bench.load import per_core, ratios
 from contract.errors import ServerError
+from contract.files import write_json
 from contract.shapes import Closed, LoadPlan
+from loadtest.__main__ import _parser
+from tests.builders import endpoint, endpoints
 
 QUESTION = Question("words", 1, {"http": Call("127.0.0.1:1", "/infer", {"A": "b"}, "AAE=")}, {"tokens": [[1, 2]]}, 16)
 
@@ -53,6 +56,27 @@ def test_what_a_core_carries_is_shown_of_those_who_tell() -> None:
 
 def test_every_comparison_is_between_contenders_of_the_table() -> None:
     assert {name for ours, theirs, _ in WANTED for name in (ours, theirs)} | set(WANTED_PER_CORE) <= set(CONTENDERS)
+
+
+@pytest.mark.parametrize(("name", "processes"), [("load-http", None), ("load-http-2", 2)])
+def test_the_load_command_is_run_with_the_processes_of_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, processes: int | None
+) -> None:
+    typed: list[list[str]] = []
+
+    def only_typed(command: list[str], _: Rig) -> str:
+        typed.append(command)
+        raise ServerError("nothing is up")
+
+    monkeypatch.setattr("bench.generators.contenders.output_of", only_typed)
+    item = endpoint(protocol="http")
+    write_json(tmp_path / "live" / "endpoints.json", endpoints(item, servers=[]))
+    with pytest.raises(ServerError, match="nothing is up"):
+        CONTENDERS[name].run(rig(tmp_path))
+    ((_, *command),) = typed
+    assert command[:2] == ["-m", "loadtest"]
+    options = _parser().parse_args(command[2:])
+    assert options.processes == processes and options.variant == [item.id]
 
 
 def test_the_plan_of_the_load_command_is_one_closed_stage() -> None:
