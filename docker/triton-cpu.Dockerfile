@@ -45,9 +45,9 @@ ENV NVIDIA_TRITON_SERVER_VERSION=24.10 \
     PATH=/opt/venv/bin:/opt/tritonserver/bin:$PATH \
     LD_LIBRARY_PATH=/opt/tritonserver/lib \
     PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=2 HOME=/tmp
-COPY serving/backends/batch.py serving/backends/onnxruntime/model.py /opt/tritonserver/backends/onnxruntime/
-COPY serving/backends/batch.py serving/backends/pytorch/model.py /opt/tritonserver/backends/pytorch/
-COPY serving/backends/batch.py serving/backends/tensorflow/model.py /opt/tritonserver/backends/tensorflow/
+COPY serving/backends/*.py serving/backends/onnxruntime/model.py /opt/tritonserver/backends/onnxruntime/
+COPY serving/backends/*.py serving/backends/pytorch/model.py /opt/tritonserver/backends/pytorch/
+COPY serving/backends/*.py serving/backends/tensorflow/model.py /opt/tritonserver/backends/tensorflow/
 WORKDIR /tmp
 # triton-server of NVIDIA's image has this number; any other does as well.
 USER 1000:1000

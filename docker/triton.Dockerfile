@@ -35,9 +35,9 @@ RUN if [ -n "${FRAMEWORKS}" ]; then \
       PIP_BREAK_SYSTEM_PACKAGES=1 pip install --no-cache-dir -c /tmp/gpu.lock ${FRAMEWORKS}; \
     fi
 
-COPY serving/backends/batch.py serving/backends/onnxruntime/model.py /opt/tritonserver/backends/onnxruntime/
-COPY serving/backends/batch.py serving/backends/pytorch/model.py /opt/tritonserver/backends/pytorch/
-COPY serving/backends/batch.py serving/backends/tensorflow/model.py /opt/tritonserver/backends/tensorflow/
+COPY serving/backends/*.py serving/backends/onnxruntime/model.py /opt/tritonserver/backends/onnxruntime/
+COPY serving/backends/*.py serving/backends/pytorch/model.py /opt/tritonserver/backends/pytorch/
+COPY serving/backends/*.py serving/backends/tensorflow/model.py /opt/tritonserver/backends/tensorflow/
 ENV HOME=/tmp
 # triton-server of NVIDIA's image; any other number does as well.
 USER 1000:1000

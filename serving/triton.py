@@ -69,7 +69,8 @@ def assemble_backends(workspace: Workspace) -> Path:
     for folder in sorted(item for item in BACKENDS.iterdir() if (item / "model.py").is_file()):
         (target / folder.name).mkdir()
         shutil.copy2(folder / "model.py", target / folder.name)
-        shutil.copy2(BACKENDS / "batch.py", target / folder.name)
+        for shared in BACKENDS.glob("*.py"):
+            shutil.copy2(shared, target / folder.name)
     return target
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,16 +17,16 @@ from tests.conftest import ROOT
 Array = np.ndarray[Any, Any]
 
 
-def load_batch() -> Any:
-    """batch.py is copied beside each backend's model.py and imported there by its plain name."""
-    spec = importlib.util.spec_from_file_location("batch_under_test", ROOT / "serving" / "backends" / "batch.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load_shared(name: str) -> Any:
+    """A module that is copied beside each backend's model.py, and imported there by its plain name."""
+    sys.path.insert(0, str(ROOT / "serving" / "backends"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
-batch = load_batch()
+batch, memory, reading = map(load_shared, ("batch", "batch_memory", "batch_settings"))
 
 
 class Tensor:
@@ -84,7 +83,7 @@ def settings(outputs: dict[str, str] | None = None, inputs: list[str] | None = N
     }
     arguments = {"model_instance_kind": "CPU", "model_instance_device_id": "0"}
     arguments |= {key: changes.pop(key) for key in list(changes) if key in arguments}
-    return batch.Settings({"model_config": json.dumps(config | changes), **arguments})
+    return reading.Settings({"model_config": json.dumps(config | changes), **arguments})
 
 
 def doubled(calls: list[tuple[int, ...]]) -> Callable[[dict[str, Array]], list[Array]]:
@@ -245,10 +244,11 @@ def test_the_instances_device_is_taken_only_on_a_gpu(kind: str, expected: int | 
     assert settings(model_instance_kind=kind, model_instance_device_id="1").gpu == expected
 
 
-def test_it_imports_nothing_but_numpy_since_it_is_copied_into_the_servers_folder() -> None:
-    text = Path(batch.__file__).read_text()
-    imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
-    assert imported <= sys.stdlib_module_names | {"numpy"}
+def test_they_import_numpy_and_each_other_alone_since_they_are_copied_into_the_servers_folder() -> None:
+    files = sorted((ROOT / "serving" / "backends").glob("*.py"))
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    imported = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    assert imported <= sys.stdlib_module_names | {"numpy"} | {file.stem for file in files}
 
 
 def test_one_bad_request_of_a_batch_fails_alone() -> None:
@@ -463,7 +463,7 @@ def test_one_bad_request_among_padded_ones_fails_alone_and_the_others_stay_padde
     ],
 )
 def test_padding_that_is_not_understood_is_an_error_in_words(parameters: dict[str, str], words: str) -> None:
-    with pytest.raises(batch.ConfigError) as caught:
+    with pytest.raises(reading.ConfigError) as caught:
         settings(parameters={key: {"string_value": text} for key, text in parameters.items()})
     assert words in str(caught.value)
 
@@ -471,15 +471,15 @@ def test_padding_that_is_not_understood_is_an_error_in_words(parameters: dict[st
 def test_whole_numbers_are_padded_with_what_they_can_hold() -> None:
     tokens = [{"name": "x", "data_type": "TYPE_INT64"}]
     assert settings(input=tokens, parameters={"padding": {"string_value": '{"x": {"1": 0.0}}'}}).padding["x"][1] == 0
-    with pytest.raises(batch.ConfigError, match=r"with 0\.5, which int64 cannot hold"):
+    with pytest.raises(reading.ConfigError, match=r"with 0\.5, which int64 cannot hold"):
         settings(input=tokens, parameters={"padding": {"string_value": '{"x": {"1": 0.5}}'}})
-    with pytest.raises(batch.ConfigError, match="max_batch_size is 0"):
+    with pytest.raises(reading.ConfigError, match="max_batch_size is 0"):
         settings(max_batch_size=0, parameters=PADDED)
 
 
 @pytest.mark.parametrize("text", ["many", "-1", "1.5", "²"])
 def test_a_number_that_is_none_is_an_error_in_words(text: str) -> None:
-    with pytest.raises(batch.ConfigError, match="give a whole number"):
+    with pytest.raises(reading.ConfigError, match="give a whole number"):
         settings(parameters={"threads": {"string_value": text}}).number("threads")
 
 
@@ -491,10 +491,10 @@ def test_booleans_are_read_in_the_ways_that_triton_knows(text: str, expected: bo
 
 
 def test_a_boolean_that_is_none_is_an_error_in_words() -> None:
-    with pytest.raises(batch.ConfigError, match="flag is 'maybe'; give true or false"):
+    with pytest.raises(reading.ConfigError, match="flag is 'maybe'; give true or false"):
         settings(parameters={"flag": {"string_value": "maybe"}}).flag("flag")
 
 
 def test_a_type_that_numpy_does_not_have_is_an_error_in_words() -> None:
-    with pytest.raises(batch.ConfigError, match="tensor 'y' is TYPE_BF16"):
+    with pytest.raises(reading.ConfigError, match="tensor 'y' is TYPE_BF16"):
         settings({"y": "TYPE_BF16"})

@@ -16,7 +16,7 @@ from contract.batching import Batching, Cuda, Triton
 from serving.triton_config import model_config
 from tests.builders import LOGITS, TOKENS
 from tests.conftest import ROOT
-from tests.test_backends_batch import PB_UTILS, batch, settings
+from tests.test_backends_batch import PB_UTILS, reading, settings
 
 BACKENDS = ROOT / "serving" / "backends"
 FRAMEWORKS = ("onnxruntime", "pytorch", "tensorflow")
@@ -36,7 +36,6 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
     pb_utils: Any = ModuleType("triton_python_backend_utils")
     vars(pb_utils).update(vars(PB_UTILS))
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", pb_utils)
-    monkeypatch.setitem(sys.modules, "batch", batch)
 
 
 def child(script: str) -> subprocess.CompletedProcess[str]:
@@ -146,7 +145,7 @@ def test_what_models_toml_says_of_cuda_reaches_the_provider() -> None:
 def test_an_accelerator_that_is_not_understood_is_an_error_in_words(
     name: str, parameters: dict[str, str], words: str
 ) -> None:
-    with pytest.raises(batch.ConfigError) as caught:
+    with pytest.raises(reading.ConfigError) as caught:
         load("onnxruntime").providers(on_gpu([{"name": name, "parameters": parameters}]))
     assert words in str(caught.value)
 
@@ -179,7 +178,7 @@ class OnDevice:  # the machine's memory in the part of a GPU's
     def from_dlpack(name, tensor): return OnDevice(name, tensor)
 pb_utils.Tensor = Request.tensor = OnDevice
 sys.modules["triton_python_backend_utils"] = pb_utils
-import model
+import batch_memory as memory, model
 backend = model.TritonPythonModel()
 backend.torch, backend.device, backend.mode = torch, torch.device("cpu"), torch.inference_mode
 backend.optimized, backend.clean, backend.inputs, backend.positions = True, False, ["x"], [0]
@@ -190,7 +189,7 @@ class Module:
         calls.append(x.tolist())
         return x.max(dim=1, keepdim=True).values * 2
 backend.module = Module()
-backend.on_gpu = model._OnGpu(torch, backend.device)
+backend.on_gpu = memory.OnGpu(torch, backend.device)
 requests = [Request(x=torch.tensor(rows)) for rows in ([[1.0, 2.0]], [[3.0], [4.0]])]
 responses = backend.execute(requests)
 assert all(isinstance(item.outputs["y"], torch.Tensor) for item in responses)

@@ -30,8 +30,9 @@ def test_a_backend_directory_holds_this_interpreter_s_stub_and_our_backends_as_r
     folder = triton.assemble_backends(Workspace(tmp_path))
     assert {item.name for item in folder.iterdir()} == {"python", "onnxruntime", "pytorch", "tensorflow"}
     assert (folder / "python" / "triton_python_backend_stub").is_file()
+    shared = {file.name for file in triton.BACKENDS.glob("*.py")}
     for name in ("onnxruntime", "pytorch", "tensorflow"):
-        assert {item.name for item in (folder / name).iterdir()} == {"model.py", "batch.py"}
+        assert {item.name for item in (folder / name).iterdir()} == {"model.py", *shared}
     # Triton refuses links: "escapes backend directory".
     assert [item for item in folder.rglob("*") if item.is_symlink()] == []
 

@@ -1,196 +1,22 @@
 """What the python-based backends share: many requests become one framework call, and one answer each.
 
-Copied beside every backend's model.py, so it imports nothing but numpy. Inputs are views on shared memory: nothing
-copies them but the join of a batch, and they must not outlive `execute`. Answers are slices of the call's own outputs,
-copied once, by Triton, into shared memory.
+Copied beside every backend's model.py with the other modules of this folder, so they import nothing but numpy. Inputs
+are views on shared memory: nothing copies them but the join of a batch, and they must not outlive `execute`. Answers
+are slices of the call's own outputs, copied once, by Triton, into shared memory.
 """
 
-import bisect
 import itertools
-import json
 import re
-import struct
 import time
 from collections import defaultdict
 
 import numpy as np
+from batch_memory import HOST
+from batch_settings import ModelError
 
-NUMPY_TYPES = {
-    "TYPE_BOOL": np.bool_,
-    "TYPE_UINT8": np.uint8,
-    "TYPE_UINT16": np.uint16,
-    "TYPE_UINT32": np.uint32,
-    "TYPE_UINT64": np.uint64,
-    "TYPE_INT8": np.int8,
-    "TYPE_INT16": np.int16,
-    "TYPE_INT32": np.int32,
-    "TYPE_INT64": np.int64,
-    "TYPE_FP16": np.float16,
-    "TYPE_FP32": np.float32,
-    "TYPE_FP64": np.float64,
-    "TYPE_STRING": np.object_,
-}
-BOOLEANS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 OUT_OF_MEMORY = re.compile(r"out of memory|outofmemory|resource_?exhausted|bad_alloc|failed to allocate", re.IGNORECASE)
 NOISE = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : |\w+(Error|Exception): )")
 WORTH_ASKING_S = 0.001  # for each request: twenty times what it costs to ask whether it was cancelled
-
-
-class ConfigError(Exception):
-    """config.pbtxt says something that this backend does not understand: the model does not load."""
-
-
-class ModelError(Exception):
-    """The model did not do what config.pbtxt promises: the server's fault and not the client's."""
-
-
-class Settings:
-    """What a model's config.pbtxt and its instance say: names, batching, padding, device, parameters."""
-
-    def __init__(self, args):
-        self.config = config = json.loads(args["model_config"])
-        self.inputs = [tensor["name"] for tensor in config["input"]]
-        self.outputs = [tensor["name"] for tensor in config["output"]]
-        types = {tensor["name"]: tensor["data_type"] for tensor in (*config["input"], *config["output"])}
-        for name, kind in types.items():
-            if kind not in NUMPY_TYPES:
-                raise ConfigError(f"tensor '{name}' is {kind}, which numpy does not have; use one of its types")
-        self.output_types = [np.dtype(NUMPY_TYPES[types[name]]) for name in self.outputs]
-        self.input_types = {name: np.dtype(NUMPY_TYPES[types[name]]) for name in self.inputs}
-        self.batched = config.get("max_batch_size", 0) > 0
-        self.filename = config.get("default_model_filename", "")
-        self.gpu = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
-        self._parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        self.padding = self._padding()
-        self.unpad = self._unpad()
-        self.length_buckets = self._length_buckets()
-        self.call_s = 0.0  # how long the last call took
-
-    def text(self, name, default=""):
-        """A parameter as it is written; what is empty counts as absent."""
-        return self._parameters.get(name) or default
-
-    def number(self, *names):
-        """The first of these parameters that is set, as a whole number; 0 leaves it to the framework."""
-        for name in names:
-            text = self.text(name)
-            if text:
-                if not text.isascii() or not text.isdigit():
-                    raise ConfigError(f"parameter {name} is '{text}'; give a whole number, 0 for the framework's own")
-                return int(text)
-        return 0
-
-    def flag(self, name, default=None):
-        """A parameter as a boolean, or ``default`` when it is absent."""
-        text = self.text(name)
-        if not text:
-            return default
-        if text.lower() not in BOOLEANS:
-            raise ConfigError(f"parameter {name} is '{text}'; give true or false")
-        return BOOLEANS[text.lower()]
-
-    def _padding(self):
-        """{input: ([axes], value)} from ``{"tokens": {"1": 0}}``; the batch axis is 0 and is never padded."""
-        found = {}
-        for name, axes in self._tables("padding", self.inputs, "input").items():
-            values = list(axes.values())
-            if values.count(values[0]) != len(values):
-                raise ConfigError(
-                    f"parameter padding gives input '{name}' several values; one array is padded with one"
-                )
-            value, kind = values[0], self.input_types[name]
-            if isinstance(value, str) != (kind == np.object_) or not isinstance(value, (int, float, str)):
-                raise ConfigError(f"parameter padding fills input '{name}' ({kind}) with {json.dumps(value)}")
-            if kind.kind in "iub" and np.array(value).astype(kind) != value:
-                raise ConfigError(f"parameter padding fills input '{name}' with {value}, which {kind} cannot hold")
-            found[name] = ([int(axis) for axis in axes], value.encode() if isinstance(value, str) else value)
-        if found and not self.batched:
-            raise ConfigError("parameter padding needs a model that batches: max_batch_size is 0")
-        return found
-
-    def _unpad(self):
-        """{output: [(axis, input, axis of that input)]} from ``{"tags": {"1": ["tokens", 1]}}``."""
-        found = {}
-        for name, axes in self._tables("unpad", self.outputs, "output").items():
-            found[name] = []
-            for axis, source in axes.items():
-                known = isinstance(source, list) and len(source) == 2 and source[0] in self.padding
-                if not known or source[1] not in self.padding[source[0]][0]:
-                    raise ConfigError(
-                        f"parameter unpad cuts axis {axis} of output '{name}' to {json.dumps(source)}; "
-                        'give [input, axis] of what padding fills, such as ["tokens", 1]'
-                    )
-                found[name].append((int(axis), *source))
-        return found
-
-    def _length_buckets(self):
-        """Rising lengths from ``[16, 32, 64]``; none where the parameter is absent."""
-        text = self.text("length_buckets")
-        lengths = _parsed("length_buckets", text) if text else []
-        whole = isinstance(lengths, list) and all(type(length) is int and length > 0 for length in lengths)
-        if not whole or lengths != sorted(set(lengths)):
-            raise ConfigError(f"parameter length_buckets is {text}; give lengths that rise, such as [16, 32, 64]")
-        if lengths and not self.padding:
-            raise ConfigError(
-                "parameter length_buckets needs parameter padding: what to fill the shorter requests with"
-            )
-        return lengths
-
-    def padded(self, name, longest):
-        """The sizes, without the batch axis, that input ``name`` is padded to where its ``longest`` are these."""
-        if not self.length_buckets or name not in self.padding:
-            return longest
-        axes = self.padding[name][0]
-        return tuple(self._bucket(size) if axis in axes else size for axis, size in enumerate(longest, 1))
-
-    def _bucket(self, length):
-        """The next of the buckets that holds ``length``; beyond the last the length itself."""
-        place = bisect.bisect_left(self.length_buckets, length)
-        return self.length_buckets[place] if place < len(self.length_buckets) else length
-
-    def _tables(self, parameter, names, what):
-        """A parameter that is JSON of the form {tensor: {axis: …}}, checked as far as both have it in common."""
-        text = self.text(parameter)
-        if not text:
-            return {}
-        tables = _parsed(parameter, text)
-        if not isinstance(tables, dict):
-            raise ConfigError(f"parameter {parameter} is {text}; give an object: {what} -> {{axis: …}}")
-        for name, axes in tables.items():
-            if name not in names:
-                raise ConfigError(f"parameter {parameter} names {what} '{name}'; this model has {', '.join(names)}")
-            if not isinstance(axes, dict) or not axes or not all(re.fullmatch("[1-9][0-9]?", axis) for axis in axes):
-                raise ConfigError(
-                    f"parameter {parameter} gives {what} '{name}' {json.dumps(axes)}; give {{axis: …}}, axes from 1 on"
-                )
-        return tables
-
-
-def _parsed(parameter, text):
-    """What a parameter says as JSON."""
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"parameter {parameter} is not JSON: {error}") from None
-
-
-class Host:
-    """How tensors in the machine's own memory are read, made, joined and answered. A GPU's are its backend's affair."""
-
-    def read(self, tensor):
-        return tensor.as_numpy()
-
-    def join(self, arrays):
-        return np.concatenate(arrays)
-
-    def full(self, shape, value, like):
-        return np.full(shape, value, like.dtype)
-
-    def answer(self, pb_utils, name, array):
-        return pb_utils.Tensor(name, array)
-
-
-HOST = Host()
 
 
 def execute(requests, settings, call, pb_utils, memory=None):
@@ -307,11 +133,16 @@ def _called(inputs, rows, settings, call):
     if len(arrays) != len(settings.outputs):
         raise ModelError(f"the model returned {len(arrays)} outputs, config.pbtxt says {len(settings.outputs)}")
     for name, expected, array in zip(settings.outputs, settings.output_types, arrays, strict=True):
-        if isinstance(array, np.ndarray) and array.dtype != expected:  # a tensor on a GPU has dtypes of its own
+        if not _is_of(expected, array):
             raise ModelError(f"output '{name}' is {array.dtype}, config.pbtxt says {expected}")
         if rows is not None and (not array.shape or array.shape[0] != rows):
             raise ModelError(f"output '{name}' has shape {tuple(array.shape)} for a batch of {rows}")
     return arrays
+
+
+def _is_of(expected, array):
+    """Whether a numpy array, or a tensor of torch, has the dtype that numpy calls ``expected``."""
+    return array.dtype == expected if isinstance(array, np.ndarray) else str(array.dtype) == f"torch.{expected}"
 
 
 def _join(name, column, settings, place):
@@ -361,58 +192,3 @@ def _failure(error, pb_utils):
     elif isinstance(error, ModelError) or "CUDA" in message:
         code = codes.INTERNAL
     return pb_utils.InferenceResponse(error=codes(message, code))
-
-
-def speed_up_strings(pb_utils):
-    """Replace Triton's string codecs, which visit every element with struct and numpy's iterator (until 25.10).
-
-    Triton looks these functions up for every tensor. Measured on 10,000 strings of 0 to 39 bytes: reading takes 2.1 ms
-    instead of 7.1, writing 1.4 instead of 3.8.
-    """
-    if hasattr(pb_utils, "deserialize_bytes_tensor"):
-        pb_utils.deserialize_bytes_tensor = read_strings
-    if hasattr(pb_utils, "serialize_byte_tensor"):
-        pb_utils.serialize_byte_tensor = write_strings
-
-
-_LENGTH = struct.Struct("<I")
-
-
-def read_strings(encoded):
-    """Length-prefixed bytes as a 1-D object array."""
-    data = bytes(memoryview(encoded))
-    strings = _of_one_length(data)
-    if strings is None:
-        strings, position, length_at = [], 0, _LENGTH.unpack_from
-        append = strings.append
-        while position < len(data):  # where one string ends, the next begins: there is no way around this walk
-            start = position + 4
-            position = start + length_at(data, position)[0]
-            append(data[start:position])
-        if position != len(data):
-            raise ValueError("a string tensor ends in the middle of a string")
-    array = np.empty(len(strings), dtype=object)
-    array[:] = strings
-    return array
-
-
-def _of_one_length(data):
-    """The strings when all are as long as the first, without a walk; else None. The heads of 4 bytes tell."""
-    step = 4 + _LENGTH.unpack_from(data)[0] if len(data) > 4 else 4
-    if step == 4 or len(data) % step or len(data) < 8 * step:
-        return None
-    table = np.frombuffer(data, np.uint8).reshape(-1, step)
-    if (table[:, :4] != table[0, :4]).any():
-        return None
-    return np.ascontiguousarray(table[:, 4:]).view(f"V{step - 4}").ravel().tolist()
-
-
-def write_strings(array):
-    """An array of bytes (or of what has a string form) as length-prefixed bytes, in the order of its elements."""
-    strings = array.ravel().tolist()
-    if not set(map(type, strings)) <= {bytes}:
-        strings = [item if type(item) is bytes else str(item).encode() for item in strings]
-    parts = [b""] * (2 * len(strings))
-    parts[::2] = map(_LENGTH.pack, map(len, strings))
-    parts[1::2] = strings
-    return np.frombuffer(b"".join(parts), np.uint8)

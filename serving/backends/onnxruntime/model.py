@@ -3,14 +3,17 @@
 Reads the same config.pbtxt: model.onnx, threads, graph optimisation, memory, GPU accelerators, the instance's device.
 Arrays go into ``run`` and come out of it without a copy. Binding them first (io_binding) was measured on a CPU: 1.5
 times the call at batch 1, equal at batch 32. On a GPU ``run`` copies a batch once each way, as a binding of host memory
-does.
+does. Tensors that are on the GPU already (parameter FORCE_CPU_ONLY_INPUT_TENSORS: no) are bound and never leave it.
 """
 
 import os
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from batch import BOOLEANS, ConfigError, Settings, execute, speed_up_strings
+from batch import execute
+from batch_memory import OnGpu
+from batch_settings import BOOLEANS, ConfigError, Settings
+from batch_strings import speed_up_strings
 
 # optimization.graph.level of config.pbtxt, as the native backend reads it.
 GRAPH_LEVELS = {0: "ORT_ENABLE_ALL", -1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
@@ -25,14 +28,16 @@ CUDA_CHOICES = {  # numbers in config.pbtxt, names in the provider
     "cudnn_conv_algo_search": ["EXHAUSTIVE", "HEURISTIC", "DEFAULT"],
     "arena_extend_strategy": ["kNextPowerOfTwo", "kSameAsRequested"],
 }
+STAY_ON_GPU = "FORCE_CPU_ONLY_INPUT_TENSORS"  # Triton's parameter; "no" leaves inputs where the client put them
 
 
 class TritonPythonModel:
     def initialize(self, args):
+        self.settings = settings = Settings(args)
+        self.on_gpu = on_gpu(settings)  # before onnxruntime, which then finds the CUDA libraries that torch has loaded
         import onnxruntime
 
         speed_up_strings(pb_utils)
-        self.settings = settings = Settings(args)
         self.texts = [name for name, kind in settings.input_types.items() if kind == np.object_]
         wanted = providers(settings)
         missing = [name for name, _ in wanted if name not in onnxruntime.get_available_providers()]
@@ -50,11 +55,15 @@ class TritonPythonModel:
             self.run_options = onnxruntime.RunOptions()
             key = "memory.enable_memory_arena_shrinkage"
             self.run_options.add_run_config_entry(key, settings.text(key))
+        self.bound = self.on_gpu and Bound(onnxruntime.OrtValue, self.session, settings, self.on_gpu, self.run_options)
 
     def execute(self, requests):
-        return execute(requests, self.settings, self._call, pb_utils)
+        memory = self.on_gpu and self.on_gpu.choose
+        return execute(requests, self.settings, self._call, pb_utils, memory)
 
     def _call(self, inputs):
+        if self.bound and not all(isinstance(array, np.ndarray) for array in inputs.values()):
+            return self.bound(inputs)
         for name in self.texts:
             inputs[name] = _decoded(inputs[name])
         return self.session.run(self.settings.outputs, inputs, self.run_options)
@@ -63,7 +72,52 @@ class TritonPythonModel:
         return self.session is not None
 
     def finalize(self):
-        self.session = None
+        self.session = self.bound = None
+
+
+class Bound:
+    """The session's call for tensors on a device: its inputs are bound where they are, its outputs made beside them.
+
+    Nothing is copied. Both sides keep alive what they were given by dlpack, for as long as they use it.
+    """
+
+    def __init__(self, values, session, settings, on_gpu, run_options=None):
+        """``values`` is onnxruntime's OrtValue. Raises ConfigError where the model or this onnxruntime cannot do it."""
+        texts = [name for name in settings.inputs if settings.input_types[name] == np.object_]
+        texts += [
+            name for name, kind in zip(settings.outputs, settings.output_types, strict=True) if kind == np.object_
+        ]
+        if texts:
+            raise ConfigError(f"'{texts[0]}' is a text, which onnxruntime cannot bind; leave out {STAY_ON_GPU}")
+        if not hasattr(values, "from_dlpack"):
+            raise ConfigError(
+                f"this onnxruntime takes no tensors by dlpack; install a newer one or leave out {STAY_ON_GPU}"
+            )
+        self.values, self.session, self.outputs = values, session, settings.outputs
+        self.on_gpu, self.run_options = on_gpu, run_options
+
+    def __call__(self, inputs):
+        device = self.on_gpu.device
+        binding = self.session.io_binding()
+        for name, tensor in inputs.items():
+            binding.bind_ortvalue_input(name, self.values.from_dlpack(tensor.contiguous()))
+        for name in self.outputs:  # without a shape: onnxruntime allocates when it knows it
+            binding.bind_output(name, device.type, device.index or 0)
+        self.on_gpu.settle()
+        self.session.run_with_iobinding(binding, self.run_options)
+        binding.synchronize_outputs()
+        return [self.on_gpu.torch.from_dlpack(value) for value in binding.get_outputs()]
+
+
+def on_gpu(settings):
+    """How tensors that are on the GPU already are treated; None where Triton copies them to the host, as by default."""
+    if settings.gpu is None or settings.text(STAY_ON_GPU) != "no":
+        return None
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(f"{STAY_ON_GPU} is no: requests are joined by torch there; install it ({error})") from None
+    return OnGpu.of(torch, settings)
 
 
 def providers(settings):

@@ -10,7 +10,10 @@ import re
 import warnings
 
 import triton_python_backend_utils as pb_utils
-from batch import HOST, ConfigError, Settings, execute, speed_up_strings
+from batch import execute
+from batch_memory import OnGpu
+from batch_settings import ConfigError, Settings
+from batch_strings import speed_up_strings
 
 INDEXED = re.compile(r"__(\d+)$")
 
@@ -29,11 +32,8 @@ class TritonPythonModel:
         self.mode = torch.inference_mode if settings.flag("INFERENCE_MODE", True) else torch.no_grad
         self.clean = settings.flag("ENABLE_CACHE_CLEANING", False) and settings.gpu is not None
         _set_process(torch, settings)
-        if settings.gpu is not None and settings.gpu >= torch.cuda.device_count():
-            raise ConfigError(
-                f"the instance is on GPU {settings.gpu}, torch {torch.__version__} sees none of that number"
-            )
-        self.device = None if settings.gpu is None else torch.device("cuda", settings.gpu)
+        self.on_gpu = None if settings.gpu is None else OnGpu.of(torch, settings)
+        self.device = self.on_gpu and self.on_gpu.device
         path = os.path.join(pb_utils.get_model_dir(), settings.filename or "model.pt")
         self.module = torch.jit.load(path, map_location=self.device or "cpu").eval()
         arguments = [argument.name for argument in self.module.forward.schema.arguments[1:]]
@@ -45,17 +45,13 @@ class TritonPythonModel:
         named = set(arguments) == set(settings.inputs)
         self.inputs = arguments if named else in_order(settings.inputs)
         self.positions = [in_order(settings.outputs).index(name) for name in settings.outputs]
-        self.on_gpu = _OnGpu(torch, self.device)
 
     def execute(self, requests):
-        memory = None if self.device is None else self._memory
+        memory = self.on_gpu and self.on_gpu.choose
         responses = execute(requests, self.settings, self._call, pb_utils, memory)
         if self.clean:
             self.torch.cuda.empty_cache()
         return responses
-
-    def _memory(self, tensors):
-        return HOST if all(tensor.is_cpu() for tensor in tensors) else self.on_gpu
 
     def _call(self, inputs):
         torch = self.torch
@@ -82,25 +78,6 @@ class TritonPythonModel:
         self.module = None
         if self.device is not None:
             self.torch.cuda.empty_cache()
-
-
-class _OnGpu:
-    """Tensors on the instance's GPU: what Host is for numpy, without a copy through the machine's memory."""
-
-    def __init__(self, torch, device):
-        self.torch, self.device = torch, device
-
-    def read(self, tensor):
-        return self.torch.from_dlpack(tensor.to_dlpack()).to(self.device)
-
-    def join(self, tensors):
-        return self.torch.cat(tensors)
-
-    def full(self, shape, value, like):
-        return self.torch.full(shape, value, dtype=like.dtype, device=self.device)
-
-    def answer(self, pb_utils, name, tensor):
-        return pb_utils.Tensor.from_dlpack(name, tensor.detach().contiguous())
 
 
 def in_order(names):

@@ -8,7 +8,9 @@ signature call.
 import os
 
 import triton_python_backend_utils as pb_utils
-from batch import ConfigError, Settings, execute, speed_up_strings
+from batch import execute
+from batch_settings import ConfigError, Settings
+from batch_strings import speed_up_strings
 
 
 class TritonPythonModel:
