@@ -35,11 +35,16 @@ def tag_of(name: str) -> str:
     return f"{REGISTRY}loadproof/{name}:{VERSION}"
 
 
-def build(engine: DockerClient, name: str, context: Path = ROOT, **arguments: str) -> str:
-    """Build docker/NAME.Dockerfile, on the host's network, and return its tag. A failure shows the last lines."""
+def build(
+    engine: DockerClient, name: str, context: Path = ROOT, dockerfile: Path | None = None, **arguments: str
+) -> str:
+    """Build docker/NAME.Dockerfile (or another file), on the host's network, and return its tag.
+
+    A failure shows the last lines.
+    """
     passed_on = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     asked = {**passed_on, **arguments, "BASE": arguments.get("BASE") or base(engine)}
-    file = ROOT / "docker" / f"{name}.Dockerfile"
+    file = dockerfile or ROOT / "docker" / f"{name}.Dockerfile"
     options = {"path": str(context), "dockerfile": str(file), "buildargs": asked, "network_mode": "host"}
     return _built(engine, tag_of(name), **options)
 

@@ -40,17 +40,23 @@ slo = { rate = 20 }
 """
 
 
-def exported(root: Path) -> Workspace:
-    """A workspace with ``scores = features @ WEIGHT``, proven as ONNX and laid out for Triton."""
+def trained(root: Path, models: str = MODELS) -> Workspace:
+    """A workspace with ``scores = features @ WEIGHT``, not exported yet."""
     inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 6])]
     outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3])]
     nodes = [helper.make_node("MatMul", ["features", "weight"], ["scores"])]
     graph = helper.make_graph(nodes, "linear", inputs, outputs, [numpy_helper.from_array(WEIGHT, "weight")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), root / "linear.onnx")
-    (root / "models.toml").write_text(MODELS)
-    for words in (["export"], ["serving", "repository"]):
-        done(Workspace(root), *words)
+    (root / "models.toml").write_text(models)
     return Workspace(root)
+
+
+def exported(root: Path) -> Workspace:
+    """The same, proven as ONNX and laid out for Triton."""
+    place = trained(root)
+    for words in (["export"], ["serving", "repository"]):
+        done(place, *words)
+    return place
 
 
 def done(place: Workspace, *words: str) -> str:

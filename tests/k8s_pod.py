@@ -54,6 +54,11 @@ class Pod:
         self.process.terminate()
         return self.process.wait(timeout=60), time.monotonic() - asked
 
+    def kill(self) -> None:
+        """SIGKILL, and the wait for its end."""
+        self.process.kill()
+        self.process.wait()
+
 
 @contextmanager
 def running(folder: Path, model: str | None = "slow", **settings: int) -> Iterator[Pod]:

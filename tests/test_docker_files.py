@@ -11,6 +11,7 @@ from docker.utils.build import exclude_paths
 
 from bootstrap import IMAGES
 from serving import releases, tensorflow_serving
+from tests.import_closure import brought_by, reached_from
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
@@ -18,6 +19,8 @@ ALL = sorted(path.name.removesuffix(".Dockerfile") for path in DOCKER.glob("*.Do
 # Adds models to a finished image: user, health check and lock are that image's.
 IMAGES_OF_OURS = [name for name in ALL if name != "models"]
 SOURCES = ("contract", "export", "loadtest", "report", "serving", "tune", "zoo")
+# Images of whole rooms, with what these can import and the image is not given: nothing of it is asked for there.
+OF_ROOMS = {"export": set[str](), "loadtest": {"tensorflow", "tensorboard"}}  # the stand-in; logs of the report
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "tensorboard", "nvidia-pytriton"}
 
 
@@ -90,12 +93,22 @@ def test_what_installs_packages_takes_them_from_any_index_and_in_the_locks_versi
     assert all("--no-cache-dir" in words for words in installs)
 
 
+@pytest.mark.parametrize("name", OF_ROOMS)
+def test_an_image_has_every_room_and_every_package_that_the_rooms_in_it_can_import(name: str) -> None:
+    copied = {item.split()[0] for item in those(name, "COPY")} & set(SOURCES)
+    found = reached_from(copied - {"contract"})  # of which a room takes what it needs
+    assert found.rooms == copied
+    given = brought_by(ROOT / "requirements" / f"{name}.lock")
+    missing = {module: file.name for module, file in found.others.items() if module not in given}
+    assert missing.keys() == OF_ROOMS[name], missing
+
+
 @pytest.mark.parametrize("name", ["triton", "triton-cpu"])
 def test_both_images_of_triton_have_every_backend_beside_the_shared_part(name: str) -> None:
     backends = sorted(path.parent.name for path in (ROOT / "serving" / "backends").glob("*/model.py"))
     copied = [item for item in those(name, "COPY") if "serving/backends/" in item]
     assert copied == [
-        f"serving/backends/batch.py serving/backends/{backend}/model.py /opt/tritonserver/backends/{backend}/"
+        f"serving/backends/*.py serving/backends/{backend}/model.py /opt/tritonserver/backends/{backend}/"
         for backend in backends
     ]
 

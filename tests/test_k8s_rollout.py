@@ -6,14 +6,9 @@ endpoint of the moment, and stays there.
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -23,6 +18,7 @@ import tritonclient.grpc as triton_grpc
 
 from tests.k8s_pod import Pod, running
 from tests.k8s_rendered import flags, grace_s
+from tests.k8s_service import Client, Service, asking, over_http
 
 pytestmark = [pytest.mark.e2e]
 
@@ -32,102 +28,12 @@ BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1],
 PATH = "/v2/models/slow/infer"
 
 
-@dataclass
-class Service:
-    """Hands each new connection to the endpoint of the moment; a connection that is there stays where it is."""
-
-    endpoint: int
-    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
-
-    def __post_init__(self) -> None:
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self.listener.getsockname()[1])
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                threading.Thread(target=self._join, args=(client, self.endpoint), daemon=True).start()
-
-    def _join(self, client: socket.socket, port: int) -> None:
-        try:
-            upstream = socket.create_connection(("127.0.0.1", port))
-        except OSError:
-            client.close()
-            return
-        threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
-        _pump(client, upstream)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Copy bytes one way until the end, and pass the end on."""
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
-@dataclass
-class Client:
-    """Asks all the time, and remembers what was not answered and when the last answer came."""
-
-    ask: Callable[[], None]
-    lost: list[str] = field(default_factory=list)
-    answers: list[float] = field(default_factory=list)
-
-    def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self.ask()
-                self.answers.append(time.monotonic())
-            except Exception as error:  # whatever it is, it was not an answer
-                self.lost.append(repr(error))
-                stop.wait(0.2)
-
-
 def over_grpc(port: int) -> Client:
     """As every gRPC client: one connection, and another one when the server says that this one is too old."""
     client = triton_grpc.InferenceServerClient(f"127.0.0.1:{port}")
     tensor = triton_grpc.InferInput("x", [1, 1], "FP32")
     tensor.set_data_from_numpy(np.ones((1, 1), np.float32))
     return Client(lambda: client.infer("slow", [tensor], client_timeout=10) and None)
-
-
-def over_http(port: int, stays: bool) -> Client:
-    """A client that keeps its connection for ever, or that has a new one for each request, as a gateway is free to."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-
-    def ask() -> None:
-        if not stays:
-            connection.close()
-        try:
-            connection.request("POST", PATH, BODY)
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            raise
-        assert response.status == 200
-
-    return Client(ask)
-
-
-@contextmanager
-def asking(clients: list[Client]) -> Iterator[None]:
-    stop = threading.Event()
-    threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def roll(tmp_path: Path, before_s: float, lag_s: float) -> tuple[list[Client], int, float]:
@@ -140,7 +46,7 @@ def roll(tmp_path: Path, before_s: float, lag_s: float) -> tuple[list[Client], i
         running(tmp_path / "new", GRPC_MAX_CONNECTION_AGE_MS=age) as new,
     ):
         services = {name: Service(old.ports[name]) for name in ("grpc", "http")}
-        clients = [over_grpc(services["grpc"].port), over_http(services["http"].port, stays=False)]
+        clients = [over_grpc(services["grpc"].port), over_http(services["http"].port, PATH, BODY, stays=False)]
         with asking(clients):
             time.sleep(1)  # traffic before the rollout
             leaving = threading.Timer(lag_s, _leave, (services, new))
@@ -174,7 +80,7 @@ def test_without_pre_stop_new_connections_are_lost_until_the_endpoints_have_chan
 
 def test_a_client_that_never_leaves_its_http_connection_is_cut_off_when_the_exit_timeout_ends(tmp_path: Path) -> None:
     with running(tmp_path, EXIT_TIMEOUT_SECS=2) as pod:
-        client = over_http(pod.ports["http"], stays=True)
+        client = over_http(pod.ports["http"], PATH, BODY, stays=True)
         with asking([client]):
             time.sleep(1)
             asked = time.monotonic()

@@ -62,7 +62,7 @@ def test_serving_in_docker_proves_every_endpoint_and_stopping_leaves_no_containe
     engine: DockerClient, image: Image, served: Workspace
 ) -> None:
     try:
-        printed = done(served, "serving", "up", "--triton", "docker", "--triton-image", image("triton-cpu"))
+        printed = done(served, "serving", "up", "--place", "docker", "--triton-image", image("triton-cpu"))
         assert [line.split()[1] for line in printed.splitlines()] == [f"{NAME}__triton__{p}" for p in ("http", "grpc")]
         assert "over 48 requests" in printed
         (record,) = json.loads(served.servers.read_text())["servers"]
@@ -71,10 +71,12 @@ def test_serving_in_docker_proves_every_endpoint_and_stopping_leaves_no_containe
         assert {port["HostIp"] for ports in container.ports.values() for port in ports} == {"127.0.0.1"}
         assert container.exec_run("id -u").output.split() not in ([], [b"0"])
         assert wait_for(lambda: health(container) == "healthy")
+        assert f"(real), container {container.id}" in done(served, "serving", "status")
     finally:
         stopped = done(served, "serving", "stop")
     assert stopped == "stopped triton\n"
     assert record["container"] not in {item.id for item in engine.containers.list(all=True)}
+    assert done(served, "serving", "status").startswith("nothing runs; ")
 
 
 def test_the_image_alone_serves_a_mounted_repository_as_nobody_on_a_root_file_system_that_is_read_only(
