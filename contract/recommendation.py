@@ -44,7 +44,9 @@ class Recommendation(Entry):
     schema_version: Literal[2]
     report: str = Field(description="id of the report")
     target: str = Field(description="Triton release that production runs")
-    machine: Machine = Field(description="where the servers ran")
+    machine: Machine | None = Field(
+        description="where the servers ran; null where they ran elsewhere than the load, for nobody told it then"
+    )
     resident: list[str] = Field(description="models whose servers shared the machine: their memory is in `server_mib`")
     warnings: list[str] = Field(description="what could mislead about every figure of the run")
     models: dict[str, Recommended] = Field(description="by model")

@@ -6,6 +6,7 @@ from contract.events import Event
 from contract.records import Plan
 from contract.search import Search
 
+ELSEWHERE = "The servers ran elsewhere"  # `recommending.py` looks for it
 SHARED = "The load generator and the servers share"  # `circumstances.py` looks for it
 
 
@@ -34,6 +35,8 @@ def warnings(plan: Plan) -> list[str]:
             f"{SHARED} the {plan.machine.cores} cores of one machine: "
             "more load is less server. Throughput is a lower bound, latency an upper one."
         )
+    elif any(server.place == "url" for server in plan.servers):
+        found.append(f"{ELSEWHERE}: processor, cores and memory of the machine are those of where the load came from.")
     if any(endpoint.engine_kind == "embedded" for endpoint in endpoints):
         found.append(
             "TF Serving was the embedded stand-in (Python), not tensorflow_model_server (C++): its figures show that "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contract.recommendation import Recommendation, Recommended
 from contract.verdict import Report, Variant
 from report.advice import order, rankable
+from report.caveats import ELSEWHERE
 from report.equal_load import stage_at
 from report.merit import merit_of
 
@@ -25,7 +26,7 @@ def recommend(report: Report) -> Recommendation:
         schema_version=2,
         report=report.id,
         target=report.target,
-        machine=report.machine,
+        machine=None if any(text.startswith(ELSEWHERE) for text in report.warnings) else report.machine,
         resident=report.resident,
         warnings=report.warnings,
         models={model: _recommended(item, report.objectives[model]) for model, item in best.items()},

@@ -13,7 +13,7 @@ from report.circumstances import circumstances
 from report.not_measured import not_measured
 from report.page.html import render_html
 from tests import report_samples as samples
-from tests.builders import endpoint, plan, search
+from tests.builders import endpoint, plan, search, server
 from tests.report_search_samples import map_report, search_report
 
 
@@ -43,6 +43,18 @@ def test_several_devices_are_told_apart() -> None:
 def test_that_the_cores_were_shared_is_found_in_the_warning_that_is_written() -> None:
     written = caveats.warnings(plan(VariantPlan(id="a", endpoint=endpoint(), stages=[], repeat_of=None)))
     assert "share 2 cores" in circumstances(samples.report(warnings=written), samples.report().variants)
+
+
+@pytest.mark.parametrize(
+    ("same_machine", "place", "told"), [(False, "url", 1), (False, "process", 0), (True, "url", 0)]
+)
+def test_that_the_servers_ran_elsewhere_is_told(same_machine: bool, place: str, told: int) -> None:
+    planned = plan(
+        VariantPlan(id="a", endpoint=endpoint(), stages=[], repeat_of=None),
+        same_machine=same_machine,
+        servers=[server(place=place)],
+    )
+    assert len([text for text in caveats.warnings(planned) if text.startswith(caveats.ELSEWHERE)]) == told
 
 
 def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:

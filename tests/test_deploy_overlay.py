@@ -174,6 +174,15 @@ def test_what_could_mislead_is_written_onto_the_deployment(tmp_path: Path) -> No
     assert shared in said and "2 models together: an upper bound" in said and "Sized on A processor" in said
 
 
+def test_a_machine_that_nobody_told_bounds_no_cores_and_names_no_processor(tmp_path: Path) -> None:
+    place = site(tmp_path)
+    place.reports(whole={"machine": None}, **{**ON_CPU, "server_cores": 5.2})
+    overlay = Deployed(place, place.overlay())
+    assert server(overlay.name)["resources"]["limits"]["cpu"] == "7"
+    assert "Sized on a node whose processor nobody told" in overlay.annotations["warnings"]
+    assert "cores that were there" not in overlay.annotations["warnings"]
+
+
 def test_a_rate_whose_limit_nobody_met_scales_nothing_and_fewer_cores_are_told(tmp_path: Path) -> None:
     place = site(tmp_path)
     machine = MACHINE.model_copy(update={"cores": 16})

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from contract.recommendation import Recommended
 from contract.verdict import Attribution, MaxRate, SloResult, StageResult
+from report.caveats import ELSEWHERE
 from report.recommending import recommend
 from tests.deployments import recommended
 from tests.report_samples import report, stage, variant
@@ -56,3 +57,9 @@ def test_an_older_recommendation_was_not_told_what_ended_its_search() -> None:
 def test_a_rate_of_nothing_is_no_rate(rate: float) -> None:
     with pytest.raises(ValidationError, match="max_rps"):
         recommended(max_rps=rate)
+
+
+@pytest.mark.parametrize(("warning", "known"), [(f"{ELSEWHERE}: …", False), ("Everything ran on a CPU.", True)])
+def test_the_machine_of_the_load_is_not_recommended_as_that_of_servers_elsewhere(warning: str, known: bool) -> None:
+    made = report(warnings=[warning])
+    assert recommend(made).machine == (made.machine if known else None)

@@ -46,6 +46,12 @@ class Case:
         return self.device.startswith("gpu:")
 
     @property
+    def machine_cores(self) -> int | None:
+        """How many the servers had when they were measured; None where nobody told."""
+        machine = self.recommendation.machine
+        return machine.cores if machine else None
+
+    @property
     def _tag(self) -> str:
         """Of the named image; empty where none is named, or it has none."""
         return (split_image(self.wanted.image)["tag"] or "") if self.wanted.image else ""

@@ -74,20 +74,20 @@ def _of_the_figures(plan: Plan) -> list[str]:
     That load and servers shared a machine is one of them and no refusal: what was measured is then a lower bound.
     """
     case, size = plan.case, plan.size
-    item, machine = case.recommended, case.recommendation.machine
+    item, were_there = case.recommended, case.machine_cores
     found = list(case.recommendation.warnings)
     if len(case.recommendation.resident) > 1 and item.server_mib is not None:
         found.append(f"Memory is that of {len(case.recommendation.resident)} models together: an upper bound.")
     if item.server_mib is None or item.server_cores is None:
         found.append("What the servers used was not seen: pods get the cores or the memory that the base names.")
-    if size.cores and size.cores.value < machine.cores:
-        found.append(
-            f"A pod gets {size.cores.value} of the {machine.cores} cores that were there when it was measured."
-        )
+    if size.cores and were_there and size.cores.value < were_there:
+        found.append(f"A pod gets {size.cores.value} of the {were_there} cores that were there when it was measured.")
     if item.limited_by not in KNEE:
         found.append(f"{UNLIMITED[item.limited_by]}: a pod may hold more, and no queue time tells when to add one.")
     if item.engine == "triton" and item.configuration.config_sha256 is None:
         found.append(OLDER)
     if case.device == "cpu":
-        found.append(f"Sized on {machine.processor}; another processor has another rate.")
+        machine = case.recommendation.machine
+        where = machine.processor if machine else "a node whose processor nobody told"
+        found.append(f"Sized on {where}; another processor has another rate.")
     return found

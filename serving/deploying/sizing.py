@@ -81,7 +81,7 @@ def measured(case: Case, model_bytes: int) -> Size:
     queue_us = queue(item) if case.wanted.scales else None
     return Size(
         replicas=replicas(case.rate, case.wanted.headroom, item.max_rps or 0),
-        cores=cores(item, case.recommendation.machine.cores),
+        cores=cores(item, case.machine_cores),
         memory_mib=memory(item),
         queue_us=queue_us,
         pending=pending(item) if queue_us else None,
@@ -118,19 +118,22 @@ def replicas(rate: float, headroom: float, max_rps: float) -> Figure:
     )
 
 
-def cores(item: Recommended, were_there: int) -> Figure | None:
+def cores(item: Recommended, were_there: int | None) -> Figure | None:
     """Whole ones, for only those can be a pod's own (the kubelet's static CPU manager).
 
-    As many as the model has threads, too: they share what is less. Never more than ``were_there`` when it was measured.
+    As many as the model has threads, too: they share what is less. Never more than ``were_there`` when it was measured;
+    where nobody told that (None), nothing bounds them.
     """
     if item.server_cores is None:
         return None
     instances, threads = item.configuration.instances or 1, item.configuration.threads or 1
     used = max(1, ceil(item.server_cores * (1 + CORES_MARGIN)))
+    wanted = max(used, instances * threads)
+    told = "the server's node did not tell how many it has" if were_there is None else f"{were_there} were there"
     return Figure(
-        min(max(used, instances * threads), were_there),
+        wanted if were_there is None else min(wanted, were_there),
         f"the larger of ceil({item.server_cores:.2f} used on average at that rate * {1 + CORES_MARGIN:g}) and "
-        f"{instances} * {threads} of instances and their threads; {were_there} were there",
+        f"{instances} * {threads} of instances and their threads; {told}",
     )
 
 
