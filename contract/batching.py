@@ -139,7 +139,8 @@ class Triton(Section):
     )
     gpus: list[Natural] = Field([], description="ids of the GPUs to use, `instances` on each; all of them when empty")
     versions: Count = Field(
-        1, description="how many versions `make roll` leaves served; a first start lays out the newest alone"
+        1,
+        description="how many proven versions are served, the newest first: a start lays them out, `make roll` leaves them",
     )
     inter_op_threads: Natural = Field(0, description="operators side by side; 0: the framework decides")
     graph_level: GraphLevel = Field("all", description="ONNX Runtime's graph optimisations")

@@ -26,7 +26,7 @@ from serving import supervise, tensorflow_serving, triton
 from serving.addresses import is_address
 from serving.launch import Launch
 from serving.ports import host_port
-from serving.proving import prove
+from serving.proving import prove, prove_older
 from serving.repository import Served, plan
 from serving.starting import launch_file, place_of, start
 from serving.tfserving_config import unheard
@@ -149,7 +149,7 @@ def still_loaded(known: Endpoints) -> bool:
 
 def too_many(served: list[Served]) -> bool:
     """Whether Triton could not hold all of these: each instance of a python-based backend is a process of its own."""
-    instances = sum(item.model.batching.instances for item in served if item.engine == "triton")
+    instances = sum(item.model.batching.instances * (1 + len(item.older)) for item in served if item.engine == "triton")
     return instances > MOST_RESIDENT
 
 
@@ -289,6 +289,8 @@ def _prove(
         server = servers[item.engine]
         try:
             endpoints += prove(config, item, server, ready_s[item.name], workspace)
+            if server.place != "url":  # which may have loaded its own choice of versions
+                prove_older(item, server, workspace)
         except ServerError as error:
             place = place_of(server)
             lines = "" if place.alive(server) else f"; the server died:\n{place.last_lines(server)}"

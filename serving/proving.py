@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Literal
 
 from contract.compare import Parity
@@ -45,6 +46,24 @@ def prove(
         golden = str(item.golden.relative_to(workspace.root))
         endpoints.append(_endpoint(config, item, protocol, server, probed, engine, ready_s, golden))
     return endpoints
+
+
+def prove_older(item: Served, server: ServerRecord, workspace: Workspace) -> None:
+    """Ask every version that is served beside the newest its own golden requests; no load test asks for them.
+
+    Raises ParityError where an answer is wrong, ServerError where there is none.
+    """
+    protocol = PROTOCOLS[item.engine][0]
+    address = host_port(server.host, server.ports[protocol])
+    for older in item.older:
+        examples = read_examples(older.golden)
+        where = f"{folder_name(older, protocol)}-{older.version}"
+        try:
+            index = write_payloads(older, protocol, examples, workspace.live, where)
+            parity = probe(older, index, workspace.live / where, address, examples).parity
+        finally:
+            shutil.rmtree(workspace.live / where, ignore_errors=True)
+        insist(parity, f"version {older.version} of {older.name}, which is served beside version {item.version},")
 
 
 def insist(parity: Parity, what: str) -> None:

@@ -1,5 +1,6 @@
 """The model repository: a triton tree and a tfserving tree, laid out from the newest complete artifacts.
 
+Beside the newest lie as many older ones as `triton.versions` asks for, so that a start serves what a roll left served.
 The trees are generated whole and swapped in by a rename; what does not change is left alone. Only formats that passed
 parity are laid out.
 """
@@ -10,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.config import Engine, Model, ModelsFile
 from contract.errors import UsageError
-from contract.files import sha256_file, sha256_tree, write_bytes, write_text
+from contract.files import read_model, sha256_file, sha256_tree, write_bytes, write_text
 from contract.golden import Example, read_examples
-from contract.manifest import GOLDEN, FormatRecord, Manifest, read_newest
+from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, read_newest, versions_of
 from contract.tensors import to_bytes
 from contract.workspace import Workspace
 from serving.latency_buckets import counts_latency, latency_buckets
@@ -28,6 +29,7 @@ from serving.tfserving_config import MONITORING_CONFIG, batching_config, models_
 from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
 from serving.turn import turn
 
+EXPORT_AGAIN = "run 'make export' again, or remove {}"
 # Triton's Python backend starts its child through a shell without quoting (until 25.08).
 SAFE_PATH = re.compile(r"^[A-Za-z0-9._/-]+$")
 
@@ -46,6 +48,7 @@ class Served:
     manifest: Manifest
     artifact: Path
     golden: Path
+    older: tuple[Served, ...] = ()  # versions that Triton serves beside this one, newest first
 
     def __str__(self) -> str:
         return f"{self.name} on {self.engine}"
@@ -73,21 +76,41 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
             if not engines:
                 refused[f"{name} {form}"] = f"none of its engines ({', '.join(model.engines)}) takes this format"
             for engine in engines:
-                served.append(
-                    Served(
-                        name=name if engine == "tfserving" else served_name(name, form),
-                        model_name=name,
-                        model=model,
-                        engine=engine,
-                        format=form,
-                        version=manifest.version,
-                        record=record,
-                        manifest=manifest,
-                        artifact=directory / record.path,
-                        golden=directory / GOLDEN,
-                    )
+                newest = Served(
+                    name=name if engine == "tfserving" else served_name(name, form),
+                    model_name=name,
+                    model=model,
+                    engine=engine,
+                    format=form,
+                    version=manifest.version,
+                    record=record,
+                    manifest=manifest,
+                    artifact=directory / record.path,
+                    golden=directory / GOLDEN,
                 )
+                older = _older(newest, workspace.artifacts / name) if engine == "triton" else ()
+                served.append(replace(newest, older=older))
     return served, refused
+
+
+def _older(newest: Served, exports: Path) -> tuple[Served, ...]:
+    """The exports that `triton.versions` serves beside the newest, newest first: proven, and of the same signature.
+
+    One config.pbtxt describes all versions of a model, so that another signature cannot be served beside this one.
+    """
+    most = newest.model.triton.versions - 1
+    found: list[Served] = []
+    for version in reversed(versions_of(exports)[:-1] if most else []):
+        directory = exports / str(version)
+        manifest = read_model(directory / MANIFEST, Manifest, "make export")
+        record = manifest.formats.get(newest.format)
+        same = (manifest.inputs, manifest.outputs) == (newest.manifest.inputs, newest.manifest.outputs)
+        if same and record and record.ok and record.path:
+            artifact, golden = directory / record.path, directory / GOLDEN
+            found.append(
+                replace(newest, version=version, record=record, manifest=manifest, artifact=artifact, golden=golden)
+            )
+    return tuple(found[:most])
 
 
 def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | None:
@@ -116,7 +139,8 @@ def lay_out(served: list[Served], workspace: Workspace, release: str | None = No
             "Triton's Python backend passes it through a shell, so choose another folder with --workspace"
         )
     for item in served:
-        check_files(item)
+        for version in (item, *item.older):
+            check_files(version)
     for_triton = partial(_lay_out_triton, release=release)
     by_engine = {engine: [item for item in served if item.engine == engine] for engine in ("triton", "tfserving")}
     with turn(workspace, "repository"):
@@ -127,9 +151,9 @@ def lay_out(served: list[Served], workspace: Workspace, release: str | None = No
 def check_files(item: Served) -> None:
     """Raise UsageError where an artifact or its golden batch is not what the manifest says."""
     if not item.artifact.exists() or item.record.sha256 != sha256_tree(item.artifact):
-        raise UsageError(f"{item.artifact} is not what its manifest says; run 'make export' again")
+        raise UsageError(f"{item.artifact} is not what its manifest says; {EXPORT_AGAIN.format(item.artifact.parent)}")
     if not item.golden.exists() or sha256_file(item.golden) != item.manifest.golden_sha256:
-        raise UsageError(f"{item.golden} is not what its manifest says; run 'make export' again")
+        raise UsageError(f"{item.golden} is not what its manifest says; {EXPORT_AGAIN.format(item.golden.parent)}")
 
 
 def _swap(target: Path, items: list[Served], write: object) -> None:
@@ -148,7 +172,8 @@ def _swap(target: Path, items: list[Served], write: object) -> None:
 
 def _lay_out_triton(items: list[Served], tree: Path, target: Path, release: str | None) -> None:
     for item in items:
-        write_triton_version(item, tree / item.name)
+        for version in (item, *item.older):
+            write_triton_version(version, tree / item.name)
         write_triton_config(item, tree / item.name, release=release)
 
 

@@ -1,6 +1,7 @@
 """How one model of a running TF Serving gets a new version: its ModelService, and the folders that it watches.
 
-Works alike on tensorflow_model_server and on the embedded server: ReloadConfigRequest, GetModelStatus.
+Works alike on tensorflow_model_server and on the embedded server: ReloadConfigRequest, GetModelStatus. A server that
+somebody else runs is left as it is where a configuration of ours could take models of theirs away.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contract.errors import LoadproofError, ServerError
 from contract.workspace import Workspace
 from serving.ports import host_port
 from serving.repository import Served, copy_whole
+from serving.tfserving_neighbours import insist_on_ours_alone
 
 LOAD_S = 180.0
 BRIDGE = 1_000_000_000  # added to a version: what answers while that version is loaded once more; no export is so new
@@ -32,11 +34,14 @@ class TfServingRoller:
     gap = "requests that name no version were answered meanwhile; those that name it were refused for a moment"
 
     def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
+        self._server = server
         self._address = host_port(server.host, server.ports["grpc"])
         self._tree = workspace.tfserving_repository
 
     def load_candidate(self, candidate: Served) -> None:
-        """Load the new version as a model of its own. Raises ServerError where the server cannot."""
+        """Load the new version as a model of its own. Raises ServerError where the server cannot, UsageError where it
+        may hold what is not ours.
+        """
         folder = self._tree / candidate.name
         shutil.rmtree(folder, ignore_errors=True)
         copy_whole(candidate.artifact, folder / str(candidate.version))
@@ -81,6 +86,7 @@ class TfServingRoller:
         TF Serving never loads a version that it holds. So a newer one comes, for which it lets the old go, and goes
         again, for which it first brings the old back.
         """
+        insist_on_ours_alone(self._server, self._tree)  # before it can find the bridge by itself
         started = time.monotonic()
         folder = self._tree / name / str(version)
         bridge = self._tree / name / str(BRIDGE + version)
@@ -97,7 +103,8 @@ class TfServingRoller:
         return round(time.monotonic() - started, 2)
 
     def _reload(self, more: dict[str, Path]) -> None:
-        """Have the server look at its configuration, and at ``more`` models, now."""
+        """Have the server look at its configuration, and at ``more`` models, now. What it had besides is unloaded."""
+        insist_on_ours_alone(self._server, self._tree)  # every time: a model may have come meanwhile
         text = (self._tree / "models.config").read_text(encoding="utf-8")
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
         for name, base in more.items():

@@ -18,6 +18,7 @@ from contract.batching import Batching
 BATCHES = "--enable_batching=true"
 PARAMETERS = "--batching_parameters_file="
 THREADS = "--tensorflow_intra_op_parallelism="
+METRICS = "/monitoring/prometheus/metrics"
 UNLIMITED = 100_000  # TF Serving has no word for it
 PARAMETER = re.compile(r"^(\w+) \{ value: (\d+) \}$", re.MULTILINE)
 
@@ -84,4 +85,4 @@ def _batches(batching: Batching) -> int:
     return -(-batching.queue.max_size // batching.max_batch_size) if batching.queue.max_size else UNLIMITED
 
 
-MONITORING_CONFIG = 'prometheus_config { enable: true, path: "/monitoring/prometheus/metrics" }\n'
+MONITORING_CONFIG = f'prometheus_config {{ enable: true, path: "{METRICS}" }}\n'

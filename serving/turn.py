@@ -49,7 +49,8 @@ def turn(workspace: Workspace, what: str) -> Iterator[None]:
 
 @contextmanager
 def last_turn(workspace: Workspace, what: str) -> Iterator[None]:
-    """The same for who wants an end of it all: whoever has the turn is interrupted, and cleans up itself.
+    """The same for who wants an end of it all: whoever has the turn is interrupted, and cleans up itself. Who wants the
+    same end is waited for.
 
     Raises ServerError where it does not end.
     """
@@ -62,7 +63,7 @@ def last_turn(workspace: Workspace, what: str) -> Iterator[None]:
         return
     try:
         if not _take(handle):
-            _interrupt(file, handle)
+            _interrupt(file, handle, what)
         with _held(handle, file, what):
             yield
     finally:
@@ -94,13 +95,14 @@ def _take(handle: int) -> bool:
     return True
 
 
-def _interrupt(file: Path, handle: int) -> None:
-    say(f"{_holder(file)} is changing the servers: interrupting it")
+def _interrupt(file: Path, handle: int, what: str) -> None:
+    """Take the turn from whoever has it: it is asked to end, unless it does ``what`` too."""
+    say(f"{_holder(file)} is changing the servers: {'waiting for' if _does(file, what) else 'interrupting'} it")
     deadline = time.monotonic() + END_S
     asked: set[int] = set()
     while not _take(handle):
         process = _process(file)
-        if process is not None and process.pid not in asked:
+        if process is not None and process.pid not in asked and not _does(file, what):
             asked.add(process.pid)
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
@@ -112,6 +114,11 @@ def _interrupt(file: Path, handle: int) -> None:
 def _words(file: Path) -> list[str]:
     """Process id, its start (seconds of the epoch), command; fewer while somebody is about to write them."""
     return file.read_text(encoding="utf-8", errors="replace").split(maxsplit=2)
+
+
+def _does(file: Path, what: str) -> bool:
+    """Whether the turn is for this command."""
+    return _words(file)[2:] == [what]
 
 
 def _process(file: Path) -> psutil.Process | None:

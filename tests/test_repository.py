@@ -12,15 +12,16 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.batching import Batching
+from contract.batching import Batching, Triton
 from contract.errors import UsageError
-from contract.files import write_bytes, write_json
+from contract.files import read_model, sha256_tree, write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
+from contract.manifest import Manifest
 from contract.tensors import TensorSpec, from_bytes, to_bytes
 from contract.workspace import Workspace
-from serving import repository
+from serving import fleet, repository
 from serving.repository import Served, lay_out, plan, served_name
-from tests.builders import config, example, examples, model, workspace, write_artifacts
+from tests.builders import config, example, examples, format_record, model, workspace, write_artifacts
 
 
 @pytest.fixture
@@ -257,3 +258,61 @@ def test_a_tampered_golden_batch_is_refused(place: Workspace) -> None:
     write_examples(place.artifacts / "words" / "1" / "golden.npz", [example(5)])
     with pytest.raises(UsageError, match=r"golden.npz is not what its manifest says; run 'make export' again"):
         lay_out(planned(place), place)
+
+
+def versions_laid_out(place: Workspace, versions: int) -> dict[str, bytes]:
+    """Version -> bytes of the ONNX export of `words` as it lies in Triton's tree."""
+    lay_out(plan(config({"words": model(triton=Triton(versions=versions))}), "all", place)[0], place)
+    files = (place.triton_repository / "words__onnx").glob("*/model.onnx")
+    return {file.parent.name: file.read_bytes() for file in files}
+
+
+@pytest.fixture
+def four_times(tmp_path: Path) -> Workspace:
+    """`words`, exported four times; each export's bytes tell its version."""
+    place = workspace(tmp_path / "work")
+    for version in (1, 2, 3, 10):
+        write_artifacts(place, "words", ("onnx",), version=version)
+        change(place, version, content=f"export {version}".encode())
+    return place
+
+
+def change(place: Workspace, version: int, content: bytes | None = None, **changes: Any) -> None:
+    """Let an export have other bytes, or its manifest say something else."""
+    folder = place.artifacts / "words" / str(version)
+    manifest = read_model(folder / "manifest.json", Manifest, "make export")
+    record = manifest.formats["onnx"]
+    if content is not None:
+        write_bytes(folder / "model.onnx", content)
+        record = record.model_copy(update={"sha256": sha256_tree(folder / "model.onnx")})
+    write_json(folder / "manifest.json", manifest.model_copy(update={"formats": {"onnx": record}} | changes))
+
+
+def test_a_start_serves_as_many_versions_as_a_roll_leaves_each_with_its_own_bytes(four_times: Workspace) -> None:
+    assert versions_laid_out(four_times, 1) == {"10": b"export 10"}
+    assert versions_laid_out(four_times, 2) == {"10": b"export 10", "3": b"export 3"}
+    assert set(versions_laid_out(four_times, 9)) == {"1", "2", "3", "10"}
+
+
+def test_an_older_version_that_is_not_proven_or_has_another_signature_is_not_served_beside(
+    four_times: Workspace,
+) -> None:
+    change(four_times, 3, formats={"onnx": format_record("failed: it differs")})
+    change(four_times, 2, outputs=[TensorSpec(name="other", dtype="float32", dims=["batch", 2])])
+    assert set(versions_laid_out(four_times, 2)) == {"10", "1"}
+
+
+def test_an_older_version_that_is_not_what_was_proven_is_a_sentence_that_says_what_to_remove(
+    four_times: Workspace,
+) -> None:
+    folder = four_times.artifacts / "words" / "3"
+    (folder / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(UsageError, match=f"is not what its manifest says; .* or remove {folder}"):
+        versions_laid_out(four_times, 2)
+
+
+def test_older_versions_count_as_processes(four_times: Workspace) -> None:
+    served = plan(config({"words": model(triton=Triton(versions=4))}), "all", four_times)[0]
+    assert [len(item.older) for item in served] == [3]
+    assert not fleet.too_many(served * (fleet.MOST_RESIDENT // 4))
+    assert fleet.too_many(served * (fleet.MOST_RESIDENT // 4 + 1))

@@ -25,11 +25,11 @@ from contract.workspace import Workspace
 from serving.turn import turn
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
-with turn(Workspace(Path(sys.argv[1])), "up"):
+with turn(Workspace(Path(sys.argv[1])), sys.argv[2]):
     print("has it", flush=True)
     signal.pause()
 """
-Other = Callable[[], "subprocess.Popen[str]"]
+Other = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def other(place: Workspace) -> Iterator[Other]:
     """Start another process that has the turn until it is ended."""
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", OTHER, str(place.root)]
+    def start(what: str = "up") -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", OTHER, str(place.root), what]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout and process.stdout.readline() == "has it\n"
@@ -78,6 +78,18 @@ def test_whoever_stops_everything_interrupts_who_has_the_turn(place: Workspace, 
         assert holder.wait(10) == 7
         with pytest.raises(AssertionError):  # the turn is taken meanwhile: nobody else gets it
             other()
+
+
+def test_who_is_stopping_everything_already_is_waited_for_and_not_interrupted(
+    place: Workspace, other: Other, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holder = other("stop")
+    monkeypatch.setattr(turns, "END_S", 0.3)
+    with pytest.raises(ServerError, match=r"'stop' .* has not ended"), last_turn(place, "stop"):
+        pass
+    assert "waiting for it" in capsys.readouterr().err
+    with pytest.raises(subprocess.TimeoutExpired):  # a signal would have ended it
+        holder.wait(1.0)
 
 
 def test_the_turn_of_a_process_that_was_killed_is_free(place: Workspace, other: Other) -> None:
