@@ -140,7 +140,7 @@ class Triton(Section):
     gpus: list[Natural] = Field([], description="ids of the GPUs to use, `instances` on each; all of them when empty")
     versions: Count = Field(
         1,
-        description="how many proven versions are served, the newest first: a start lays them out, `make roll` leaves them",
+        description="how many proven versions are served, the newest first: laid out by a start, left by `make roll`",
     )
     inter_op_threads: Natural = Field(0, description="operators side by side; 0: the framework decides")
     graph_level: GraphLevel = Field("all", description="ONNX Runtime's graph optimisations")
