@@ -147,6 +147,27 @@ def test_only_equals_compete() -> None:
     ]
 
 
+def on_engine(engine: str, form: str, rate: float, **changes: Any) -> Variant:
+    made = measured(form, cell(4, 8, rate))
+    return made.model_copy(update={"id": f"m__{form}__{engine}__grpc", "engine": engine} | changes)
+
+
+def test_where_engines_compete_each_with_a_choice_has_a_map_of_its_own() -> None:
+    variants = [on_engine("triton", "onnx", 900), on_engine("triton", "torchscript", 700)]
+    variants.append(on_engine("tfserving", "savedmodel", 1000))
+    made = samples.report(variants=variants)
+    whole, triton = winner_maps(made)
+    assert (whole.among, triton.among) == ("cpu, stand-ins", "cpu, stand-ins, Triton alone")
+    assert [found.cells[8, 4].winner for found in (whole, triton)] == ["m__savedmodel__tfserving__grpc", ONNX]
+    assert [len(found.of(made)) for found in (whole, triton)] == [3, 2]
+
+
+def test_an_engine_that_is_not_ranked_competes_with_nobody_so_there_is_one_map() -> None:
+    variants = [on_engine("triton", "onnx", 900), on_engine("triton", "torchscript", 700)]
+    variants.append(on_engine("tfserving", "savedmodel", 1000, rankable=False))
+    assert [found.engine for found in winner_maps(samples.report(variants=variants))] == [""]
+
+
 @pytest.mark.parametrize(
     ("stage", "rows"),
     [

@@ -1,22 +1,24 @@
 """Which variant does the most inferences per second, by rows of a request and users: winners flip with both.
 
 Pure. A cell is a closed-loop stage whose requests all have the same number of rows; the built-in load plan ``map``
-measures a grid of them. Variants compete with their equals only. A difference is a tie where it is below the noise, or
-below what chance explains by how far the parts of the two windows lie apart (99 %). The noise is that of cells that one
-variant went through twice (`cell_noise.py`). Older runs have none: there it is that of the open loop's mean latency,
-since a closed loop's throughput is its users over that mean, and the page says so.
+measures a grid of them. Variants compete with their equals only; where engines do so, each has a map of its own, too. A
+difference is a tie where it is below the noise, or below what chance explains by how far the parts of the two windows
+lie apart (99 %). The noise is that of cells that one variant went through twice (`cell_noise.py`). Older runs have
+none: there it is that of the open loop's mean latency, since a closed loop's throughput is its users over that mean,
+and the page says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from contract.statistics import mean_interval
 from contract.verdict import Report, StageResult, Variant
-from report import margin
+from report import margin, words
 from report.cell_noise import CellNoise
 from report.cells import failed, rows_of
 from report.page.figures import Chart, Row
@@ -91,15 +93,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class WinnerMap:
-    """The cells of one model within one class of equals. A missing cell was not measured."""
+    """The cells of one model within one class of equals, or of those on one engine. A missing cell was not measured."""
 
     model: str
     rank_class: str
+    engine: str  # empty: all of them
     cells: dict[tuple[int, int], Cell]
+
+    @property
+    def among(self) -> str:
+        """Who competes."""
+        return f"{self.rank_class}, {words.ENGINES[self.engine]} alone" if self.engine else self.rank_class
 
     def of(self, report: Report) -> list[Variant]:
         """The equals, in the order of the report."""
-        return [v for v in report.variants if (v.model, v.rank_class) == (self.model, self.rank_class)]
+        equals = [v for v in report.variants if (v.model, v.rank_class) == (self.model, self.rank_class)]
+        return _on(self.engine, equals)
 
     @property
     def rows(self) -> list[int]:
@@ -113,21 +122,40 @@ class WinnerMap:
 
 
 def winner_maps(report: Report, cells: CellNoise | None = None) -> list[WinnerMap]:
-    """A map per model and class of equals that went through at least one such stage; often there is none."""
+    """A map per model and class of equals that went through at least one such stage; often there is none.
+
+    Where engines compete, one more for each engine on which there is a choice.
+    """
     own = cells.relative if cells else None
     noise = own if own is not None else margin.of_mean(report.noise) or 0.0  # not known: the page says so
     found = []
     for key in dict.fromkeys((variant.model, variant.rank_class) for variant in report.variants):
         equals = [variant for variant in report.variants if (variant.model, variant.rank_class) == key]
-        figures: dict[tuple[int, int], list[Figure]] = {}
-        for variant in equals:
-            for stage in variant.stages:
-                rows = rows_of(stage)
-                if rows is not None:
-                    figures.setdefault((rows, int(stage.target)), []).append(_figure(variant, stage, rows))
-        if figures:
-            found.append(WinnerMap(*key, {place: _cell(place, figures[place], noise) for place in sorted(figures)}))
+        for engine in ("", *_choices(equals)):
+            cells_of = _cells(_on(engine, equals), noise)
+            if cells_of:
+                found.append(WinnerMap(*key, engine, cells_of))
     return found
+
+
+def _on(engine: str, variants: list[Variant]) -> list[Variant]:
+    return [variant for variant in variants if engine in ("", variant.engine)]
+
+
+def _choices(equals: list[Variant]) -> list[str]:
+    """The engines on which several may win, where more than one may."""
+    ranked = Counter(variant.engine for variant in equals if variant.rankable)
+    return [engine for engine, count in ranked.items() if count > 1] if len(ranked) > 1 else []
+
+
+def _cells(variants: list[Variant], noise: float) -> dict[tuple[int, int], Cell]:
+    figures: dict[tuple[int, int], list[Figure]] = {}
+    for variant in variants:
+        for stage in variant.stages:
+            rows = rows_of(stage)
+            if rows is not None:
+                figures.setdefault((rows, int(stage.target)), []).append(_figure(variant, stage, rows))
+    return {place: _cell(place, figures[place], noise) for place in sorted(figures)}
 
 
 def _figure(variant: Variant, stage: StageResult, rows: int) -> Figure:
@@ -162,8 +190,8 @@ def table(found: WinnerMap, names: dict[str, str], identity: str) -> Chart:
         for figure in cell.figures:
             place = "" if figure.variant not in cell.leaders else _place(cell)
             name = names.get(figure.variant, figure.variant)
-            rows.append((found.rank_class, cell.rows, cell.users, name, figure.inferences_s, place, figure.state))
-    return Chart(identity, f"Winner map of {found.model}, {found.rank_class}", "", (), COLUMNS, tuple(rows))
+            rows.append((found.among, cell.rows, cell.users, name, figure.inferences_s, place, figure.state))
+    return Chart(identity, f"Winner map of {found.model}, {found.among}", "", (), COLUMNS, tuple(rows))
 
 
 def _place(cell: Cell) -> str:
