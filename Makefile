@@ -27,6 +27,7 @@ FRAMEWORKS ?= onnxruntime torch tensorflow
 GPU_FRAMEWORKS ?= tensorflow[and-cuda]
 ARGS_triton-cpu = --build-arg FRAMEWORKS='$(FRAMEWORKS)'
 ARGS_triton = --build-arg FRAMEWORKS='$(GPU_FRAMEWORKS)'
+ARGS_tfserving = $(if $(filter gpu,$(PROFILE)),$(if $(BASE),,--build-arg BASE=tensorflow/serving:2.20.0-gpu))
 BUILD    = docker build $(foreach name,BASE PIP_INDEX_URL PIP_EXTRA_INDEX_URL,$(if $($(name)),--build-arg $(name)='$($(name))')) $(DOCKER_BUILD)
 PROFILE ?= cpu
 IMAGES  ?= $(if $(filter gpu,$(PROFILE)),triton tfserving,triton-cpu tfserving-embedded) loadtest

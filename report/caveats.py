@@ -52,6 +52,13 @@ def warnings(plan: Plan) -> list[str]:
     if on_cpu:
         what = "Everything" if len(on_cpu) == len(endpoints) else ", ".join(on_cpu)
         found.append(f"{what} ran on a CPU; nothing there says how a GPU would do.")
+    measured = {f"{endpoint.served_name} on {endpoint.engine}" for endpoint in endpoints}
+    left_out = [name for name in plan.resident if name not in measured]
+    if left_out:
+        found.append(
+            f"Served but not measured in this run: {', '.join(left_out)}. A search leaves out embedded stand-ins, "
+            "which are never ranked, and --variant names a choice."
+        )
     if plan.isolate:
         found.append("Triton held the variant under test alone; what runs on other engines stayed loaded.")
     elif plan.one_at_a_time:

@@ -68,6 +68,18 @@ def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:
     assert "Everything ran on a CPU; nothing there says how a GPU would do." in one
 
 
+def test_what_was_served_and_not_measured_is_told() -> None:
+    item = endpoint(served_name="words__onnx", engine="triton")
+    planned = plan(
+        VariantPlan(id="a", endpoint=item, stages=[], repeat_of=None),
+        resident=["words__onnx on triton", "words on tfserving"],
+    )
+    (told,) = (text for text in caveats.warnings(planned) if "not measured" in text)
+    assert told.startswith("Served but not measured in this run: words on tfserving.")
+    whole = planned.model_copy(update={"resident": ["words__onnx on triton"]})
+    assert not any("not measured" in text for text in caveats.warnings(whole))
+
+
 @pytest.mark.parametrize("report", [samples.report, search_report, map_report])
 def test_the_line_stands_beside_the_tables_every_chart_and_the_map(report: Callable[[], Report]) -> None:
     page = render_html(report())

@@ -377,6 +377,13 @@ def test_an_unmeasured_tf_serving_is_the_bases_and_is_measured_at_its_own_ports(
         assert {**ports, **of_usage(overlay.name)}[scheme] == int(port)
 
 
+@pytest.mark.parametrize(("device", "flavour"), [("cpu", ""), ("gpu:NVIDIA-L4", "-gpu")])
+def test_a_tf_serving_that_is_to_be_measured_on_a_gpu_can_use_one(tmp_path: Path, device: str, flavour: str) -> None:
+    words = [*UNMEASURED, "--device", device, "--replicas", "1"]
+    overlay = deployed(tmp_path, *words, fields={**ON_TFSERVING, "max_rps": None})
+    assert server(overlay.name)["image"] == f"tensorflow/serving:2.20.0{flavour}"
+
+
 @pytest.mark.parametrize("fields", [STAND_IN, {**ON_TFSERVING, "max_rps": None}], ids=["triton", "tfserving"])
 def test_what_the_server_uses_is_told_beside_it_while_it_is_measured_and_not_afterwards(
     tmp_path: Path, fields: dict[str, Any]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.tensorflow_serving import GPU_IMAGE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -28,6 +30,15 @@ def test_up_with_servers_lays_out_the_repository_first_and_proves_every_endpoint
     order = ["-m serving stop", "-m serving repository", "--scale worker=3", "-m serving up"]
     places = [said.index(step) for step in order]
     assert places == sorted(places)
+
+
+def test_the_images_of_a_gpu_can_use_one() -> None:
+    built = {line.partition("docker/")[2].partition(".")[0]: line for line in told("image", "PROFILE=gpu").split(";")}
+    assert f"--build-arg BASE={GPU_IMAGE} " in built["tfserving"]
+    assert "tensorflow[and-cuda]" in built["triton"]
+    assert "-gpu" not in told("image", "IMAGES=tfserving")
+    assert "--build-arg BASE='mine'" in told("image", "PROFILE=gpu", "IMAGES=tfserving", "BASE=mine")
+    assert GPU_IMAGE not in told("image", "PROFILE=gpu", "IMAGES=tfserving", "BASE=mine")
 
 
 def test_dashboards_alone_touch_no_server() -> None:

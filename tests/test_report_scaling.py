@@ -50,6 +50,15 @@ def test_without_a_prediction_the_points_stand_alone_with_the_reason() -> None:
     assert [row[5] for row in chart.rows] == [None] * 4
 
 
+def test_an_invalid_point_is_drawn_as_one_and_no_line_goes_through_it() -> None:
+    found = scaled(None)
+    spoiled = found.points[2].model_copy(update={"invalid": "sends were late"})
+    chart = drawn(found.model_copy(update={"points": [*found.points[:2], spoiled, *found.points[3:]]}))
+    assert traces(chart)["closed loop"]["x"] == [1, 2, 4, 5]
+    assert traces(chart)["INVALID"]["x"] == [3] and "sends were late" in traces(chart)["INVALID"]["hovertext"][0]
+    assert "✕ INVALID" in chart.note and "INVALID" not in traces(drawn(found))
+
+
 def test_shared_cores_are_said_beside_the_figure() -> None:
     assert "shared cores with the servers: 0, 1." in drawn(scaled(shared="0, 1")).note
     assert "shared" not in drawn(scaled()).note

@@ -7,6 +7,7 @@ from typing import Any
 from serving.deploying.manifest_text import to_yaml
 from serving.deploying.plan import Plan
 from serving.deploying.wanted import MONITORING, PROMETHEUS, SPACE, Wanted, split_image
+from serving.tensorflow_serving import GPU_IMAGE
 from serving.tensorflow_serving import REPOSITORY as TFSERVING_IMAGE
 from serving.tfserving_config import BATCHES, PARAMETERS
 from serving.triton import IMAGE as TRITON_IMAGE
@@ -72,7 +73,7 @@ def _server_image(plan: Plan) -> Document | None:
     if plan.engine == "triton":
         return {"name": name, "newTag": f"{case.wanted.target}-py3"}
     if case.wanted.unmeasured:
-        return None  # the base's
+        return _named(name, GPU_IMAGE) if case.gpu else None  # the base's
     return {"name": name, "newTag": f"{case.recommended.engine_version}{'-gpu' if case.gpu else ''}"}
 
 

@@ -33,11 +33,13 @@ def scaling(drawing: Drawing, found: Scaling | None) -> list[Chart]:
     direct = found.direct if found.direct is not None and not found.direct.invalid else None
     traces = [_measured(found, "closed loop", "circle", closed)]
     traces += [_measured(found, "highest rate under the SLO", "star", sought)] if sought else []
+    traces += [_spoiled(found)] if len(valid) < len(found.points) else []
     traces += [_direct(direct)] if direct else []
     traces += [_law(found, found.prediction)] if found.prediction is not None else []
     layout = axes(found.unit.capitalize(), "req/s", FROM_ZERO)
     layout["xaxis"] |= {"dtick": 1} if found.points[-1].n <= 16 else {}
     note = "● closed loop, ★ highest rate under the SLO"
+    note += ", ✕ INVALID, which no figure is drawn from" if len(valid) < len(found.points) else ""
     note += ", ◆ one replica without the proxy" if direct else ""
     note += ", dashed the Universal Scalability Law" if found.prediction else ""
     note += f". {found.reason[:1].upper()}{found.reason[1:].rstrip('.')}."
@@ -87,6 +89,24 @@ def _measured(found: Scaling, name: str, symbol: str, values: list[tuple[Point, 
             f"<b>{words.counted(point.n, unit)}</b><br>{name}: {words.number(value)} req/s"
             f"<br>closed loop of {words.counted(point.users, 'user')}, p99 {words.number(point.p99_ms)} ms"
             for point, value in values
+        ],
+    }
+
+
+def _spoiled(found: Scaling) -> Figure:
+    """What was measured and is INVALID."""
+    points = [point for point in found.points if point.invalid]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "INVALID",
+        "x": [point.n for point in points],
+        "y": [point.closed_rps for point in points],
+        "marker": {"symbol": "x-thin", "color": COLOR, "line": {"color": COLOR, "width": 2}, "size": 9},
+        "hovertext": [
+            f"<b>{words.counted(point.n, found.unit.removesuffix('s'))}</b>, INVALID: {plain(point.invalid)}"
+            f"<br>closed loop: {words.number(point.closed_rps)} req/s"
+            for point in points
         ],
     }
 
