@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import tomllib
 from argparse import Namespace
 from collections.abc import Callable
@@ -16,11 +14,10 @@ from contract.load import Load
 from loadtest.__main__ import _parser
 from loadtest.certification.command import _parser as certify_parser
 from tests.conftest import ROOT
+from tests.making import told
 from tune.scale.command import _options as scale_options
 from tune.search.command import _parser as search_parser
 
-OUTER: tuple[str, ...] = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LOADTEST", "WORKERS", "BIND", "PLAN", "CONFIG", "GROUP")
-OUTER += ("ALLOW_HOST", "MAX_RPS", "REPLICAS", "VARIANT", "DEPLOYMENT", "USE")
 # target -> the command that sends the load, and how it reads what it is given
 COMMANDS: dict[str, tuple[str, Callable[[list[str]], Namespace]]] = {
     "loadtest": ("loadtest", lambda words: _parser().parse_args(words)),
@@ -34,10 +31,7 @@ COMMANDS: dict[str, tuple[str, Callable[[list[str]], Namespace]]] = {
 
 def typed(*words: str, command: str = "loadtest") -> list[str]:
     """The arguments with which ``make words…`` would run the load command, or another one."""
-    environment = {name: value for name, value in os.environ.items() if name not in OUTER}
-    making = ["make", "--dry-run", "--no-print-directory", *words]
-    ended = subprocess.run(making, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    (line,) = [line for line in ended.stdout.splitlines() if f" -m {command} " in line]
+    (line,) = [line for line in told(*words).splitlines() if f" -m {command} " in line]
     return shlex.split(line.split(f" -m {command} ")[1])
 
 

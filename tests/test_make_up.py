@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from serving.tensorflow_serving import GPU_IMAGE
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def told(*words: str) -> str:
-    result = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+from tests.making import told
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu", "cpu observe", "observe"])

@@ -39,7 +39,7 @@ def scaling(drawing: Drawing, found: Scaling | None) -> list[Chart]:
     layout = axes(found.unit.capitalize(), "req/s", FROM_ZERO)
     layout["xaxis"] |= {"dtick": 1} if found.points[-1].n <= 16 else {}
     note = "● closed loop, ★ highest rate under the SLO"
-    note += ", ✕ INVALID, which no figure is drawn from" if len(valid) < len(found.points) else ""
+    note += ", ✕ INVALID" if len(valid) < len(found.points) else ""
     note += ", ◆ one replica without the proxy" if direct else ""
     note += ", dashed the Universal Scalability Law" if found.prediction else ""
     note += f". {found.reason[:1].upper()}{found.reason[1:].rstrip('.')}."
