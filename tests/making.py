@@ -8,7 +8,18 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-OUTER = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LOADTEST", "WORKERS", "BIND", "PLAN", "CONFIG", "GROUP", "ALLOW_HOST")
+OUTER: tuple[str, ...] = (
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+    "LOADTEST",
+    "WORKERS",
+    "BIND",
+    "PLAN",
+    "CONFIG",
+    "GROUP",
+    "ALLOW_HOST",
+)
 OUTER += ("MAX_RPS", "REPLICAS", "VARIANT", "DEPLOYMENT", "USE", "EXTRA", "PROFILE", "IMAGES", "BASE", "PROJECT")
 
 
