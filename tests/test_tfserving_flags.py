@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from serving.tfserving import flags
 from serving.tfserving.__main__ import main
 from serving.tfserving.errors import SetupError
-from serving.tfserving.flags import Parallelism
+from serving.tfserving.flags import Parallelism, Settings
 
 BASE = ("--model_base_path=/models/m",)
+# Of tensorflow_model_server 2.20, but for --version, which is no setting.
+ORIGINAL = """
+allow_version_labels_for_unavailable_models batching_parameters_file enable_batching enable_grpc_healthcheck_service
+enable_model_warmup enable_per_model_batching_parameters enable_profiler enable_serialization_as_tensor_content
+enable_signature_method_name_check file_system_poll_wait_seconds flush_filesystem_caches grpc_channel_arguments
+grpc_max_threads grpc_socket_path load_retry_interval_micros max_num_load_retries mixed_precision model_base_path
+model_config_file model_config_file_poll_wait_seconds model_name monitoring_config_file num_load_threads
+num_request_iterations_for_warmup num_tflite_interpreters_per_pool num_tflite_pools num_unload_threads
+per_process_gpu_memory_fraction platform_config_file port prefer_tflite_model
+remove_unused_fields_from_bundle_metagraph rest_api_enable_cors_support rest_api_num_threads rest_api_port
+rest_api_timeout_in_ms saved_model_tags skip_initialize_tpu ssl_config_file tensorflow_inter_op_parallelism
+tensorflow_intra_op_parallelism tensorflow_session_config_file tensorflow_session_parallelism
+thread_pool_factory_config_file use_alts_credentials xla_cpu_compilation_enabled xla_gpu_compilation_enabled
+"""
 
 
 def test_both_spellings_of_a_flag_mean_the_same() -> None:
@@ -44,8 +60,16 @@ def test_a_wrong_flag_is_a_sentence_with_a_next_step(arguments: list[str], text:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("name", ORIGINAL.split())
+def test_a_flag_of_the_original_is_one_here_or_refused_as_one_of_its_own(name: str) -> None:
+    if name in {flag.name for flag in fields(Settings)}:
+        return
+    with pytest.raises(SetupError, match=f"^--{name} exists in tensorflow_model_server but not in the embedded"):
+        flags.parse([*BASE, f"--{name}=1"])
+
+
 def test_help_lists_every_flag_with_its_default() -> None:
-    assert "--rest_api_timeout_in_ms=0" in flags.usage()
+    assert "--rest_api_timeout_in_ms=30000" in flags.usage()
 
 
 @pytest.mark.parametrize(
@@ -107,6 +131,7 @@ def test_a_channel_argument_is_a_number_only_where_grpc_can_hold_it() -> None:
 def test_the_defaults_are_those_of_the_original() -> None:
     settings = flags.parse(BASE)
     assert settings.file_system_poll_wait_seconds == 1
+    assert settings.rest_api_timeout_in_ms == 30_000
     assert settings.model_config_file_poll_wait_seconds == 0
     assert (settings.max_num_load_retries, settings.load_retry_interval_micros) == (5, 60_000_000)
     assert settings.enable_model_warmup and settings.flush_filesystem_caches

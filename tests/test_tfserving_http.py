@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,9 +10,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from serving.tfserving import http11
 from serving.tfserving.http11 import Request, Response
+from serving.tfserving.http_body import MAX_BODY, MAX_UNPACKED
+from serving.tfserving.http_lines import MAX_HEADERS, MAX_LINE
 from serving.tfserving.http_server import HttpServer
+
+BOMB = gzip.compress(bytes(MAX_UNPACKED + 1))
 
 
 def free_port() -> int:
@@ -112,6 +116,16 @@ def test_a_body_that_is_waited_for_is_asked_for(port: int, dial: Dial) -> None:
     assert client.ask(b"ok") == (200, b"POST / ok", False)
 
 
+def test_bodies_in_chunks_and_in_gzip_leave_the_connection_for_the_next_request(port: int, dial: Dial) -> None:
+    client, packed = dial(port), gzip.compress(b"packed")
+    chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=1\r\nhe\r\n3\r\nllo\r\n0\r\nA: b\r\n\r\n"
+    zipped = b"POST /b HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(packed), packed)
+    broken = b"POST /c HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nbroken"
+    client.send(chunked + zipped + broken + b"GET /d HTTP/1.1\r\n\r\n")
+    answers = [client.response()[1] for _ in range(4)]
+    assert answers == [b"POST /a hello", b"POST /b packed", b"POST /c ", b"GET /d "]
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
@@ -121,12 +135,16 @@ def test_a_body_that_is_waited_for_is_asked_for(port: int, dial: Dial) -> None:
         (b"GET / HTTP/1.1\r\nContent-Length : 3\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (http11.MAX_BODY + 1), 413),
+        (b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
         (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n", 413),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
-        (b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n", 415),
-        (b"GET /" + b"a" * (http11.MAX_LINE + 1), 431),
-        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * http11.MAX_HEADERS, 431),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nhello\r\n", 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % (MAX_BODY + 1), 413),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(BOMB), BOMB), 413),
+        (b"GET /" + b"a" * (MAX_LINE + 1), 431),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * MAX_HEADERS, 431),
     ],
 )
 def test_what_cannot_be_read_safely_is_refused_and_the_connection_closed(
@@ -138,6 +156,7 @@ def test_what_cannot_be_read_safely_is_refused_and_the_connection_closed(
 
 def test_a_client_that_leaves_in_the_middle_harms_nobody(port: int, dial: Dial) -> None:
     dial(port).send(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc")
+    dial(port).send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nabc")
     assert dial(port).ask(b"GET / HTTP/1.1\r\n\r\n")[0] == 200
 
 

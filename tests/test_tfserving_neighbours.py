@@ -51,8 +51,8 @@ def telling(page: str, status: int = 200) -> Iterator[int]:
             thread.join()
 
 
-def insist(tree: Path, rest: int, place: str = "url") -> None:
-    insist_on_ours_alone(server(engine="tfserving", place=place, ports={"rest": rest, "grpc": 1}), tree)
+def insist(tree: Path, rest: int, place: str = "url", said: bool = True) -> None:
+    insist_on_ours_alone(server(engine="tfserving", place=place, ports={"rest": rest, "grpc": 1}), tree, said)
 
 
 @pytest.mark.parametrize("engine", [ORIGINAL, EMBEDDED], ids=["original", "embedded"])
@@ -83,7 +83,14 @@ def test_one_that_does_not_answer_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_one_that_we_started_is_not_asked(tmp_path: Path) -> None:
-    insist(tmp_path, free_port(), place="process")
+    insist(tmp_path, free_port(), place="process", said=False)
+
+
+def test_one_that_seems_to_have_ours_alone_is_left_as_it_is_until_somebody_says_so(tmp_path: Path) -> None:
+    """What it was configured with and never tried to load is on no page."""
+    page = ORIGINAL.format(path=tmp_path / "keras" / "1")
+    with telling(page) as port, pytest.raises(UsageError, match=r"cannot be seen from here; .* --tfserving-ours"):
+        insist(tmp_path, port, said=False)
 
 
 def test_of_many_neighbours_three_are_named_and_the_rest_counted(tmp_path: Path) -> None:

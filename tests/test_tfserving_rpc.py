@@ -45,7 +45,7 @@ def serving(**limits: Any) -> Iterator[Any]:
 
 
 def refused(call: Any, size: int) -> tuple[grpc.StatusCode, str]:
-    """How a request of ``size`` bytes is refused. They are no PredictRequest: what is read is INVALID_ARGUMENT."""
+    """How a request of ``size`` bytes is refused. They are no PredictRequest: what is read is INTERNAL."""
     with pytest.raises(grpc.RpcError) as caught:
         call(b"\xff" * size, timeout=SECONDS)
     return caught.value.code(), caught.value.details()
@@ -57,11 +57,19 @@ def test_a_request_over_the_limit_is_refused_with_its_size(limits: dict[str, Any
         code, details = refused(call, LIMIT + 1)
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert str(LIMIT + 1) in details
-        assert refused(call, LIMIT)[0] == grpc.StatusCode.INVALID_ARGUMENT
+        assert refused(call, LIMIT)[0] == grpc.StatusCode.INTERNAL
 
 
 def test_requests_over_the_limit_hold_no_thread() -> None:
     with serving(largest=LIMIT) as call:
         for _ in range(5 * THREADS):
             assert refused(call, 2 * LIMIT)[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert refused(call, 1)[0] == grpc.StatusCode.INVALID_ARGUMENT
+        assert refused(call, 1)[0] == grpc.StatusCode.INTERNAL
+
+
+def test_bytes_that_are_no_message_are_refused_as_in_cpp_and_with_a_sentence() -> None:
+    with serving() as call:
+        assert refused(call, 1) == (
+            grpc.StatusCode.INTERNAL,
+            "The request is not a tensorflow.serving.PredictRequest.",
+        )

@@ -277,3 +277,12 @@ def test_metrics_lose_nothing_to_concurrency() -> None:
 def test_listening_beyond_this_machine_is_said_with_what_it_exposes(tmp_path: Path, host: str, warned: bool) -> None:
     notes = plan.read_plan(flags.parse([f"--host={host}", f"--model_base_path={tmp_path}"])).notes
     assert any(f"listening on {host}" in note and "no authentication" in note for note in notes) == warned
+
+
+@pytest.mark.parametrize(("name", "said"), [("", False), ('thread_pool_name { value: "mine" }', True)])
+def test_a_name_for_the_threads_that_has_no_effect_is_said(tmp_path: Path, name: str, said: bool) -> None:
+    file = written(tmp_path, f"num_batch_threads {{ value: 2 }} {name}")
+    given = ["--enable_batching", f"--batching_parameters_file={file}", f"--model_base_path={tmp_path}"]
+    notes = plan.read_plan(flags.parse(given)).notes
+    assert [note for note in notes if note.startswith(f"thread_pool_name 'mine' of {file} has no effect")] == notes
+    assert bool(notes) == said

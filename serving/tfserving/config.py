@@ -34,7 +34,7 @@ class BatchingParameters:
     """How requests are joined; the defaults are TensorFlow's, and ``limit`` is its max_batch_size.
 
     A batch that runs has at most ``execution`` rows. Only with ``splitting`` may a request have more, up to
-    ``limit``.
+    ``limit``. ``pool`` is the name that a file gives the threads, "" without one.
     """
 
     limit: int = 1000
@@ -45,6 +45,7 @@ class BatchingParameters:
     padding: bool = False
     splitting: bool = False
     execution: int = 1000
+    pool: str = ""
 
 
 def read_models(path: Path) -> tuple[ModelEntry, ...]:
@@ -128,6 +129,7 @@ def read_batching(path: Path) -> BatchingParameters:
         **given,
         allowed_sizes=tuple(message_read.allowed_batch_sizes),
         padding=message_read.pad_variable_length_inputs,
+        pool=message_read.thread_pool_name.value,
     )
     _check_batching(path, parameters)
     return parameters

@@ -92,8 +92,8 @@ def as_status(error: Exception) -> StatusError:
 
 
 def unparsable(message: str) -> StatusError:
-    """Bytes that are no message. The original says INTERNAL and no word, which blames the server."""
-    return invalid(f"The request is not a {message}.")
+    """Bytes that are no message: the code is that of gRPC for C++, which says no word to it."""
+    return StatusError(Code.INTERNAL, f"The request is not a {message}.")
 
 
 def joined(names: Iterable[str]) -> str:
@@ -176,6 +176,11 @@ def output_unknown(alias: str, outputs: Iterable[str]) -> StatusError:
 
 def output_repeated(alias: str) -> StatusError:
     return invalid(f"duplicate output tensor alias: {alias}")
+
+
+def timed_out() -> StatusError:
+    """What TensorFlow says of a run that was given up."""
+    return StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
 
 
 def malformed_request(method: str, path: str) -> StatusError:

@@ -1,7 +1,6 @@
-"""The command line: tensorflow_model_server's flags, by the same names.
+"""The command line: tensorflow_model_server's flags, by the same names and with the same defaults.
 
-The defaults are its own too, but for one: there is no REST timeout until --rest_api_timeout_in_ms asks for
-it. Only a run in a thread pool can be timed, and the pool costs a small model more than the model itself.
+Only --host is ours: tensorflow_model_server listens on every address.
 
 Both ``--flag=value`` and ``--flag value`` are understood. A flag that this server does not have is an error
 that names the nearest one: a misspelt flag must not turn into a default.
@@ -59,7 +58,9 @@ class Settings:
     model_name: str = _flag("default", "name of the model in --model_base_path")
     model_base_path: str = _flag("", "absolute path of the directory that holds the version directories")
     saved_model_tags: str = _flag("serve", "tags of the MetaGraph to load, separated by commas")
-    rest_api_timeout_in_ms: int = _flag(0, "a REST run that takes longer is a 504; 0 = no limit and less work per run")
+    rest_api_timeout_in_ms: int = _flag(
+        30_000, "a REST run that takes longer is a 504, at its end unless this is below 30000; 0 = no limit"
+    )
     rest_api_num_threads: int = _flag(4 * (os.cpu_count() or 1), "no effect: each REST connection has its own thread")
     grpc_max_threads: int = _flag(4 * (os.cpu_count() or 1), "gRPC calls that are answered at a time")
     grpc_channel_arguments: str = _flag("", "gRPC channel arguments: key=value,key=value")

@@ -11,7 +11,8 @@ import socketserver
 import threading
 from collections.abc import Callable
 
-from serving.tfserving.http11 import Refused, Request, Response, encode, read_request
+from serving.tfserving.http11 import Request, Response, encode, read_request, refusal
+from serving.tfserving.http_lines import Refused
 
 MAX_CONNECTIONS = 1024
 IDLE_SECONDS = 600.0
@@ -106,7 +107,7 @@ class _Connection(socketserver.StreamRequestHandler):
             try:
                 read = read_request(self.rfile, self.wfile.write)
             except Refused as refused:
-                self.connection.sendall(encode(refused.response, keep=False))
+                self.connection.sendall(encode(refusal(refused), keep=False))
                 self._linger()
                 return
             if read is None:

@@ -41,6 +41,11 @@ def read_plan(settings: Settings) -> Plan:
     if settings.enable_batching:
         file = settings.batching_parameters_file
         batching = config.read_batching(Path(file)) if file else BatchingParameters()
+        if batching.pool:
+            notes.append(
+                f"thread_pool_name '{batching.pool}' of {file} has no effect: all models share one pool of threads, "
+                "as in TensorFlow Serving, and the metrics call it batch_threads"
+            )
     session_config = ""
     if settings.tensorflow_session_config_file:
         session_config = config.read_text_file(Path(settings.tensorflow_session_config_file), "ConfigProto")

@@ -27,7 +27,7 @@ from serving.tfserving import errors
 from serving.tfserving.call_threads import CallThreads
 from serving.tfserving.calls import Calls
 from serving.tfserving.errors import Code, SetupError, StatusError
-from serving.tfserving.http11 import MAX_BODY
+from serving.tfserving.http_body import MAX_BODY
 from serving.tfserving.service import Service
 
 PREDICTION, MODELS = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"

@@ -5,6 +5,7 @@ Whatever they send, they get an answer of the protocol without a word of Python,
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import random
@@ -36,11 +37,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SEED = 20261125
 BODIES = 5000  # each for gRPC and REST
+FRAMED = 2000  # further ones over REST, in chunks or in gzip
+BOMBS = 100
+BOMB_BYTES = 100 << 20
 HALF_SENT = 200
 FLAT_MIB = 64
 SETTINGS, HEADERS, DATA, END_HEADERS = 4, 1, 0, 4  # of HTTP/2's frames
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 SERVICE = "/tensorflow.serving.PredictionService/"
+NO_MESSAGE = re.compile(r"The request is not a tensorflow\.serving\.\w+\.")  # INTERNAL, but no fault of ours
 # What a client must never read: our files, our language, a fault of ours.
 LEAKS = re.compile(r"Traceback|\.py\b|site-packages|object has no attribute|Error\(|Exception|<class|numpy|NoneType")
 
@@ -53,6 +58,14 @@ class Running:
     grpc: str
     rest: str
     log: Path
+
+    def send(self, raw: bytes) -> bytes:
+        """Everything that comes back for these bytes, after which the client sends no more."""
+        host, port = self.rest.split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
     def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.rest, timeout=20)
@@ -240,6 +253,89 @@ def test_broken_rest_bodies_get_answers_of_the_protocol(server: Running) -> None
     assert server.mib() - before < FLAT_MIB
 
 
+def test_a_whole_body_is_answered_alike_in_chunks_and_in_gzip(server: Running) -> None:
+    packed = gzip.compress(GOOD)
+    head = b"POST /v1/models/m:predict HTTP/1.1\r\n"
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"
+    for raw in (
+        head + b"Content-Length: %d\r\n\r\n%s" % (len(GOOD), GOOD),
+        head + chunks % (GOOD[:5], len(GOOD) - 5, GOOD[5:]),
+        head + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(packed), packed),
+        head + b"Content-Encoding: gzip\r\n" + chunks % (packed[:5], len(packed) - 5, packed[5:]),
+    ):
+        first, _, body = server.send(raw).partition(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 200 OK"), raw
+        assert json.loads(body) == {"predictions": [3.0, 3.5]}
+    cut = packed[:-3]
+    refused = server.send(head + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(cut), cut))
+    assert refused.startswith(b"HTTP/1.1 400 ")
+    assert b"JSON Parse error: The document is empty" in refused  # the original's words for it
+
+
+def chunked(body: bytes, chance: random.Random) -> bytes:
+    """A body in chunks of chance, which is then damaged more often than not."""
+    raw = b""
+    while body:
+        size = chance.randrange(1, 200)
+        raw += b"%x%s\r\n%s\r\n" % (len(body[:size]), chance.choice([b"", b";a=b"]), body[:size])
+        body = body[size:]
+    raw += b"0\r\n" + chance.choice([b"", b"A: b\r\n"]) + b"\r\n"
+    return mutated(raw, chance) if chance.random() < 0.7 else raw
+
+
+def zipped(body: bytes, chance: random.Random) -> bytes:
+    """A body in gzip, which is then damaged more often than not."""
+    packed = gzip.compress(body)
+    return mutated(packed, chance) if chance.random() < 0.7 else packed
+
+
+def framed(chance: random.Random) -> bytes:
+    """A request whose body comes in chunks, in gzip, or in both."""
+    body = chance.choice(json_seeds())
+    headers = b"POST /v1/models/m:predict HTTP/1.1\r\n"
+    if chance.random() < 0.6:
+        headers += b"Content-Encoding: gzip\r\n"
+        body = zipped(body, chance)
+        if chance.random() < 0.6:
+            return headers + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    return headers + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(body, chance)
+
+
+def test_broken_chunks_and_broken_gzip_get_answers_of_the_protocol(server: Running) -> None:
+    chance = random.Random(SEED + 2)
+    requests = [framed(chance) for _ in range(FRAMED)]
+    leaks: list[tuple[bytes, bytes]] = []
+    statuses: set[int] = set()
+
+    def one(raw: bytes) -> None:
+        answer = server.send(raw)
+        found = {int(status) for status in re.findall(rb"^HTTP/1\.1 (\d+) ", answer, re.MULTILINE)}
+        statuses.update(found or {0})  # to half a request there is no answer
+        if LEAKS.search(answer.decode(errors="replace")) or 500 in found:
+            leaks.append((raw[:200], answer[:300]))
+
+    with GoodClient(server) as good, ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, requests[:200]))
+        before = server.mib()
+        list(pool.map(one, requests[200:]))
+    assert leaks == [], leaks[:3]
+    assert {0, 200, 400} <= statuses <= {0, 200, 400, 404, 413, 431, 505}
+    assert good.wrong == [], good.wrong[:3]
+    assert server.process.poll() is None
+    assert server.mib() - before < FLAT_MIB
+
+
+def test_bombs_are_refused_and_leave_no_memory_behind(server: Running) -> None:
+    bomb = gzip.compress(bytes(BOMB_BYTES))
+    headers = b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    with GoodClient(server) as good, ThreadPoolExecutor(4) as pool:
+        before = server.mib()
+        answers = list(pool.map(server.send, [headers % len(bomb) + bomb] * BOMBS))
+    assert {answer.split(b" ", 2)[1] for answer in answers} == {b"413"}
+    assert good.wrong == [], good.wrong[:3]
+    assert server.mib() - before < FLAT_MIB
+
+
 def test_broken_grpc_messages_get_answers_of_the_protocol(server: Running) -> None:
     chance, seeds = random.Random(SEED + 1), proto_seeds()
     channel = grpc.insecure_channel(server.grpc)
@@ -257,9 +353,9 @@ def test_broken_grpc_messages_get_answers_of_the_protocol(server: Running) -> No
             calls[method](body, timeout=20)
         except grpc.RpcError as error:
             codes.add(error.code().name)
-            undecodable = error.details() == "Exception deserializing request!"  # the words of gRPC itself
+            unparsable = NO_MESSAGE.fullmatch(error.details() or "") is not None
             if error.code().name in ("DEADLINE_EXCEEDED", "UNKNOWN", "UNAVAILABLE") or (
-                not undecodable and (LEAKS.search(error.details() or "") or error.code().name == "INTERNAL")
+                (error.code().name == "INTERNAL") != unparsable or LEAKS.search(error.details() or "")
             ):
                 leaks.append((method, body[:120], error.code().name, error.details()[:300]))
 
@@ -275,6 +371,10 @@ def test_broken_grpc_messages_get_answers_of_the_protocol(server: Running) -> No
 
 def half_rest() -> bytes:
     return b'POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"inst'
+
+
+def half_chunk() -> bytes:
+    return b'POST /v1/models/m:predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"i\r\n64\r\nnst'
 
 
 def grpc_headers() -> bytes:
@@ -306,6 +406,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     ("port_of", "whole", "half"),
     [
         pytest.param("rest", b"", half_rest(), id="rest"),
+        pytest.param("rest", b"", half_chunk(), id="rest, half a chunk"),
         pytest.param("grpc", b"", grpc_headers()[:-1], id="grpc, half the headers"),
         pytest.param("grpc", grpc_headers(), grpc_message(), id="grpc, half the message"),
     ],
