@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from contract.verdict import Report, Variant
@@ -22,7 +23,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One model. The columns are its formats on their engines; the protocols of one share its conditions."""
+    """One model. The columns are its formats on their engines; the protocols of one share its other conditions."""
 
     model: str
     columns: list[str]
@@ -33,19 +34,25 @@ def sheets(report: Report) -> list[Sheet]:
     """A sheet for every model that has conditions (older results have none)."""
     found = []
     for model in dict.fromkeys(variant.model for variant in report.variants):
-        served: dict[tuple[str, str], Variant] = {}
+        served: dict[tuple[str, str], list[Variant]] = {}
         for variant in report.variants:
             if variant.model == model and variant.conditions:
-                served.setdefault((words.engine(variant), variant.format), variant)
-        if not served:
-            continue
-        variants = list(served.values())
-        names = dict.fromkeys(name for variant in variants for name in variant.conditions)
-        found.append(
-            Sheet(
-                model,
-                [f"{variant.format} on {words.engine(variant)}" for variant in variants],
-                [Line(name, [variant.conditions.get(name, words.ABSENT) for variant in variants]) for name in names],
-            )
-        )
+                served.setdefault((words.engine(variant), variant.format), []).append(variant)
+        if served:
+            columns = [f"{form} on {engine}" for engine, form in served]
+            found.append(Sheet(model, columns, [_protocols(served.values()), *_conditions(served.values())]))
     return found
+
+
+def _protocols(columns: Iterable[list[Variant]]) -> Line:
+    """Over which protocols each was measured; in one order, for another order makes no difference."""
+    measured = [{variant.protocol for variant in variants} for variants in columns]
+    names = [", ".join(text for name, text in words.PROTOCOLS.items() if name in found) for found in measured]
+    return Line("protocol", names)
+
+
+def _conditions(columns: Iterable[list[Variant]]) -> list[Line]:
+    """What the variants themselves say, in their order."""
+    said = [variants[0].conditions for variants in columns]
+    names = dict.fromkeys(name for conditions in said for name in conditions)
+    return [Line(name, [conditions.get(name, words.ABSENT) for conditions in said]) for name in names]

@@ -22,13 +22,14 @@ LIBRARIES = {
     "torchscript": "torch",
     "savedmodel": "tensorflow",
 }
-# Which environment variable turns oneDNN off, and what is said where nobody set it.
+LIBRARY_DEFAULT, NOT_KNOWN, NO_LIMIT, OFF = "library's default", "not known", "no limit", "off"
+# Which environment variable turns oneDNN on or off, and what is said where nobody set it: what that amounts to depends
+# on the library's build and the processor, and nobody asked the server's process.
 ONEDNN = {
     "onnxruntime": ("", "not used (MLAS)"),
-    "torch": ("", "on (the library's default)"),
-    "tensorflow": ("TF_ENABLE_ONEDNN_OPTS", "on (the library's default)"),
+    "torch": ("", LIBRARY_DEFAULT),
+    "tensorflow": ("TF_ENABLE_ONEDNN_OPTS", LIBRARY_DEFAULT),
 }
-LIBRARY_DEFAULT, NOT_KNOWN, NO_LIMIT, OFF = "library's default", "not known", "no limit", "off"
 MIB = 2**20
 
 

@@ -81,6 +81,7 @@ def backend_of(**changes):
     backend.texts, backend.run_options, backend.session = [], None, Session()
     backend.on_gpu = memory.OnGpu(torch, torch.device("cpu"))
     backend.bound = model.Bound(Values, backend.session, backend.settings, backend.on_gpu)
+    Values.places.clear()  # of what was tried before the first request
     return backend
 """
 
@@ -247,6 +248,33 @@ def test_a_gpu_that_torch_does_not_see_is_refused() -> None:
 def test_a_model_with_texts_is_refused_since_onnxruntime_binds_none(backend: Any, changes: dict[str, Any]) -> None:
     with pytest.raises(reading.ConfigError, match=r"'x' is a text, .* leave out FORCE_CPU_ONLY_INPUT_TENSORS"):
         backend.Bound(Gpu(), None, settings(**changes), None)
+
+
+@pytest.mark.parametrize("changes", ["inputs", "outputs"])
+def test_a_model_with_booleans_is_refused_where_this_onnxruntime_passes_none(changes: str) -> None:
+    booleans = {
+        "inputs": 'input=[{"name": "x", "data_type": "TYPE_BOOL"}]',
+        "outputs": 'outputs={"x": "TYPE_BOOL"}',
+    }
+    told = real(f"""
+class Older:  # as 1.31 has it: no booleans in
+    @staticmethod
+    def from_dlpack(tensor):
+        if tensor.dtype == torch.bool:
+            raise RuntimeError("Unsupported code 6")
+        return onnxruntime.OrtValue.from_dlpack(tensor)
+class Oldest(Older):  # nor out of it
+    from_dlpack = staticmethod(lambda tensor: onnxruntime.OrtValue.from_dlpack(tensor.view(torch.uint8)))
+told = []
+for values in (Older, Oldest):
+    try:
+        model.Bound(values, None, settings({booleans[changes]}), memory.OnGpu(torch, torch.device("cpu")))
+    except Exception as error:
+        told.append(f"{{type(error).__name__}}: {{error}}")
+print(json.dumps(told))
+""")
+    sentence = "'x' is a boolean, which this onnxruntime does not pass by dlpack; install 1.32 or newer, or leave out "
+    assert told == [f"ConfigError: {sentence}FORCE_CPU_ONLY_INPUT_TENSORS"] * 2
 
 
 def test_an_onnxruntime_without_dlpack_is_refused(backend: Any) -> None:

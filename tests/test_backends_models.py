@@ -27,7 +27,11 @@ def load(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(f"{name}_model", BACKENDS / name / "model.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(BACKENDS))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     return module
 
 
@@ -148,6 +152,21 @@ def test_an_accelerator_that_is_not_understood_is_an_error_in_words(
     with pytest.raises(reading.ConfigError) as caught:
         load("onnxruntime").providers(on_gpu([{"name": name, "parameters": parameters}]))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["CPU", "GPU"])
+def test_tensorflow_refuses_to_leave_tensors_on_the_gpu_before_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # to import it would fail
+    config = {
+        "input": [{"name": "x", "data_type": "TYPE_FP32"}],
+        "output": [{"name": "y", "data_type": "TYPE_FP32"}],
+        "parameters": {"FORCE_CPU_ONLY_INPUT_TENSORS": {"string_value": "no"}},
+    }
+    instance = {"model_instance_kind": kind, "model_instance_device_id": "0"}
+    with pytest.raises(reading.ConfigError, match=r"INPUT_TENSORS is no: TensorFlow's .* leave that parameter out"):
+        load("tensorflow").TritonPythonModel().initialize({"model_config": json.dumps(config), **instance})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from types import SimpleNamespace
+import sys
+from collections.abc import Callable
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,42 @@ def test_texts_and_numbers_are_written_as_their_string_form() -> None:
     array = np.array(["ä", b"b", 7], dtype=object)
     assert codec.write_strings(array).tobytes() == on_the_wire(["ä".encode(), b"b", b"7"])
     assert codec.write_strings(np.array([b"xy", b"z"])).tobytes() == on_the_wire([b"xy", b"z"])
+
+
+def steps_of_python(work: Callable[[], object]) -> int:
+    """How many instructions of Python a call takes, whatever it does in C."""
+    steps = 0
+
+    def trace(frame: FrameType, what: str, _: Any) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += what == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+@pytest.mark.parametrize("word", ["text", b"bytes"], ids=["texts, as onnxruntime answers", "bytes, as TensorFlow does"])
+def test_writing_many_strings_takes_no_more_python_than_writing_few(word: str | bytes) -> None:
+    few, many = (np.array([word] * count, dtype=object) for count in (2, 500))
+    assert 0 < steps_of_python(lambda: codec.write_strings(few)) == steps_of_python(lambda: codec.write_strings(many))
+
+
+def test_texts_alone_are_written_as_among_others() -> None:
+    array = np.array([["ä", ""], ["\0", "long" * 99]], dtype=object)
+    assert codec.write_strings(array).tobytes() == on_the_wire(["ä".encode(), b"", b"\0", b"long" * 99])
+
+
+def test_a_text_that_utf8_does_not_have_is_the_same_error_alone_and_among_others() -> None:
+    for others in ([], [7]):
+        with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+            codec.write_strings(np.array(["\ud800", *others], dtype=object))
 
 
 def test_only_a_triton_that_has_the_slow_functions_gets_the_fast_ones() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contract.batching import Batching, Queue
 from contract.load import Affinity
+from contract.records import VariantPlan
 from report.fairness import sheets
+from report.neighbours import neighbours, with_neighbours
 from report.page.html import render_html
 from serving.conditions import conditions
-from tests.builders import config, model, served, server, workspace
+from tests.builders import config, endpoint, model, plan, served, server, workspace
 from tests.report_samples import INJECTION, report, variant
 
 SAME = {"threads": "1", "batching": "up to 32"}
@@ -28,12 +31,13 @@ def test_formats_stand_side_by_side_and_what_differs_is_marked() -> None:
     (sheet,) = sheets(found)
     assert sheet.columns == ["onnx on Triton", "savedmodel on TF Serving (embedded)"]
     assert [(line.name, line.values, line.differs) for line in sheet.lines] == [
+        ("protocol", ["HTTP, gRPC", "gRPC"], True),
         ("threads", ["1", "1"], False),
         ("batching", ["up to 32", "up to 32"], False),
         ("library", ["onnxruntime 1", "tensorflow 2"], True),
     ]
     page = render_html(found)
-    assert page.count("≠ differs") == 1
+    assert page.count("≠ differs") == 2
     assert "tensorflow 2" in page
 
 
@@ -44,7 +48,75 @@ def test_a_condition_that_only_one_engine_has_differs() -> None:
             variant("m", "savedmodel", "triton", "http", conditions={"cores": "0"}),
         ]
     )
-    assert [(line.name, line.differs) for line in sheets(found)[0].lines] == [("queue", True), ("cores", True)]
+    lines = {line.name: line.differs for line in sheets(found)[0].lines}
+    assert lines == {"protocol": False, "queue": True, "cores": True}
+
+
+def test_protocols_in_another_order_are_the_same_protocols() -> None:
+    keys = [("onnx", "http"), ("onnx", "grpc"), ("torchscript", "grpc"), ("torchscript", "http")]
+    found = report(variants=[variant("m", form, "triton", protocol, conditions=SAME) for form, protocol in keys])
+    line = sheets(found)[0].lines[0]
+    assert (line.name, line.values, line.differs) == ("protocol", ["HTTP, gRPC"] * 2, False)
+
+
+SERVED = {  # model and format by engine and served name: two models, of which one is on both engines
+    ("triton", "words__onnx"): ("words", "onnx"),
+    ("triton", "words__torchscript"): ("words", "torchscript"),
+    ("tfserving", "words"): ("words", "savedmodel"),
+    ("triton", "digits__onnx"): ("digits", "onnx"),
+    ("triton", "digits__onnx-int8"): ("digits", "onnx-int8"),
+}
+
+
+def beside(**changes: Any) -> dict[str, str]:
+    """What is resident beside each served model, in a run that measured all of them but the last."""
+    served = [
+        endpoint(served_name=name, engine=engine, model=model, format=form)
+        for (engine, name), (model, form) in SERVED.items()
+    ]
+    variants = [VariantPlan(id=item.id, endpoint=item, stages=[], repeat_of=None) for item in served[:-1]]
+    resident = [f"{item.served_name} on {item.engine}" for item in served]
+    whole = plan(*variants, resident=resident, **changes)
+    return {f"{item.format} of {item.model}": neighbours(whole, item) for item in served}
+
+
+def test_where_all_are_loaded_the_formats_of_a_model_have_the_same_neighbours() -> None:
+    of_words, of_digits = (
+        "2 more exports of this model; of others 2 on Triton",
+        "of others 2 on Triton, 1 on TF Serving",
+    )
+    assert beside() == {
+        "onnx of words": of_words,
+        "torchscript of words": of_words,
+        "savedmodel of words": of_words,
+        "onnx of digits": f"1 more export of this model; {of_digits}",
+        "onnx-int8 of digits": f"1 more export of this model; {of_digits}",
+    }
+
+
+def test_a_variant_that_triton_holds_alone_has_other_neighbours_than_one_on_another_engine() -> None:
+    found = beside(isolate=True)
+    assert found["onnx of words"] == found["torchscript of words"] == "1 more export of this model"
+    assert found["savedmodel of words"] == "nothing"
+    assert found["onnx of digits"] == "of others 1 on TF Serving"
+
+
+def test_one_model_at_a_time_has_its_own_formats_beside_it_on_triton() -> None:
+    found = beside(one_at_a_time=True)
+    assert {found[f"{form} of words"] for form in ("onnx", "torchscript", "savedmodel")} == {
+        "2 more exports of this model"
+    }
+    assert found["onnx of digits"] == "1 more export of this model; of others 1 on TF Serving"
+
+
+def test_what_is_beside_a_model_on_another_machine_is_not_known() -> None:
+    assert neighbours(plan(), endpoint(served_name="words", engine="kserve")) == "not known"
+
+
+def test_what_else_is_resident_is_one_of_the_conditions_where_there_are_any() -> None:
+    alone = endpoint(conditions=SAME)
+    assert with_neighbours(plan(), alone) == SAME | {"also resident": "nothing"}
+    assert with_neighbours(plan(), endpoint()) == {}, "older results have no sheet"
 
 
 def test_older_results_have_no_sheet() -> None:
@@ -66,6 +138,8 @@ def test_what_models_toml_says_is_what_the_sheet_says(tmp_path: Path, monkeypatc
     assert (found["intra-op threads"], found["cores"], found["load's cores"]) == ("2", "0", "1")
     assert found["library"].startswith("onnxruntime 1.")
     saved = served(workspace(tmp_path), format="savedmodel")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    assert conditions(whole, saved, server(), native=False)["oneDNN"] == "library's default", "nobody asked it"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     assert conditions(whole, saved, server(), native=False)["oneDNN"] == "TF_ENABLE_ONEDNN_OPTS=0"
 

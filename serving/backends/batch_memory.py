@@ -6,6 +6,8 @@ Copied beside every backend's model.py, as batch.py is. torch is handed in by wh
 import numpy as np
 from batch_settings import ConfigError
 
+STAY_ON_GPU = "FORCE_CPU_ONLY_INPUT_TENSORS"  # Triton's parameter; "no" leaves inputs where the client put them
+
 
 class Host:
     """How tensors in the machine's own memory are read, made, joined and answered; `OnGpu` does it with a GPU's."""

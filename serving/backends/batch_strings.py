@@ -55,7 +55,10 @@ def _of_one_length(data):
 def write_strings(array):
     """An array of bytes (or of what has a string form) as length-prefixed bytes, in the order of its elements."""
     strings = array.ravel().tolist()
-    if not set(map(type, strings)) <= {bytes}:
+    kinds = set(map(type, strings))
+    if kinds == {str}:  # all that onnxruntime answers
+        strings = list(map(str.encode, strings))
+    elif not kinds <= {bytes}:
         strings = [item if type(item) is bytes else str(item).encode() for item in strings]
     parts = [b""] * (2 * len(strings))
     parts[::2] = map(_LENGTH.pack, map(len, strings))

@@ -11,7 +11,7 @@ import os
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from batch import execute
-from batch_memory import OnGpu
+from batch_memory import STAY_ON_GPU, OnGpu
 from batch_settings import BOOLEANS, ConfigError, Settings
 from batch_strings import speed_up_strings
 
@@ -28,7 +28,6 @@ CUDA_CHOICES = {  # numbers in config.pbtxt, names in the provider
     "cudnn_conv_algo_search": ["EXHAUSTIVE", "HEURISTIC", "DEFAULT"],
     "arena_extend_strategy": ["kNextPowerOfTwo", "kSameAsRequested"],
 }
-STAY_ON_GPU = "FORCE_CPU_ONLY_INPUT_TENSORS"  # Triton's parameter; "no" leaves inputs where the client put them
 
 
 class TritonPythonModel:
@@ -83,15 +82,19 @@ class Bound:
 
     def __init__(self, values, session, settings, on_gpu, run_options=None):
         """``values`` is onnxruntime's OrtValue. Raises ConfigError where the model or this onnxruntime cannot do it."""
-        texts = [name for name in settings.inputs if settings.input_types[name] == np.object_]
-        texts += [
-            name for name, kind in zip(settings.outputs, settings.output_types, strict=True) if kind == np.object_
-        ]
+        types = [*settings.input_types.items(), *zip(settings.outputs, settings.output_types, strict=True)]
+        texts = [name for name, kind in types if kind == np.object_]
         if texts:
             raise ConfigError(f"'{texts[0]}' is a text, which onnxruntime cannot bind; leave out {STAY_ON_GPU}")
         if not hasattr(values, "from_dlpack"):
             raise ConfigError(
                 f"this onnxruntime takes no tensors by dlpack; install a newer one or leave out {STAY_ON_GPU}"
+            )
+        booleans = [name for name, kind in types if kind == np.bool_]
+        if booleans and not _passes_booleans(values, on_gpu.torch):
+            raise ConfigError(
+                f"'{booleans[0]}' is a boolean, which this onnxruntime does not pass by dlpack; "
+                f"install 1.32 or newer, or leave out {STAY_ON_GPU}"
             )
         self.values, self.session, self.outputs = values, session, settings.outputs
         self.on_gpu, self.run_options = on_gpu, run_options
@@ -107,6 +110,15 @@ class Bound:
         self.session.run_with_iobinding(binding, self.run_options)
         binding.synchronize_outputs()
         return [self.on_gpu.torch.from_dlpack(value) for value in binding.get_outputs()]
+
+
+def _passes_booleans(values, torch):
+    """Whether a boolean tensor goes into onnxruntime and comes back as one: 1.31 refuses it and answers with bytes."""
+    try:
+        returned = torch.from_dlpack(values.from_dlpack(torch.zeros(1, dtype=torch.bool)))
+    except RuntimeError:
+        return False
+    return returned.dtype == torch.bool
 
 
 def on_gpu(settings):

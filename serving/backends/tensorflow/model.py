@@ -2,26 +2,33 @@
 
 NVIDIA's releases from 25.03 on have no TensorFlow backend, so this is what serves a SavedModel there. The SavedModel
 is loaded into a Session and run through a prepared callable, as TF Serving does; that costs about a third of a
-signature call.
+signature call. That callable is fed from the machine's memory and answers there, on a GPU instance too: tensors that
+are on the GPU already are copied by Triton, which is its default, and a model that forbids it is refused.
 """
 
 import os
 
 import triton_python_backend_utils as pb_utils
 from batch import execute
+from batch_memory import STAY_ON_GPU
 from batch_settings import ConfigError, Settings
 from batch_strings import speed_up_strings
 
 
 class TritonPythonModel:
     def initialize(self, args):
+        self.settings = settings = Settings(args)
+        if settings.text(STAY_ON_GPU) == "no":
+            raise ConfigError(
+                f"{STAY_ON_GPU} is no: TensorFlow's Session takes tensors from the host's memory only; "
+                "leave that parameter out, and Triton copies them"
+            )
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if args["model_instance_kind"] != "GPU":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import tensorflow as tf
 
         speed_up_strings(pb_utils)
-        self.settings = settings = Settings(args)
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=settings.number("TF_NUM_INTRA_THREADS"),
             inter_op_parallelism_threads=settings.number("TF_NUM_INTER_THREADS"),

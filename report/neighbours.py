@@ -1,0 +1,53 @@
+"""What else is loaded while a variant is under load: a row of the fairness sheet, from the run's plan.
+
+Counted and not named, for by name every column of a sheet would differ from every other: each is the other's neighbour.
+Where models are loaded and unloaded during the run (`isolate`, one model at a time) the counts tell it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from contract.endpoints import Endpoint
+from contract.records import Plan
+from report import words
+
+NAME = "also resident"
+ALONE, NOT_KNOWN = "nothing", "not known"
+
+
+def with_neighbours(plan: Plan, endpoint: Endpoint) -> dict[str, str]:
+    """The endpoint's conditions and what else is resident; older results, which have none, stay without."""
+    return {**endpoint.conditions, NAME: neighbours(plan, endpoint)} if endpoint.conditions else {}
+
+
+def neighbours(plan: Plan, endpoint: Endpoint) -> str:
+    """E.g. ``2 more exports of this model; of others 3 on Triton, 1 on TF Serving``."""
+    this = f"{endpoint.served_name} on {endpoint.engine}"
+    if this not in plan.resident:  # it runs on another machine, which is not ours to look at
+        return NOT_KNOWN
+    measured = [item.endpoint for item in plan.variants]
+    models = {f"{item.served_name} on {item.engine}": item.model for item in measured}
+    own, others = 0, Counter[str]()
+    for name in plan.resident:
+        served, _, engine = name.rpartition(" on ")
+        # What was not measured is known by name: on Triton MODEL__FORMAT, and no model's name holds two underscores.
+        model = models.get(name, served.partition("__")[0])
+        if name == this or not _held(plan, endpoint, model, engine):
+            continue
+        if model == endpoint.model:
+            own += 1
+        else:
+            others[engine] += 1
+    listed = ", ".join(f"{count} on {words.ENGINES.get(engine, engine)}" for engine, count in others.items())
+    parts = [f"{words.counted(own, 'more export')} of this model"] if own else []
+    return "; ".join([*parts, f"of others {listed}"] if listed else parts) or ALONE
+
+
+def _held(plan: Plan, endpoint: Endpoint, model: str, engine: str) -> bool:
+    """Whether an engine holds another model than the endpoint's own. Only Triton is told to let models go."""
+    if engine != "triton":
+        return True
+    if plan.isolate:
+        return False
+    return not plan.one_at_a_time or model == endpoint.model
