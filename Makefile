@@ -125,7 +125,7 @@ endif
 	@$(STACK) $(PROFILE:%=--profile %) up --detach $(if $(WORKERS),--scale $(WORKER)=$(WORKERS)) \
 	  || { $(STACK) logs --tail 20; echo "error: not everything is up; images of an older checkout are made anew by 'make image', 'make down' removes what was started" >&2; exit 3; }
 ifneq ($(filter cpu gpu,$(PROFILE)),)
-	@$(RUN) -m serving up $(STAGE) --triton $(TRITON_AT) --tfserving $(TFSERVING_AT)
+	@$(RUN) -m serving up $(STAGE) --triton $(TRITON_AT) --tfserving $(TFSERVING_AT) --tfserving-ours
 endif
 ifneq ($(filter observe,$(PROFILE)),)
 	@echo "dashboard  $(call at,http,GRAFANA,3000)    rules and alerts  $(call at,http,PROMETHEUS,9090)"

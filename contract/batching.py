@@ -163,3 +163,12 @@ class Triton(Section):
         if len(set(self.gpus)) != len(self.gpus):
             raise ValueError(f"gpus holds an id twice: {self.gpus}")
         return self
+
+
+class TfServing(Section):
+    """What only TF Serving knows (`models.config`)."""
+
+    versions: Count = Field(
+        1,
+        description="how many proven versions are served, the newest first: laid out by a start, left by `make roll`",
+    )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from contract.batching import Batching, Cuda, Queue, TensorRT, Triton
+from contract.batching import Batching, Cuda, Queue, TensorRT, TfServing, Triton
 from contract.client import Client
 from contract.compare import Tolerance
 from contract.elsewhere import Elsewhere
@@ -95,6 +95,7 @@ class Model(Section):
     time_limit_s: Positive = Field(600.0, description="of one step of the export")
     batching: Batching = Field(Batching(), description="see below")
     triton: Triton = Field(Triton(), description="see below")
+    tfserving: TfServing = Field(TfServing(), description="see below")
     slo: Slo = Field(Slo(), description="see below")
     elsewhere: list[Elsewhere] = Field([], description="servers that are not ours and hold it too; see below")
 
@@ -281,6 +282,7 @@ SECTIONS: dict[Any, type[BaseModel]] = {
     "batching": Batching,
     "queue": Queue,
     "triton": Triton,
+    "tfserving": TfServing,
     "tensorrt": TensorRT,
     "cuda": Cuda,
     "slo": Slo,

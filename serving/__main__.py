@@ -75,6 +75,11 @@ def main(arguments: Sequence[str]) -> int:
                 f"rest://HOST:8501,grpc://HOST:8500 (default: {Ways.tfserving})",
             )
             command.add_argument(
+                "--tfserving-ours",
+                action="store_true",
+                help="the TF Serving at an address has no models but ours, so that roll and reload may configure it",
+            )
+            command.add_argument(
                 "--restarts", type=int, default=MOST_RESTARTS, help="most restarts of a server or model that dies"
             )
             command.add_argument(

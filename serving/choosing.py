@@ -43,9 +43,15 @@ def choice_of(options: argparse.Namespace, served: Sequence[Served]) -> fleet.Ch
             f"--triton-image is an image for Docker, and Triton is to run as '{ways.triton}'; say --place docker, or "
             "--triton docker"
         )
+    if options.tfserving_ours and not is_address(ways.tfserving):
+        raise UsageError(
+            f"--tfserving-ours is about a TF Serving at an address, and it is to run as '{ways.tfserving}', which has "
+            f"our models alone anyway; leave it out, or say --tfserving {TFSERVING_AT}"
+        )
     return fleet.Choice(
         triton=ways.triton,
         tfserving=ways.tfserving,
+        tfserving_ours=options.tfserving_ours,
         image=options.triton_image,
         one_at_a_time=options.one_at_a_time or fleet.too_many(list(served)),
         restarts=options.restarts,

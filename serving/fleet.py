@@ -46,6 +46,7 @@ class Choice(Entry):
 
     triton: str = "process"
     tfserving: str = "auto"
+    tfserving_ours: bool = False  # somebody's word: the one at an address has no models but ours
     image: str | None = None  # of Triton, instead of NVIDIA's
     one_at_a_time: bool = False
     restarts: int = supervise.MOST_RESTARTS
@@ -108,6 +109,7 @@ def up(
         on_tfserving = [item for item in served if item.engine == "tfserving"]
         if on_tfserving:
             servers["tfserving"], seconds = _start_tfserving(config, on_tfserving, workspace, choice)
+            _await_versions(on_tfserving, servers["tfserving"])
             ready_s |= {item.name: seconds for item in on_tfserving}
         if any(item.engine == "triton" for item in served):
             servers["triton"] = _start_triton(config, workspace, choice)
@@ -165,7 +167,8 @@ def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str
         ]
         for item in served
     ]
-    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
+    places = [choice.triton, choice.tfserving, choice.tfserving_ours, choice.image]
+    how = [config.target, config.affinity.model_dump(), *places]
     return hashlib.sha256(json.dumps([how, facts], sort_keys=True).encode()).hexdigest()
 
 
@@ -202,6 +205,11 @@ def laid_out_otherwise(config: ModelsFile, served: list[Served], workspace: Work
     return known.fingerprint != fingerprint(config, served, choice)
 
 
+def said_to_be_ours(workspace: Workspace) -> bool:
+    """Whether `up` was told that the TF Serving at an address has no models but ours."""
+    return read_model(_choice_file(workspace), Choice, "make serve").tfserving_ours
+
+
 def _choice_file(workspace: Workspace) -> Path:
     return workspace.live / "choice.json"
 
@@ -223,6 +231,14 @@ def _start_tfserving(
         return launch.model_copy(update={"ready": f"{launch.ready}{items[0].name}", "cores": config.affinity.servers})
 
     return start(make, tensorflow_serving.place_of(flavour), workspace, lambda server: version)
+
+
+def _await_versions(items: list[Served], server: ServerRecord) -> None:
+    """Wait for all that is to be served; one at an address may have its own choice of older versions."""
+    from serving.tfserving_control import TfServingControl  # which imports TensorFlow; a group may do without it
+
+    versions = [each for item in items for each in ((item,) if server.place == "url" else (item, *item.older))]
+    TfServingControl(server).wait_for((each.name, each.version) for each in versions)
 
 
 def _start_triton(config: ModelsFile, workspace: Workspace, choice: Choice) -> ServerRecord:

@@ -1,6 +1,6 @@
 """The model repository: a triton tree and a tfserving tree, laid out from the newest complete artifacts.
 
-Beside the newest lie as many older ones as `triton.versions` asks for, so that a start serves what a roll left served.
+Beside the newest lie as many older ones as `versions` asks for, so that a start serves what a roll left served.
 The trees are generated whole and swapped in by a rename; what does not change is left alone. Only formats that passed
 parity are laid out.
 """
@@ -25,7 +25,7 @@ from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, read_new
 from contract.tensors import to_bytes
 from contract.workspace import Workspace
 from serving.latency_buckets import counts_latency, latency_buckets
-from serving.tfserving_config import MONITORING_CONFIG, batching_config, models_config
+from serving.tfserving_config import MODELS_CONFIG, MONITORING_CONFIG, batching_config, models_config
 from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
 from serving.turn import turn
 
@@ -48,10 +48,15 @@ class Served:
     manifest: Manifest
     artifact: Path
     golden: Path
-    older: tuple[Served, ...] = ()  # versions that Triton serves beside this one, newest first
+    older: tuple[Served, ...] = ()  # versions that are served beside this one, newest first
 
     def __str__(self) -> str:
         return f"{self.name} on {self.engine}"
+
+    @property
+    def versions(self) -> int:
+        """How many versions its engine is to serve, the newest first."""
+        return {"triton": self.model.triton.versions, "tfserving": self.model.tfserving.versions}[self.engine]
 
 
 def served_name(model: str, form: str) -> str:
@@ -88,17 +93,17 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
                     artifact=directory / record.path,
                     golden=directory / GOLDEN,
                 )
-                older = _older(newest, workspace.artifacts / name) if engine == "triton" else ()
-                served.append(replace(newest, older=older))
+                served.append(replace(newest, older=_older(newest, workspace.artifacts / name)))
     return served, refused
 
 
 def _older(newest: Served, exports: Path) -> tuple[Served, ...]:
-    """The exports that `triton.versions` serves beside the newest, newest first: proven, and of the same signature.
+    """The exports that are served beside the newest, newest first: proven, and of the same signature.
 
-    One config.pbtxt describes all versions of a model, so that another signature cannot be served beside this one.
+    One config.pbtxt describes all versions of a model on Triton, so that another signature cannot be served beside this
+    one; clients of TF Serving would find it as hard to tell them apart.
     """
-    most = newest.model.triton.versions - 1
+    most = newest.versions - 1
     found: list[Served] = []
     for version in reversed(versions_of(exports)[:-1] if most else []):
         directory = exports / str(version)
@@ -216,8 +221,10 @@ def _write_warm_up(folder: Path, examples: list[Example]) -> None:
 
 def _lay_out_tfserving(items: list[Served], tree: Path, target: Path) -> None:
     for item in items:
-        copy_whole(item.artifact, tree / item.name / str(item.version))
-    write_text(tree / "models.config", models_config({item.name: target / item.name for item in items}))
+        for version in (item, *item.older):
+            copy_whole(version.artifact, tree / item.name / str(version.version))
+    entries = [(item.name, target / item.name, item.versions) for item in items]
+    write_text(tree / MODELS_CONFIG, models_config(entries))
     if items:
         write_text(tree / "batching.config", batching_config(items[0].model.batching, os.cpu_count() or 1))
     write_text(tree / "monitoring.config", MONITORING_CONFIG)

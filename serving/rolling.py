@@ -9,7 +9,7 @@ live/events.jsonl, which `status` shows.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from contract.files import read_model, write_json
 from contract.golden import read_examples
 from contract.progress import say
 from contract.table import choose
+from contract.tensors import TensorSpec
 from contract.workspace import Workspace
 from serving import fleet
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
@@ -84,6 +85,7 @@ def _roll_one(
         if item.version <= old.version:
             raise UsageError(f"version {item.version} is not newer than the {old.version} that is served")
         check_files(item)
+        _insist_on_signature(item, old)
         with _candidate(roller, item, workspace) as candidate:
             _insist_on_answers(candidate, server, workspace)
         seconds = roller.publish(item)
@@ -110,6 +112,23 @@ def _candidate(roller: Any, item: Served, workspace: Workspace) -> Iterator[Serv
     finally:
         roller.drop_candidate(candidate)
         shutil.rmtree(workspace.live / folder_name(candidate, "http").removesuffix("/http"), ignore_errors=True)
+
+
+def _insist_on_signature(item: Served, old: Endpoint) -> None:
+    """Clients go on sending what they sent. Raises UsageError where the newer version takes or gives something else."""
+    for what, new, served in (
+        ("inputs", item.manifest.inputs, old.inputs or item.manifest.inputs),  # not known of what is served for long
+        ("outputs", item.manifest.outputs, old.outputs),
+    ):
+        if list(new) != list(served):
+            raise UsageError(
+                f"its {what} are {_in_words(new)} instead of {_in_words(served)}, which would fail every client that "
+                "runs; serve it under a name of its own, or stop the servers and serve it instead"
+            )
+
+
+def _in_words(specs: Iterable[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} [{', '.join(map(str, spec.dims))}]" for spec in specs) or "none"
 
 
 def _insist_on_answers(candidate: Served, server: ServerRecord, workspace: Workspace) -> None:

@@ -65,7 +65,7 @@ class TritonRoller:
 
     def retire(self, item: Served) -> None:
         """Remove the files of versions that the policy no longer serves."""
-        for folder in self._versions(item.name)[: -item.model.triton.versions]:
+        for folder in self._versions(item.name)[: -item.versions]:
             shutil.rmtree(folder, ignore_errors=True)
 
     def renew(self, name: str, version: int) -> float:

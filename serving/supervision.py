@@ -109,7 +109,12 @@ class Supervisor:
             remember(new, self._workspace)
             for name in resident:
                 self._control(new).load(name)
-            self._insist(self._endpoints(server.engine, resident))
+            endpoints = self._endpoints(server.engine, resident)
+            if server.engine == "tfserving":
+                from serving.tfserving_control import TfServingControl  # which imports TensorFlow
+
+                TfServingControl(new).wait_for({(item.served_name, item.version) for item in endpoints})
+            self._insist(endpoints)
         except LoadproofError as error:
             self._give_up(server, f"it could not be started again: {error}")
             return

@@ -6,14 +6,16 @@ Threads and batching are the server's, not a model's: of several models that say
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from contract.batching import Batching
 
+MODELS_CONFIG = "models.config"
 # The flags that a server is told its settings by.
 BATCHES = "--enable_batching=true"
 PARAMETERS = "--batching_parameters_file="
@@ -23,12 +25,34 @@ UNLIMITED = 100_000  # TF Serving has no word for it
 PARAMETER = re.compile(r"^(\w+) \{ value: (\d+) \}$", re.MULTILINE)
 
 
-def models_config(models: dict[str, Path]) -> str:
-    """A ModelServerConfig in text format: name -> absolute base path of the versions."""
+def models_config(models: Iterable[tuple[str, Path, int]]) -> str:
+    """A ModelServerConfig in text format: of each model its name, absolute base path, and how many versions of it."""
     config = model_server_config_pb2.ModelServerConfig()
-    for name, base in models.items():
-        entry = config.model_config_list.config.add(name=name, base_path=str(base), model_platform="tensorflow")
-        entry.model_version_policy.latest.num_versions = 1
+    for name, base, versions in models:
+        add_model(config, name, base).model_version_policy.latest.num_versions = versions
+    return str(text_format.MessageToString(config))
+
+
+def add_model(config: Any, name: str, base: Path) -> Any:
+    """A further entry of a ModelServerConfig, of whose versions the newest is served."""
+    return config.model_config_list.config.add(name=name, base_path=str(base), model_platform="tensorflow")
+
+
+def read_models(text: str) -> Any:
+    """The ModelServerConfig that `models_config` wrote."""
+    return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+
+
+def policy_of(config: Any, name: str) -> Any:
+    """Which versions of a model a ModelServerConfig has served."""
+    (entry,) = (entry for entry in config.model_config_list.config if entry.name == name)
+    return entry.model_version_policy
+
+
+def keeping(text: str, name: str, versions: int) -> str:
+    """The same configuration, with the newest ``versions`` of one model served."""
+    config = read_models(text)
+    policy_of(config, name).latest.num_versions = versions
     return str(text_format.MessageToString(config))
 
 

@@ -13,21 +13,28 @@ from pathlib import Path
 from contract.endpoints import ServerRecord
 from contract.errors import UsageError
 from serving.ports import host_port
-from serving.tfserving_config import METRICS
+from serving.tfserving_config import METRICS, MODELS_CONFIG
 
 LOADED = re.compile(r'[{,]model_path="([^"]+)"')
 TIMEOUT_S = 30.0
 NAMED = 3  # of the neighbours, in a sentence
 
 
-def insist_on_ours_alone(server: ServerRecord, tree: Path) -> None:
+def insist_on_ours_alone(server: ServerRecord, tree: Path, said: bool) -> None:
     """Raise UsageError where a configuration of the models in ``tree`` could take others away from the server.
 
-    So it does where nobody can tell. One that we started has ours alone and is not asked.
+    ``said``: whether somebody gave their word that it has ours alone, without which it is left as it is: what it is
+    configured to serve and never tried to load nobody can see. One that we started has ours alone and is not asked.
     """
     if server.place != "url":
         return
     address = host_port(server.host, server.ports["rest"])
+    if not said:
+        raise UsageError(
+            f"TF Serving at {address} would unload what is in its configuration and not in {tree / MODELS_CONFIG}, "
+            "which cannot be seen from here; where it has these models alone, say so: 'python -m serving up' with its "
+            "address and --tfserving-ours"
+        )
     loaded = _loaded(_page(address))
     if not loaded:
         raise UsageError(

@@ -56,6 +56,13 @@ def test_one_flag_says_where_both_engines_run_and_a_flag_of_one_goes_first(words
     assert Ways(made.triton, made.tfserving) == expected
 
 
+def test_the_word_that_a_server_is_ours_is_kept_and_is_about_one_at_an_address() -> None:
+    assert choice_of(parsed("--tfserving", TFSERVING, "--tfserving-ours"), []).tfserving_ours
+    assert not choice_of(parsed("--tfserving", TFSERVING), []).tfserving_ours
+    with pytest.raises(UsageError, match="is to run as 'embedded', which has our models alone anyway"):
+        choice_of(parsed("--tfserving", "embedded", "--tfserving-ours"), [])
+
+
 def test_as_a_process_the_original_comes_before_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert chosen("process", {}, BOTH) == Ways("process", "binary")

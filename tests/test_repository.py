@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 from tritonclient.grpc import model_config_pb2 as pb
 
-from contract.batching import Batching, Triton
+from contract.batching import Batching, TfServing, Triton
 from contract.errors import UsageError
 from contract.files import read_model, sha256_tree, write_bytes, write_json
 from contract.golden import Example, read_examples, write_examples
@@ -21,6 +21,7 @@ from contract.tensors import TensorSpec, from_bytes, to_bytes
 from contract.workspace import Workspace
 from serving import fleet, repository
 from serving.repository import Served, lay_out, plan, served_name
+from serving.tfserving_config import keeping, models_config, policy_of, read_models
 from tests.builders import config, example, examples, format_record, model, workspace, write_artifacts
 
 
@@ -309,6 +310,23 @@ def test_an_older_version_that_is_not_what_was_proven_is_a_sentence_that_says_wh
     (folder / "model.onnx").write_bytes(b"something else")
     with pytest.raises(UsageError, match=f"is not what its manifest says; .* or remove {folder}"):
         versions_laid_out(four_times, 2)
+
+
+def test_tf_serving_is_laid_out_and_told_as_many_versions_as_it_is_to_serve(tmp_path: Path) -> None:
+    place = workspace(tmp_path / "work")
+    for version in (1, 2, 3):
+        write_artifacts(place, "images", ("savedmodel",), version=version)
+    both_engines = model(formats=["savedmodel"], tfserving=TfServing(versions=2))
+    lay_out(plan(config({"images": both_engines}), "all", place)[0], place)
+    assert {child.name for child in (place.tfserving_repository / "images").iterdir()} == {"2", "3"}
+    read = read_models((place.tfserving_repository / "models.config").read_text())
+    assert policy_of(read, "images").latest.num_versions == 2
+    assert {child.name for child in (place.triton_repository / "images__savedmodel").glob("[0-9]*")} == {"3"}
+
+
+def test_a_roll_tells_tf_serving_of_one_model_and_leaves_the_others_as_they_are() -> None:
+    told = keeping(models_config([("words", Path("/m/words"), 1), ("images", Path("/m/images"), 3)]), "words", 2)
+    assert told == models_config([("words", Path("/m/words"), 2), ("images", Path("/m/images"), 3)])
 
 
 def test_older_versions_count_as_processes(four_times: Workspace) -> None:

@@ -149,6 +149,29 @@ def test_of_two_that_died_together_both_are_told_before_the_first_is_brought_bac
     assert [event.what for event in read_events(world.workspace.events)] == ["died", "died", "restarted", "restarted"]
 
 
+def test_what_tf_serving_had_is_waited_for_before_it_is_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ports are open when one version of a model is loaded, which need not be the one that was proven."""
+    record = server(engine="tfserving", engine_kind="embedded", shm_prefix=None, pid=4712)
+    world = World(world.workspace, monkeypatch, record)
+    write_json(world.workspace.endpoints, endpoints(endpoint(engine="tfserving", protocol="rest", version=2)))
+    waited: list[tuple[set[tuple[str, int]], int]] = []
+
+    class Control:
+        def __init__(self, server: ServerRecord) -> None:
+            """No server."""
+
+        def wait_for(self, versions: set[tuple[str, int]]) -> None:
+            waited.append((versions, len(world.asked)))
+
+    monkeypatch.setattr(supervision, "TfServingControl", Control)
+    watcher = world.supervisor()
+    watcher.look()
+    world.living = False
+    watcher.look()
+    assert waited == [({("words__onnx", 2)}, 0)]
+    assert len(world.asked) == 1
+
+
 def test_only_what_was_resident_is_loaded_again(world: World) -> None:
     world.processes = {}
     watcher = world.supervisor()

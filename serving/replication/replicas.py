@@ -103,7 +103,7 @@ class Replicas:
         if self._endpoint.engine != "tfserving":
             return None
         file, name = self._workspace.live / "replicas.config", self._endpoint.served_name
-        write_text(file, models_config({name: self._workspace.tfserving_repository / name}))
+        write_text(file, models_config([(name, self._workspace.tfserving_repository / name, 1)]))
         return file
 
     def _another(self, number: int) -> Replica:

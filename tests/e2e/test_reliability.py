@@ -40,6 +40,7 @@ concurrency = [2]
 duration_s = 4.0
 open_duration_s = 6.0
 warmup_s = 0.2
+rounds = 1
 attempts = 1
 """
 MODELS = f"{HEAD}{TORCH_ON_TRITON}{KERAS_ON_TFSERVING}"
@@ -191,6 +192,24 @@ def _other_signature(path: Path) -> None:
             if name == old:
                 node.input[number] = "words"
     onnx.save(model, path)
+
+
+@pytest.mark.parametrize("engine", SERVED)
+def test_a_sound_version_that_takes_other_inputs_is_refused_before_a_client_meets_it(
+    stage: Reliable, engine: str
+) -> None:
+    model, name = SERVED[engine]
+    _forge(stage, model, 3, lambda path: None)
+    file = stage.workspace.artifacts / model / "3" / "manifest.json"
+    file.write_text(file.read_text().replace('"tokens"', '"words"'))
+    try:
+        assert stage.run("serving", "roll").returncode == 3
+        refused = next(event for event in reversed(stage.events()) if event.model == name)
+        assert refused.what == "refused"
+        assert "its inputs are words int64 [batch, length] instead of tokens int64 [batch, length]" in refused.detail
+        assert not (stage.root / "model_repository" / engine / name / "3").exists()
+    finally:
+        shutil.rmtree(stage.workspace.artifacts / model / "3")
 
 
 @pytest.mark.parametrize("engine", SERVED)

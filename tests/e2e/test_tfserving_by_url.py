@@ -34,8 +34,8 @@ class OnTheirs(Stage):
     def theirs(self) -> Path:
         return self.root / "theirs"
 
-    def up(self, ports: tuple[int, int]) -> None:
-        self.do("serving", "up", "--place", f"rest://127.0.0.1:{ports[0]},grpc://127.0.0.1:{ports[1]}")
+    def up(self, ports: tuple[int, int], *flags: str) -> None:
+        self.do("serving", "up", "--place", f"rest://127.0.0.1:{ports[0]},grpc://127.0.0.1:{ports[1]}", *flags)
 
     def newer_export(self) -> None:
         """Version 2, which differs in a file that no engine reads."""
@@ -107,7 +107,7 @@ def states(ports: tuple[int, int], name: str) -> dict[int, str]:
 
 def test_a_server_with_somebody_elses_model_is_neither_reloaded_nor_rolled_and_goes_on(stage: OnTheirs) -> None:
     with run_by_somebody(stage, alone=False) as ports:
-        stage.up(ports)
+        stage.up(ports, "--tfserving-ours")  # a mistake, which can be seen
         refused = stage.run("serving", "reload", "keras")
         assert refused.returncode == 2
         assert f"has loaded {stage.theirs}/1 since it was started" in refused.stderr
@@ -124,9 +124,12 @@ def test_a_server_with_somebody_elses_model_is_neither_reloaded_nor_rolled_and_g
         assert [child.name for child in (stage.workspace.tfserving_repository / "keras").iterdir()] == ["1"]
 
 
-def test_a_server_that_has_ours_alone_is_reloaded_and_rolled(stage: OnTheirs) -> None:
+def test_a_server_that_has_ours_alone_is_reloaded_and_rolled_where_somebody_says_so(stage: OnTheirs) -> None:
     with run_by_somebody(stage, alone=True) as ports:
         stage.up(ports)
+        refused = stage.run("serving", "reload", "keras")
+        assert (refused.returncode, "--tfserving-ours" in refused.stderr) == (2, True)
+        stage.up(ports, "--tfserving-ours")
         stage.do("serving", "reload", "keras")
         stage.newer_export()
         try:
