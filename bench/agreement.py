@@ -1,11 +1,13 @@
 """Do two generators see the same latency? python -m bench.agreement --perf-analyzer FOLDER [--work 0 5] [--rounds 5]
 
 At an equal, evenly spread rate below saturation the load command and perf_analyzer ask the same Triton for the same, in
-turns. perf_analyzer counts from the actual send, so it is compared with our service time; our latency from the intended
-send stands beside it. What perf_analyzer's own rounds differ by (A/A) is how far two measurements of the same lie apart
-here. With --work the model waits so many milliseconds before each answer: what a client adds of its own is the same
-microseconds whatever the wait, and a disagreement about time itself would grow with it. The last line is one JSON
-document.
+turns. perf_analyzer counts from when it sends, not from a schedule, so it is compared with our service time; our
+latency from the intended send stands beside it. What perf_analyzer's own rounds differ by (A/A) is how far two
+measurements of the same lie apart here. With --work the model waits so many milliseconds before each answer: what a
+client adds of its own is the same microseconds whatever the wait, and a disagreement about time itself would grow with
+it. The means of both stand beside what Triton counted of their requests; with --wire (HTTP, root) the medians stand
+beside what the kernel saw of them on loopback, so that the server is told from the client. bench/generators/sight.py
+says what each of the two counts. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -13,35 +15,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from bench.generators.contenders import Rig, analyzed, output_of, without_perf_analyzer
+from bench.agreeing import Seen, show
+from bench.generators.perf_analyzer import analyzed, without_perf_analyzer
 from bench.generators.question import Question
+from bench.generators.rig import Rig, output_of
+from bench.generators.sight import Sight, of_perf_analyzer, of_records
 from bench.generators.waiting import instances, wait
+from bench.generators.wire import Tap
 from bench.load import only_one_request, served
-from bench.peers.figures import spread
+from bench.peers.figures import rotated
 from bench.preparing import one_row, prepare
 from contract.cli import Parser, run
 from contract.errors import ServerError, UsageError
 from contract.files import read_model
 from contract.progress import say
 from contract.records import Observation, read_records
-from contract.statistics import Floats, order_statistic
 from contract.workspace import Workspace
 
 PLAN = "agreement"
-WANTED = 0.05  # how far the medians may lie apart
-SHOWN = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-Figures = dict[str, float]  # percentile -> milliseconds
 
 
 def plan(rate: float, window_s: float) -> str:
@@ -50,8 +47,8 @@ def plan(rate: float, window_s: float) -> str:
     return f"plans = {{ {PLAN} = {{ rounds = 1, stages = [{{ {stage} }}] }} }}\n"
 
 
-def ours(rig: Rig, protocol: str) -> tuple[Figures, Figures]:
-    """(service time, latency from the intended send) of one run of the load command."""
+def ours(rig: Rig, protocol: str) -> Sight:
+    """What one run of the load command saw."""
     workspace = Workspace(rig.workspace)
     known = json.loads(workspace.endpoints.read_text())["endpoints"]
     (variant,) = [item["id"] for item in known if item["protocol"] == protocol]
@@ -60,84 +57,39 @@ def ours(rig: Rig, protocol: str) -> tuple[Figures, Figures]:
     results = (workspace.results / "latest").resolve()
     seen = read_model(results / f"server-stats-{variant}.json", Observation, "make loadtest").stages[-1]
     records = read_records(results, variant)
-    intended, sent, done = (records.column(f"{name}_ns").to_numpy() for name in ("intended", "sent", "done"))
+    names = ("intended", "sent", "first_byte", "done")
+    intended, sent, first_byte, done = (records.column(f"{name}_ns").to_numpy() for name in names)
     inside = (intended >= seen.window_start_ns) & (intended < seen.window_end_ns)
     failed = [error for error in records.column("error").to_pylist() if error]
     if failed:
         raise ServerError(f"{len(failed)} requests failed, the first with '{failed[0]}'")
-    return _percentiles((done - sent)[inside] / 1e6), _percentiles((done - intended)[inside] / 1e6)
+    return of_records(intended[inside], sent[inside], first_byte[inside], done[inside], seen.server)
 
 
-def theirs(rig: Rig, protocol: str, rate: float) -> Figures:
-    """perf_analyzer's own percentiles at an evenly spread rate."""
+def theirs(rig: Rig, protocol: str, rate: float) -> Sight:
+    """What perf_analyzer says that it saw at an evenly spread rate."""
     load = ["--request-rate-range", f"{rate:g}:{rate:g}", "--request-distribution", "constant"]
-    said = analyzed(rig, protocol, load)
-    found = dict(re.findall(r"(p\d+) latency: (\d+) usec", said))
-    if set(SHOWN) - found.keys():
-        raise ServerError(f"perf_analyzer's output has no percentiles: {said[-300:]}")
-    return {name: int(found[name]) / 1e3 for name in SHOWN}
+    return of_perf_analyzer(analyzed(rig, protocol, load), protocol)
 
 
-def _percentiles(samples: Floats) -> Figures:
-    ordered = np.sort(samples)
-    return {name: order_statistic(ordered, p) for name, p in SHOWN.items()}
+def heard(sight: Callable[[], Sight], port: int | None) -> Sight:
+    """What a generator saw, with what went over the wire to that port meanwhile; None: nobody listens."""
+    if port is None:
+        return sight()
+    with Tap(port) as tap:
+        seen = sight()
+    return replace(seen, wire=tap.wire())
 
 
-@dataclass
-class Seen:
-    """What both saw of one work, by round; milliseconds."""
-
-    service: list[Figures] = field(default_factory=list)
-    latency: list[Figures] = field(default_factory=list)
-    peer: list[Figures] = field(default_factory=list)
-
-    def measure(self, rig: Rig, protocol: str, rate: float, number: int) -> None:
-        """One round; each begins with the other. Where one of them fails, nothing of it is kept (ServerError)."""
-        peer: Figures = {}
-        if number % 2 == 0:
-            peer = theirs(rig, protocol, rate)
-        service, latency = ours(rig, protocol)
-        self.peer.append(peer or theirs(rig, protocol, rate))
-        self.service.append(service)
-        self.latency.append(latency)
-
-    def judged(self) -> dict[str, Any]:
-        """p50 beside perf_analyzer's, as a ratio of medians and as differences within a round; p99 beside its own."""
-        tails, tail = [found["p99"] for found in self.peer], self._median(self.service, "p99")
-        less_us = [(own["p50"] - other["p50"]) * 1e3 for own, other in zip(self.service, self.peer, strict=True)]
-        ratio = self._median(self.service, "p50") / self._median(self.peer, "p50")
-        return {
-            "p50_ratio": round(ratio, 4),
-            "p50_within": abs(ratio - 1) <= WANTED,
-            "p50_difference_us": spread(less_us).rounded(1),
-            "p99_ms": round(tail, 4),
-            "p99_within": min(tails) <= tail <= max(tails),
-        }
-
-    @staticmethod
-    def _median(rounds: list[Figures], key: str) -> float:
-        return statistics.median(found[key] for found in rounds)
-
-
-def show(work_ms: float | None, seen: Seen) -> dict[str, Any]:
-    """The lines of one work for a person; returns what is in the document. None: the model as it is served."""
-    print("the model as it is served" if work_ms is None else f"the model waits {work_ms:g} ms")
-    named = {
-        "ours, from the actual send": seen.service,
-        "perf_analyzer": seen.peer,
-        "ours, from the intended send": seen.latency,
+def measure(seen: Seen, rig: Rig, protocol: str, rate: float, number: int, port: int | None = None) -> None:
+    """One round; each begins with the other. Where one of them fails, nothing of it is kept (ServerError)."""
+    asked: dict[str, Callable[[], Sight]] = {
+        "perf_analyzer": lambda: theirs(rig, protocol, rate),
+        "ours": lambda: ours(rig, protocol),
     }
-    for name, rounds in named.items():
-        spreads = {key: spread([found[key] for found in rounds]).shown(3) for key in SHOWN}
-        print(f"  {name:34}{', '.join(f'{key} {values}' for key, values in spreads.items())}")
-    found = seen.judged()
-    less = found["p50_difference_us"]
-    reached = "reached" if found["p50_within"] else "MISSED"
-    print(f"  p50 is {found['p50_ratio']:.3f}x of perf_analyzer's, wanted {1 - WANTED} to {1 + WANTED}: {reached}")
-    print(f"  p50 less perf_analyzer's: {less['median']:.0f} us ({less['min']:.0f} to {less['max']:.0f})")
-    where = "within" if found["p99_within"] else "OUTSIDE"
-    print(f"  p99 {found['p99_ms']:.3f} ms lies {where} what perf_analyzer's own rounds differ by")
-    return {"work_ms": work_ms, **found, **named}
+    found = {name: heard(asked[name], port) for name in rotated(list(asked), number)}
+    seen.ours.append(found["ours"])
+    seen.peer.append(found["perf_analyzer"])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -150,7 +102,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--window", type=float, default=9.0, help="seconds that each is measured in a round")
     parser.add_argument("--work", type=float, nargs="+", metavar="MS", help="let the model wait; several take turns")
+    parser.add_argument("--wire", action="store_true", help="listen on loopback to what they send; HTTP, root only")
     options: argparse.Namespace = parser.parse_args(arguments)
+    if options.wire and options.protocol != "http":
+        raise UsageError("--wire knows where a request begins over HTTP alone; leave it out, or --protocol grpc")
+    if options.wire:
+        with Tap(0):  # refuses before anything is started
+            pass
     seen: dict[float | None, Seen] = {work_ms: Seen() for work_ms in options.work or [None]}
     failed: list[str] = []
     for work_ms in options.work or []:
@@ -168,12 +126,13 @@ def main(arguments: Sequence[str]) -> int:
             rig = Rig(question, work / "question.json", workspace.root, options.window, options.perf_analyzer)
             if how := without_perf_analyzer(rig):
                 raise UsageError(f"perf_analyzer is absent: {how}")
+            port = int(calls["http"].address.rpartition(":")[2]) if options.wire else None
             for number in range(options.rounds):
                 for work_ms, pair in seen.items():
                     if work_ms is not None:
                         wait(workspace, endpoints[0], calls["http"].address, work_ms, options.rate)
                     try:
-                        pair.measure(rig, options.protocol, options.rate, number)
+                        measure(pair, rig, options.protocol, options.rate, number, port)
                     except ServerError as error:
                         failed.append(f"round {number + 1}, {work_ms or 0:g} ms: {error}")
                         say(failed[-1])

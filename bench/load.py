@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.generators.contenders import CONTENDERS, WANTED, WANTED_PER_CORE, Figure, Rig
+from bench.generators.contenders import CONTENDERS, WANTED, WANTED_PER_CORE, Figure
 from bench.generators.load import plan
 from bench.generators.question import Call, Question
+from bench.generators.rig import Rig
 from bench.peers.figures import Ratio, Spread, judged, rotated, spread
 from bench.peers.running import ROOT
 from bench.preparing import MODEL, one_row, prepare

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.agreement import Seen, plan, show, theirs
-from bench.generators.contenders import Rig
+from bench.agreeing import LESS, Seen, parts, show
+from bench.agreement import main, measure, plan, theirs
 from bench.generators.question import Call, Question
+from bench.generators.rig import Rig
+from bench.generators.sight import Sight
 from bench.generators.waiting import instances
+from bench.generators.wire import Wire
 from contract.errors import ServerError, UsageError
 from contract.shapes import LoadPlan
 
-PERCENTILES = "  p50 latency: 594 usec\n  p90 latency: 700 usec\n  p95 latency: 800 usec\n  p99 latency: 1200 usec\n"
+SAID = (
+    "    Avg latency: 650 usec (standard deviation 452 usec)\n"
+    "    p50 latency: 594 usec\n    p90 latency: 700 usec\n    p99 latency: 1200 usec\n"
+    "    Avg HTTP time: 640 usec (send/recv 40 usec + response wait 600 usec)\n"
+)
 
 
-def figures(*p50s: float, p99: float = 2.0) -> list[dict[str, float]]:
-    """Rounds with these medians; their tails lie a tenth apart."""
-    return [{"p50": p50, "p90": p50, "p99": p99 + number / 10} for number, p50 in enumerate(p50s)]
+def sights(*p50s: float, p99: float = 2.0, server_us: float | None = 100.0) -> list[Sight]:
+    """Rounds with these medians, which are the means too; their tails lie a tenth apart."""
+    found = []
+    for number, p50 in enumerate(p50s):
+        shown = {"p50": p50, "p90": p50, "p99": p99 + number / 10}
+        found.append(Sight(shown, p50 * 1e3, p50 * 1e3 - 5, 5.0, server_us, intended=shown))
+    return found
 
 
 def perf_analyzer(folder: Path, says: str) -> Rig:
@@ -32,18 +44,18 @@ def perf_analyzer(folder: Path, says: str) -> Rig:
 
 
 def test_a_constant_difference_is_told_from_one_that_grows_with_the_work() -> None:
-    short = Seen(service=figures(0.5, 0.6), peer=figures(0.6, 0.7)).judged()
-    long = Seen(service=figures(5.5, 5.6), peer=figures(5.6, 5.7)).judged()
+    short = Seen(ours=sights(0.5, 0.6), peer=sights(0.6, 0.7)).judged()
+    long = Seen(ours=sights(5.5, 5.6), peer=sights(5.6, 5.7)).judged()
     assert short["p50_difference_us"] == long["p50_difference_us"] == {"median": -100.0, "min": -100.0, "max": -100.0}
     assert (short["p50_within"], long["p50_within"]) == (False, True)
-    slow = Seen(service=figures(6.0, 6.1), peer=figures(5.4, 5.5)).judged()
+    slow = Seen(ours=sights(6.0, 6.1), peer=sights(5.4, 5.5)).judged()
     assert (slow["p50_ratio"], slow["p50_within"]) == (pytest.approx(6.05 / 5.45, abs=1e-4), False)
 
 
 @pytest.mark.parametrize(("p99", "within"), [(2.0, True), (2.05, True), (2.2, False), (1.8, False)])
 def test_a_tail_is_judged_by_what_the_others_own_rounds_differ_by(p99: float, within: bool) -> None:
-    seen = Seen(service=figures(0.5, p99=p99), peer=figures(0.5, 0.5, p99=2.0)[:2])
-    seen.service.append(dict(seen.service[0]))
+    seen = Seen(ours=sights(0.5, p99=p99), peer=sights(0.5, 0.5, p99=2.0)[:2])
+    seen.ours.append(seen.ours[0])
     assert seen.judged()["p99_within"] is within
 
 
@@ -51,17 +63,17 @@ def test_a_tail_is_judged_by_what_the_others_own_rounds_differ_by(p99: float, wi
 def test_a_round_in_which_one_of_them_fails_leaves_nothing_behind(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.agreement.ours", lambda rig, protocol: (figures(0.5)[0], figures(0.6)[0]))
+    monkeypatch.setattr("bench.agreement.ours", lambda rig, protocol: sights(0.5)[0])
     seen = Seen()
     with pytest.raises(ServerError, match="no percentiles"):
-        seen.measure(perf_analyzer(tmp_path, "it was too slow"), "http", 300.0, number)
+        measure(seen, perf_analyzer(tmp_path, "it was too slow"), "http", 300.0, number)
     assert seen == Seen()
-    seen.measure(perf_analyzer(tmp_path, PERCENTILES), "http", 300.0, number)
-    assert (len(seen.service), len(seen.latency), len(seen.peer)) == (1, 1, 1)
+    measure(seen, perf_analyzer(tmp_path, SAID), "http", 300.0, number)
+    assert (len(seen.ours), len(seen.peer)) == (1, 1)
 
 
 def test_each_work_is_shown_with_both_measures(capsys: pytest.CaptureFixture[str]) -> None:
-    seen = Seen(service=figures(5.508), latency=figures(5.6), peer=figures(5.4))
+    seen = Seen(sights(5.508), sights(5.4))
     assert show(5.0, seen)["work_ms"] == 5.0
     said = capsys.readouterr().out
     assert "the model waits 5 ms" in said
@@ -71,14 +83,38 @@ def test_each_work_is_shown_with_both_measures(capsys: pytest.CaptureFixture[str
     assert "the model as it is served" in capsys.readouterr().out
 
 
-def test_perf_analyzers_percentiles_are_read_from_what_it_says(tmp_path: Path) -> None:
-    rig = perf_analyzer(tmp_path, PERCENTILES)
-    assert theirs(rig, "http", 300.0) == {"p50": 0.594, "p90": 0.7, "p99": 1.2}
+def test_a_difference_of_the_server_is_told_from_one_of_the_clients() -> None:
+    table = parts(Seen(sights(0.5, 0.6, server_us=100.0), sights(0.55, 0.65, server_us=130.0)))
+    less = {name: sides[LESS].median for name, sides in table.items()}
+    assert less == {
+        "mean latency": pytest.approx(-50),
+        "mean response wait, as it counts it": pytest.approx(-50),
+        "mean transfer, as it counts it": 0,
+        "mean in Triton, queue and compute": pytest.approx(-30),
+        "mean rest: client, wire, front end": pytest.approx(-20),
+    }
 
 
-def test_an_output_without_percentiles_is_no_measurement(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="no percentiles"):
-        theirs(perf_analyzer(tmp_path, "it was too slow"), "http", 300.0)
+def test_what_went_over_the_wire_tells_the_server_from_the_clients(capsys: pytest.CaptureFixture[str]) -> None:
+    own = replace(sights(0.5)[0], wire=Wire(900, 1.0, 0.0, 440.0))
+    other = replace(sights(0.55)[0], wire=Wire(1000, 2.0, 20.0, 440.0))
+    less = {name: sides[LESS].median for name, sides in parts(Seen([own], [other])).items()}
+    assert less["median on the wire, the request"] == -20
+    assert less["median on the wire, until the answer"] == 0
+    assert less["p50 less both: the client"] == pytest.approx(-30)
+    assert show(None, Seen([own], [other]))["packets"] == {"ours": 1.0, "perf_analyzer": 2.0}
+    assert "packets of a request: ours 1, perf_analyzer 2" in capsys.readouterr().out
+    assert show(None, Seen([own], sights(0.55)))["packets"] == {}
+
+
+def test_a_part_that_one_of_them_does_not_have_is_not_compared() -> None:
+    table = parts(Seen(sights(0.5), sights(0.55, server_us=None)))
+    assert list(table) == ["mean latency", "mean response wait, as it counts it", "mean transfer, as it counts it"]
+
+
+def test_perf_analyzers_figures_are_read_from_what_it_says(tmp_path: Path) -> None:
+    sight = theirs(perf_analyzer(tmp_path, SAID), "http", 300.0)
+    assert sight == Sight({"p50": 0.594, "p90": 0.7, "p99": 1.2}, 650.0, 600.0, 40.0, None)
 
 
 def test_the_plan_is_one_evenly_spread_open_stage() -> None:
@@ -100,3 +136,8 @@ def test_a_model_that_waits_has_so_many_instances_that_requests_do_not_wait_for_
 def test_a_wait_that_cannot_be_is_refused_with_the_way_out(work_ms: float, rate: float) -> None:
     with pytest.raises(UsageError, match="or a lower --rate"):
         instances(work_ms, rate)
+
+
+def test_a_wire_that_nobody_can_read_is_refused_before_anything_is_started() -> None:
+    with pytest.raises(UsageError, match="--wire knows where a request begins over HTTP alone"):
+        main(["--wire", "--protocol", "grpc"])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.generators.contenders import CONTENDERS, WANTED, WANTED_PER_CORE, Figure, Rig
+from bench.generators.contenders import CONTENDERS, WANTED, WANTED_PER_CORE, Figure
 from bench.generators.load import plan
 from bench.generators.question import Call, Question, read
-from bench.load import per_core, ratios
+from bench.generators.rig import Rig
+from bench.load import document, per_core, ratios, show
 from contract.errors import ServerError
 from contract.files import write_json
 from contract.shapes import Closed, LoadPlan
@@ -93,6 +95,42 @@ def test_the_others_figures_are_read_from_what_they_say(tmp_path: Path, monkeypa
     with_grpc = Question(**{**vars(QUESTION), "calls": {"grpc": QUESTION.calls["http"]}})
     other = Rig(with_grpc, tmp_path / "question.json", tmp_path, 2.0, tmp_path)
     assert CONTENDERS["perf_analyzer-grpc"].run(other).rps == 7833.5
+
+
+def test_each_peer_is_told_what_its_row_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed: list[list[str]] = []
+
+    def only_typed(command: list[str], _: Rig, __: object = None) -> str:
+        typed.append(command)
+        return "Requests/sec: 1\nthroughput: 1 infer/sec"
+
+    for module in ("contenders", "perf_analyzer"):
+        monkeypatch.setattr(f"bench.generators.{module}.output_of", only_typed)
+    program(tmp_path, "perf_analyzer", "")
+    call = QUESTION.calls["http"]
+    calls = {"http-null": replace(call, address="127.0.0.1:2"), "grpc": replace(call, address="127.0.0.1:3")}
+    peers = replace(rig(tmp_path, tmp_path), question=replace(QUESTION, calls=calls))
+    for name in ("wrk-null", "perf_analyzer-grpc", "perf_analyzer-grpc-async"):
+        CONTENDERS[name].run(peers)
+    null, synchronous, asynchronous = typed
+    assert null[-1] == "http://127.0.0.1:2/infer"
+    assert "-a" in asynchronous and "-a" not in synchronous
+    assert "127.0.0.1:3" in asynchronous and asynchronous[asynchronous.index("-i") + 1] == "grpc"
+
+
+def test_every_figure_is_in_the_table_and_in_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["http", "http-null", "grpc", "wrk", "wrk-null", "perf_analyzer-grpc-async"]
+    figures = {name: {0: Figure(1000.0 + number)} for number, name in enumerate(names)}
+    compared, cores = ratios(figures), per_core(figures)
+    show(figures, compared, cores, {"perf_analyzer-http": "get it"})
+    said = capsys.readouterr().out.splitlines()
+    for number, name in enumerate(names):
+        assert any(line.startswith(f"{name} ") and f" {1000 + number} (" in line for line in said)
+    assert "perf_analyzer-http is absent: get it" in said
+    written = document(figures, compared, cores, rounds=1)
+    assert list(written["rps"]) == names
+    pairs = {(ratio["ours"], ratio["peer"]) for ratio in written["ratios"]}
+    assert pairs == {("http", "wrk"), ("http-null", "wrk-null"), ("grpc", "perf_analyzer-grpc-async")}
 
 
 @pytest.mark.parametrize(

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.generators.load import load_command
-from bench.generators.question import Question
-from bench.peers.running import ROOT
+from bench.generators.perf_analyzer import analyzed, without_perf_analyzer
+from bench.generators.rig import Rig, output_of
 from contract.errors import ServerError
 
 HERE = Path(__file__).parent
-PATIENCE_S = 90.0  # beyond the window, for a generator to start and to end
-PERF_ANALYZER = (
-    "pip download --no-deps tritonclient==2.44.0 nvidia-cuda-runtime-cu12, unzip both into one folder, "
-    "apt-get install libb64-0d, then --perf-analyzer FOLDER"
-)
-
-
-@dataclass(frozen=True)
-class Rig:
-    """What a contender needs: the question and its file, a workspace with what is up, the length of a window."""
-
-    question: Question
-    file: Path
-    workspace: Path
-    window_s: float
-    perf_analyzer: Path | None
 
 
 @dataclass(frozen=True)
@@ -50,23 +32,6 @@ class Contender:
 
     run: Callable[[Rig], Figure]
     absent: Callable[[Rig], str] = lambda rig: ""
-
-
-def output_of(command: list[str], rig: Rig, environment: dict[str, str] | None = None) -> str:
-    """Run a generator to its end. Raises ServerError with its last words."""
-    variables = {**os.environ, "QUESTION": str(rig.file), "PYTHONPATH": str(ROOT), **(environment or {})}
-    limit = rig.window_s + PATIENCE_S
-    try:
-        ended = subprocess.run(
-            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ServerError(f"{command[0]} did not end within {limit:.0f} s") from None
-    if ended.returncode != 0:
-        raise ServerError(
-            f"{Path(command[0]).name} ended with {ended.returncode}: {(ended.stderr or ended.stdout)[-500:]}"
-        )
-    return ended.stdout
 
 
 def module(name: str, *words: str) -> Contender:
@@ -128,29 +93,6 @@ def perf_analyzer(protocol: str, *words: str) -> Contender:
     return Contender(run, without_perf_analyzer)
 
 
-def analyzed(rig: Rig, protocol: str, load: Sequence[str]) -> str:
-    """What perf_analyzer says of a load, measured over three windows."""
-    assert rig.perf_analyzer is not None
-    program = next(rig.perf_analyzer.rglob("perf_analyzer"))
-    libraries = {str(file.parent) for file in rig.perf_analyzer.rglob("libcudart.so.*")}
-    program.chmod(0o755)
-    data = rig.file.with_name("perf_analyzer.json")
-    question = rig.question
-    rows = {name: {"content": values[0], "shape": [len(values[0])]} for name, values in question.tensors.items()}
-    data.write_text(json.dumps({"data": [rows]}))
-    shapes = [word for name, values in question.tensors.items() for word in ("--shape", f"{name}:{len(values[0])}")]
-    command = [str(program), "-m", question.model, "-x", str(question.version), "-i", protocol, *shapes, *load]
-    command += ["-u", question.calls[protocol].address, "--input-data", str(data)]
-    command += ["--measurement-interval", f"{rig.window_s * 1000 / 3:.0f}", "-s", "999", "-r", "3"]
-    return output_of(command, rig, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))})
-
-
-def without_perf_analyzer(rig: Rig) -> str:
-    """How to get it, where it is not."""
-    there = rig.perf_analyzer is not None and any(rig.perf_analyzer.rglob("perf_analyzer"))
-    return "" if there else PERF_ANALYZER
-
-
 def load(protocol: str, *words: str) -> Contender:
     """The real load command, with further ``words``; its own records read back."""
 
@@ -171,6 +113,7 @@ CONTENDERS = {
     "http": module("ours", "http"),
     "grpc": module("ours", "grpc"),
     "http-null": module("ours", "http-null"),
+    "http-null-frozen": module("ours", "http-null", "frozen"),
     "load-http": load("http"),
     "load-grpc": load("grpc"),
     "load-http-2": load("http", "--processes", "2"),  # one per core of the machine that all of this was measured on
@@ -183,6 +126,7 @@ CONTENDERS = {
     "wrk-null": wrk("http-null"),
     "locust-tritonclient": locust("locust_tritonclient.py"),
     "locust-fasthttp": locust("locust_fasthttp.py"),
+    "geventhttpclient": module("geventhttpclient"),
     "grpcio": module("grpcio"),
 }
 # ours, theirs, at least so many times their requests per second; None where nothing is wanted
@@ -190,8 +134,11 @@ WANTED: list[tuple[str, str, float | None]] = [
     ("http", "perf_analyzer-http", 1.0),
     ("http", "locust-tritonclient", 1.1),
     ("http", "locust-fasthttp", None),
+    ("http", "geventhttpclient", None),
+    ("geventhttpclient", "locust-fasthttp", None),
     ("http", "wrk", 0.7),
     ("http-null", "wrk-null", None),
+    ("http-null-frozen", "http-null", None),
     ("grpc", "perf_analyzer-grpc", 0.7),
     ("grpc", "perf_analyzer-grpc-async", None),
     ("grpc", "grpcio", 1.5),

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import gevent
 import grpc
 import grpc.experimental.gevent
 
+from bench.generators.closed import closed
 from bench.generators.question import read
 
 
@@ -26,22 +25,14 @@ def main(arguments: Sequence[str]) -> None:
     grpc.experimental.gevent.init_gevent()
     channel = grpc.insecure_channel(call.address)
     ask = channel.unary_unary(call.target, request_serializer=None, response_deserializer=None)
-    body, answered = call.data, 0
+    body = call.data
 
-    def user(end: float) -> None:
-        nonlocal answered
-        while time.perf_counter() < end:
-            ask(body, timeout=30)
-            answered += 1
+    def user() -> None:
+        ask(body, timeout=30)
 
-    for length in (float(seconds) / 5, float(seconds)):  # the first is the warm-up
-        answered = 0
-        began, cpu = time.perf_counter(), time.process_time()
-        users = [gevent.spawn(user, began + length) for _ in range(question.users)]
-        gevent.joinall(users, raise_error=True)
-        elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu
+    found = closed([user] * question.users, float(seconds))
     channel.close()
-    print(json.dumps({"rps": answered / elapsed, "rps_per_core": answered / cpu}))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Our clients alone: python -m bench.generators.ours QUESTION PROTOCOL SECONDS, as a load process drives them.
+"""Our clients alone: python -m bench.generators.ours QUESTION PROTOCOL [frozen] SECONDS, as a load process drives them.
 
 Under Locust's monkey patching, a greenlet and a connection for each user, two clock readings and one entry per request.
-The last line is one JSON document: requests per second, per second of the process' own CPU, p50 and p99 in ms.
+`frozen` hides what is there before the window from the garbage collector. The last line is one JSON document: requests
+per second, per second of the process' own CPU, p50 and p99 in ms.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import json  # noqa: E402 (after the patching, as under Locust)
+import gc  # noqa: E402 (after the patching, as under Locust)
+import json  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
@@ -48,12 +50,15 @@ def drive(protocol: str, call: Call, users: int, seconds: float, connections: Se
 
 
 def main(arguments: Sequence[str]) -> None:
-    path, protocol, seconds = arguments
+    path, protocol, *frozen, seconds = arguments
     question = read(Path(path))
     call = question.calls[protocol]
     kind = protocol.partition("-")[0]  # `http-null` is HTTP to the server that does nothing
     users = [connect(kind, call.address, call.target, 1) for _ in range(question.users)]
     drive(protocol, call, question.users, float(seconds) / 5, users)
+    if frozen:
+        gc.collect()
+        gc.freeze()
     print(json.dumps(drive(protocol, call, question.users, float(seconds), users)))
 
 
