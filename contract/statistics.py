@@ -140,6 +140,35 @@ def _claimed(ordered: Floats, p: float, worth: float, confidence: float) -> Quan
     return Quantile(order_statistic(ordered, p), float(ordered[rank]), 0)
 
 
+def quantile_intervals(
+    samples: Floats, ps: Sequence[float], confidence: float = CONFIDENCE
+) -> list[tuple[float, float, float] | None]:
+    """(quantile, low, high) of samples in time order for each p; None where they are too few for an interval.
+
+    The ends are order statistics between which the quantile lies, whatever the distribution (as `quantile`'s bound, on
+    both sides), among as many independent samples as these are worth.
+    """
+    ordered = np.sort(samples)
+    worths = _worths(samples, ordered, ps)
+    return [_between(ordered, p, worth, (1 + confidence) / 2) for p, worth in zip(ps, worths, strict=True)]
+
+
+def _between(ordered: Floats, p: float, worth: float, one_sided: float) -> tuple[float, float, float] | None:
+    n = len(ordered)
+    independent = int(n / worth)
+    fewest = most_over(independent, p, one_sided) if independent else -1
+    if fewest < 0:
+        return None
+    first, terms = _binomial(independent, 1 - p)
+    most = first + 1 + int(np.searchsorted(np.cumsum(terms), one_sided))
+    if most > independent:
+        return None
+    # So many of the independent samples may lie above: the same share of the n samples at hand.
+    low, high = n - math.ceil(most * n / independent), n - 1 - fewest * n // independent
+    value = max(math.ceil(p * n) - 1, 0)
+    return float(ordered[value]), float(ordered[min(low, value)]), float(ordered[max(high, value)])
+
+
 def mean_interval(samples: Floats, confidence_z: float = 2.576) -> tuple[float, float, float]:
     """Return (mean, low, high) by the normal approximation; z = 2.576 is 99 %."""
     mean = float(samples.mean())

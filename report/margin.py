@@ -4,8 +4,9 @@ A/A is one pair, and a single difference is small by luck as easily as it is lar
 that may be believed. Where an interval is known, its farther end counts too:
 
 - *mean latency*: its 99 % interval; and the throughput of a closed loop, which is users over that mean.
-- *p99*: the difference of the p99 or the interval of the mean, whichever is wider. A p99 hangs on a hundredth of the
-  requests, so it is never known better than the mean; how much worse, one pair cannot tell.
+- *p99*: the farther end of the 99 % interval of its difference; where the requests are too few for one, the difference
+  or the interval of the mean, whichever is wider: a p99 hangs on a hundredth of the requests, so it is never known
+  better than the mean.
 - *highest rate*: the difference alone. Two searches give no interval; the resolution is the least then (`merit.py`).
 
 Each is None where it was not measured. That is not zero: nobody knows then what a difference means.
@@ -21,14 +22,14 @@ UNKNOWN = "the noise of this machine was not measured"
 
 def of_mean(noise: Noise) -> float | None:
     """Of mean latencies, and of a closed loop's throughputs; in older reports by their medians."""
-    return noise.p50_relative if noise.low is None or noise.high is None else max(abs(noise.low), abs(noise.high))
+    return noise.p50_relative if noise.low is None or noise.high is None else _farther(noise.low, noise.high)
 
 
 def of_p99(noise: Noise) -> float | None:
     """Of the p99 at one rate."""
     if noise.p99_relative is None:
         return None
-    return max(noise.p99_relative, of_mean(noise) or 0.0)
+    return max(noise.p99_relative, of_mean(noise) or 0.0, _farther(noise.p99_low, noise.p99_high))
 
 
 def of_rate(noise: Noise) -> float | None:
@@ -54,9 +55,11 @@ def sentence(report: Report) -> str:
     return " ".join(filter(None, [said, _interval(report.noise)]))
 
 
+def _farther(low: float | None, high: float | None) -> float:
+    return max(abs(low or 0.0), abs(high or 0.0))
+
+
 def _interval(noise: Noise) -> str:
-    """How far the mean of one variant lay from itself; empty where no interval is known, as of two searches."""
-    if noise.low is None or noise.high is None:
-        return ""
-    ends = f"{100 * noise.low:+.3g} % to {100 * noise.high:+.3g} %"
-    return f"The mean latency of what was measured twice differed by {ends} (99 % interval)."
+    """How far one variant lay from itself; empty where no interval is known, as of two searches."""
+    known = words.noise_intervals(noise)
+    return f"What was measured twice differed by {', '.join(known)} (99 % intervals)." if known else ""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from contract.records import Plan
-from contract.statistics import Floats, mean_interval
+from contract.statistics import Floats, mean_interval, quantile_intervals
 from contract.verdict import MaxRate, Noise, SloResult, StageResult
 from report.promise import PROMISED, shows
 from report.reading import Measured
 
 BATCHES = 20
+Interval = tuple[float, float, float]  # a figure, and the 99 % interval around it
 
 
 def noise_of_run(plan: Plan, measured: Mapping[str, Measured]) -> Noise:
@@ -50,21 +51,25 @@ def noise_of_search(plan: Plan, judged: Mapping[str, SloResult]) -> Noise:
 
 
 def noise_between(variant: str, first: StageResult, again: StageResult, samples: tuple[Floats, Floats]) -> Noise:
-    """Relative differences of percentiles at the same rate; of the mean with a 99 % interval (batch means).
+    """Relative differences of mean, p50 and p99 at the same rate, each with a 99 % interval.
 
     ``samples`` are the latencies of both in milliseconds, in the order of time.
     """
-    mean_a, half_a = _mean(samples[0])
-    mean_b, half_b = _mean(samples[1])
-    middle = (mean_a + mean_b) / 2
-    half = float(np.hypot(half_a, half_b)) / middle
-    difference = (mean_b - mean_a) / middle
+    low, high = _apart(_mean(samples[0]), _mean(samples[1]))
+    p50, p99 = (
+        (None, None) if a is None or b is None else _apart(a, b)
+        for a, b in zip(*(quantile_intervals(each, (0.5, 0.99)) for each in samples), strict=True)
+    )
     return Noise(
         variant=variant,
         p99_relative=_relative(first.latency_ms.p99.value, again.latency_ms.p99.value),
         p50_relative=_relative(first.latency_ms.p50.value, again.latency_ms.p50.value),
-        low=round(difference - half, 4),
-        high=round(difference + half, 4),
+        low=low,
+        high=high,
+        p50_low=p50[0],
+        p50_high=p50[1],
+        p99_low=p99[0],
+        p99_high=p99[1],
         reason=f"the open-loop stage of {variant} was measured twice, as the first and as the last of each round",
     )
 
@@ -89,10 +94,20 @@ def no_noise(reason: str) -> Noise:
     return Noise(variant=None, p99_relative=None, p50_relative=None, low=None, high=None, reason=reason)
 
 
-def _mean(samples: Floats) -> tuple[float, float]:
-    means = np.array([part.mean() for part in np.array_split(samples, BATCHES) if len(part)])
-    mean, low, high = mean_interval(means)
-    return mean, (high - low) / 2
+def _mean(samples: Floats) -> Interval:
+    """By batch means."""
+    return mean_interval(np.array([part.mean() for part in np.array_split(samples, BATCHES) if len(part)]))
+
+
+def _apart(a: Interval, b: Interval) -> tuple[float, float]:
+    """The interval of b less a, relative to their middle, from the interval of each.
+
+    The distances of the ends from their figures add up as the square root of their squares, as they would for normal
+    figures, but each side by itself: Zou and Donner, Construction of confidence limits about effect measures (2008).
+    """
+    middle, difference = (a[0] + b[0]) / 2, b[0] - a[0]
+    below, above = np.hypot(b[0] - b[1], a[2] - a[0]), np.hypot(b[2] - b[0], a[0] - a[1])
+    return round(float(difference - below) / middle, 4), round(float(difference + above) / middle, 4)
 
 
 def _relative(a: float | None, b: float | None) -> float | None:

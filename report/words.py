@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contract.endpoints import Configuration
 from contract.search import Limit
 from contract.statistics import PERCENTILES
-from contract.verdict import MaxRate, Percentile, Report, StageResult, Variant, Winner
+from contract.verdict import MaxRate, Noise, Percentile, Report, StageResult, Variant, Winner
 
 ABSENT = "–"  # noqa: RUF001
 ENGINES = {"triton": "Triton", "tfserving": "TF Serving", "kserve": "KServe v2"}
@@ -249,9 +249,23 @@ def noise(report: Report) -> str:
     names = labels(report)
     same = next((f"{v.model}, {names[v.id]}" for v in report.variants if v.id == found.variant), found.variant)
     parts = [f"{same}, against itself (A/A): {', '.join(known)}"]
-    if found.low is not None and found.high is not None:
-        parts.append(f"99 % interval of the difference of means {100 * found.low:+.1f} % to {100 * found.high:+.1f} %")
+    if known := noise_intervals(found):
+        parts.append(f"99 % intervals of the difference: {', '.join(known)}")
     return f"{'; '.join(parts)}. Smaller differences between variants mean nothing. {reason}"
+
+
+def noise_intervals(found: Noise) -> list[str]:
+    """The 99 % intervals of what a variant differed from itself, of each figure that has one."""
+    ends = {
+        "mean": (found.low, found.high),
+        "p50": (found.p50_low, found.p50_high),
+        "p99": (found.p99_low, found.p99_high),
+    }
+    return [
+        f"{name} {100 * low:+.3g} % to {100 * high:+.3g} %"
+        for name, (low, high) in ends.items()
+        if low is not None and high is not None
+    ]
 
 
 def badges(variant: Variant) -> list[tuple[str, str]]:

@@ -237,6 +237,10 @@ def report(**changes: Any) -> Report:
             p50_relative=0.012,
             low=-0.021,
             high=0.034,
+            p50_low=-0.018,
+            p50_high=0.041,
+            p99_low=-0.112,
+            p99_high=0.153,
             reason="The first variant was measured again at the end of the run.",
         ),
     }

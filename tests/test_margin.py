@@ -17,10 +17,15 @@ from tests import report_samples as samples
 from tests.builders import search
 
 MEASURED = (
-    "Noise (A/A) 6.1 %: two p99 that lie closer are not told apart. "
-    "The mean latency of what was measured twice differed by -2.1 % to +3.4 % (99 % interval)."
+    "Noise (A/A) 15.3 %: two p99 that lie closer are not told apart. What was measured twice differed by "
+    "mean -2.1 % to +3.4 %, p50 -1.8 % to +4.1 %, p99 -11.2 % to +15.3 % (99 % intervals)."
 )
 UNKNOWN = "Noise: the noise of this machine was not measured, so no winner is named among several: it ran once."
+
+# Two searches compare no latencies.
+NO_LATENCIES = dict.fromkeys(
+    ("p99_relative", "p50_relative", "low", "high", "p50_low", "p50_high", "p99_low", "p99_high")
+)
 
 
 def unmeasured(**changes: object) -> Report:
@@ -38,8 +43,7 @@ def test_every_comparison_says_below_it_what_means_nothing(
 
 
 def test_a_search_names_its_resolution_beside_the_noise() -> None:
-    unknown = dict.fromkeys(("p99_relative", "p50_relative", "low", "high"))  # two searches compare no latencies
-    noise = samples.report().noise.model_copy(update={"max_rps_relative": 0.02} | unknown)
+    noise = samples.report().noise.model_copy(update=NO_LATENCIES | {"max_rps_relative": 0.02})
     assert sentence(samples.report(noise=noise, search=search())) == (
         "Noise (A/A) 2 %, resolution 5 %: two highest rates that lie closer are not told apart."
     )

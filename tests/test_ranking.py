@@ -260,12 +260,42 @@ def test_noise_is_the_relative_difference_of_the_same_variant_measured_twice() -
     assert found.low < 0 < found.high
 
 
-def test_the_interval_of_the_noise_finds_a_real_difference() -> None:
+def test_the_intervals_of_the_noise_find_a_real_difference() -> None:
     one = ranked("onnx", 20.0).stages[0]
     found = noise_between("x", one, one, (samples(5.0, 1), samples(6.0, 2)))
+    for low, high in ((found.low, found.high), (found.p50_low, found.p50_high), (found.p99_low, found.p99_high)):
+        assert low is not None
+        assert high is not None
+        assert 0 < low < 1 / 5.5 < high
+
+
+def test_a_p99_of_few_requests_has_no_interval_and_the_margin_falls_back_to_the_mean() -> None:
+    one = ranked("onnx", 20.0).stages[0]
+    found = noise_between("x", one, one, (samples(5.0, 1, 300), samples(5.0, 2, 300)))
+    assert (found.p99_low, found.p99_high) == (None, None)
+    assert found.p50_low is not None
     assert found.low is not None
     assert found.high is not None
-    assert 0 < found.low < 1 / 5.5 < found.high
+    assert of_p99(found) == max(-found.low, found.high)
+
+
+def test_two_p99_are_told_apart_only_beyond_the_interval_of_their_noise() -> None:
+    one = ranked("onnx", 20.0).stages[0]
+    found = noise_between("x", one, one, (samples(5.0, 1), samples(5.0, 2)))
+    assert found.p99_low is not None
+    assert found.p99_high is not None
+    assert of_p99(found) == max(-found.p99_low, found.p99_high)
+
+
+def test_equals_lie_within_the_interval_of_their_difference_as_often_as_it_says() -> None:
+    one = ranked("onnx", 20.0).stages[0]
+    outside = 0
+    for seed in range(300):
+        found = noise_between("x", one, one, (samples(5.0, 2 * seed), samples(5.0, 2 * seed + 1)))
+        assert found.p99_low is not None
+        assert found.p99_high is not None
+        outside += not found.p99_low <= 0 <= found.p99_high
+    assert outside <= 6  # a hundredth of 300 is three
 
 
 def test_noise_that_was_not_measured_says_why() -> None:

@@ -19,6 +19,7 @@ from contract.statistics import (
     most_over,
     order_statistic,
     quantile,
+    quantile_intervals,
 )
 
 
@@ -198,3 +199,28 @@ def test_the_mean_s_interval_is_symmetric_and_99_percent_wide() -> None:
 
 def test_the_mean_of_one_sample_has_no_width() -> None:
     assert mean_interval(np.array([4.0])) == (4.0, 4.0, 4.0)
+
+
+def alternating(n: int) -> Floats:
+    """1 to n, a low one after a high one: each worth one independent sample at least."""
+    random = np.random.default_rng(9)
+    low, high = (random.permutation(np.arange(start, start + n // 2, dtype=np.float64)) for start in (1, n // 2 + 1))
+    return np.column_stack([high, low]).ravel()
+
+
+def test_an_interval_ends_where_the_binomial_tails_are_half_a_hundredth_each() -> None:
+    ((value, low, high),) = filter(None, quantile_intervals(alternating(1000), [0.5]))
+    # Of 1,000 tosses at most 458 are heads with a chance of 0.43 %, at most 459 with one of 0.52 %.
+    assert (value, low, high) == (500.0, 459.0, 542.0)
+
+
+def test_too_few_samples_have_no_interval() -> None:
+    assert quantile_intervals(alternating(500), [0.5, 0.99])[1] is None
+    assert quantile_intervals(np.empty(0), [0.5]) == [None]
+
+
+def test_dependent_samples_have_a_wider_interval() -> None:
+    once = np.random.default_rng(10).exponential(size=20_000)
+    ends = [quantile_intervals(series, [0.99])[0] for series in (once, np.repeat(once[::8], 8))]
+    ((_, low, high), (_, lower, higher)) = filter(None, ends)
+    assert lower < low < high < higher
