@@ -18,6 +18,7 @@ from contract.machine import Machine
 from contract.manifest import Entry
 
 MOST_OF_CEILING = 0.7  # above this share of what the generator can do at most, it is part of what is measured
+MOST_CLIENT_CPU = 0.8  # of a core: an open loop whose busiest load process used more is not trusted at any rate
 LEAST_CLASS = 256  # bytes: below it the protocol's own headers are larger than the body
 
 CeilingOf = Literal["client", "null server", "machine"]
@@ -60,6 +61,17 @@ class Added(Entry):
     sent_late_p99_ms: float = Field(description="of it, from the intended to the actual send, 99th percentile")
 
 
+class OpenCeiling(Entry):
+    """What an open loop can do at most: a timer that wakes it costs more than the answer that wakes a closed one."""
+
+    rps: float = Field(description="the highest Poisson rate, requests per second, that was sent on time and answered")
+    of: CeilingOf = Field(
+        description="who was busier at the next higher rate, which was not kept: `client` or `null server`"
+    )
+    client_cpu: float = Field(description="share of one core at `rps`, of the busiest load process")
+    server_cpu: float = Field(description="share of one core at `rps`, of the null server")
+
+
 class Certificate(Entry):
     """certificates/<key>.json."""
 
@@ -75,7 +87,17 @@ class Certificate(Entry):
     )
     client_cpu: float = Field(description="share of one core at the ceiling, of the busiest load process")
     server_cpu: float = Field(description="share of one core at the ceiling, of the null server")
+    open_ceiling: OpenCeiling | None = Field(
+        None,
+        description="see below; null in older files, and where other work on the machine kept it from being found: "
+        "then `ceiling_rps` is what counts",
+    )
     added: Added = Field(description="see below")
+
+    @property
+    def trusted_rps(self) -> float:
+        """The highest rate, requests per second, of an open loop that is trusted."""
+        return MOST_OF_CEILING * (self.open_ceiling.rps if self.open_ceiling else self.ceiling_rps)
 
 
 class Certificates(Entry):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate, Certificates
+from contract.certificate import MOST_CLIENT_CPU, CeilingOf, Certificate, Certificates
 from contract.files import read_model
 from contract.records import Plan
 from report.origin import Origin
@@ -17,6 +17,10 @@ BY_HAND = "these load processes joined by hand; those that the run starts itself
 NOT_CERTIFIED = (
     "The load generator was not certified, so nobody knows what it can do at most, nor what it adds to a latency: "
     "{why}."
+)
+NO_OPEN_CEILING = (
+    "of an open loop, whose requests cost more, it is not known ('python -m loadtest certify --again' on a quiet "
+    "machine finds it)"
 )
 LIMITS: dict[CeilingOf, str] = {
     "client": "is {rate} requests/s",
@@ -55,9 +59,19 @@ def sentence(certificate: Certificate) -> str:
     limit = LIMITS[certificate.ceiling_of].format(rate=number(certificate.ceiling_rps))
     return (
         f"{protocol}, requests of {certificate.request_bytes:,} and answers of "
-        f"{certificate.answer_bytes:,} bytes: the ceiling of {processes} at concurrency {setting.concurrency} {limit}; "
-        f"rates up to {number(MOST_OF_CEILING * certificate.ceiling_rps)} are trusted. To a known delay of "
+        f"{certificate.answer_bytes:,} bytes: the ceiling of {processes} in a closed loop of {setting.concurrency} "
+        f"users {limit}; {_in_open_loop(certificate)}. To a known delay of "
         f"{number(added.server_p50_ms)} ms it adds {number(added.p50_ms)} ms at the median and "
         f"{number(added.p99_ms)} ms at p99, of which {number(added.sent_late_p50_ms)} and "
         f"{number(added.sent_late_p99_ms)} ms are late sends ({added.requests:,} requests at {added.rate:g}/s)."
+    )
+
+
+def _in_open_loop(certificate: Certificate) -> str:
+    """Its ceiling there, and what is trusted: a rate up to which it holds, and never a load process that is busier."""
+    opened = certificate.open_ceiling
+    own = f"in an open loop it {LIMITS[opened.of].format(rate=number(opened.rps))}" if opened else NO_OPEN_CEILING
+    return (
+        f"{own}; an open loop is trusted up to {number(certificate.trusted_rps)} requests/s while no load process "
+        f"uses over {MOST_CLIENT_CPU:.0%} of a core"
     )

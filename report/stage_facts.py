@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contract.certificate import CeilingOf
+from contract.certificate import CeilingOf, OpenCeiling
 from contract.records import Mode
 from contract.statistics import Floats
 from report.certificate import NOBODY_DID
@@ -16,8 +16,9 @@ class StageFacts:
     """What the constraints look at. Lateness in milliseconds; moments are seconds since the window's start: ``due_s``,
     ascending, of every request, ``good_done_s`` of those that were answered well.
 
-    ``ceiling_rps`` is what the load generator can do at most (requests per second), None where it was not certified,
-    and then ``uncertified`` says why.
+    ``ceiling_rps`` is what the load generator can do at most in a closed loop (requests per second), None where it was
+    not certified, and then ``uncertified`` says why; ``open_ceiling`` is the same of an open loop, None where it is not
+    known.
     """
 
     mode: Mode
@@ -37,6 +38,7 @@ class StageFacts:
     wrong_reason: str | None
     ceiling_rps: float | None = None
     ceiling_of: CeilingOf = "client"
+    open_ceiling: OpenCeiling | None = None
     uncertified: str = NOBODY_DID
     lost: Sequence[str] = ()  # load processes, or users of a closed loop, that were not there
     aborted: bool = False

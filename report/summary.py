@@ -137,6 +137,7 @@ def _facts(
         wrong_reason=judged.first_reason,
         ceiling_rps=certificate.ceiling_rps if certificate else None,
         ceiling_of=certificate.ceiling_of if certificate else "client",
+        open_ceiling=certificate.open_ceiling if certificate else None,
         uncertified=uncertified,
         lost=[name for seen in rounds for name in seen.lost],
         aborted=any(seen.aborted for seen in rounds),

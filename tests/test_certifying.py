@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.certificate import Certificate, Certificates, size_class
+from contract.certificate import MOST_OF_CEILING, Certificate, Certificates, size_class
 from contract.client import Client
 from contract.errors import LoadproofError, ServerError, UsageError
 from contract.files import read_model, write_json, write_text
@@ -163,6 +163,16 @@ class TestCommand:
         assert 0.0 < certificate.server_cpu < certificate.client_cpu
         assert certificate.ceiling_rps > 2000.0
 
+    def test_the_open_loop_has_a_ceiling_of_its_own_below_the_closed_loops(self, certified: Certificates) -> None:
+        (certificate,) = certified.certificates.values()
+        opened = certificate.open_ceiling
+        if opened is None:  # beside neighbours as busy as that nobody can tell: then the closed loop's is what counts
+            assert certificate.trusted_rps == MOST_OF_CEILING * certificate.ceiling_rps
+        else:
+            assert certificate.ceiling_of != "machine"
+            assert certificate.ceiling_rps / 16 < opened.rps < certificate.ceiling_rps
+            assert certificate.trusted_rps == MOST_OF_CEILING * opened.rps
+
     def test_the_known_delay_was_held_and_the_client_adds_something_to_it(self, certified: Certificates) -> None:
         (certificate,) = certified.certificates.values()
         added = certificate.added
@@ -311,10 +321,12 @@ def test_a_host_beyond_this_machine_is_asked_only_where_it_was_allowed(tmp_path:
 
 def test_a_line_says_what_is_trusted_and_whose_the_ceiling_is() -> None:
     assert line(certificate()) == (
-        "http, requests <= 512 B, answers <= 256 B: ceiling 10,000 requests/s at concurrency 16 "
-        "(client 98%, null server 25% of a core); trusted up to 7,000; adds 0.50 ms at p50, 1.20 ms at p99"
+        "http, requests <= 512 B, answers <= 256 B: ceiling 10,000 requests/s in a closed loop of 16 users "
+        "(client 98%, null server 25% of a core), 4,000 in an open loop (client 85%, null server 20%); "
+        "open loops are trusted up to 2,800 and 80% of a core per process; adds 0.50 ms at p50, 1.20 ms at p99"
     )
     busier = line(certificate(ceiling_of="null server"))
-    assert "16, the null server's: the client's own lies higher (client" in busier
-    assert "16, what other work on the machine left (client" in line(certificate(ceiling_of="machine"))
+    assert "16 users, the null server's: the client's own lies higher (client" in busier
+    assert "16 users, what other work on the machine left (client" in line(certificate(ceiling_of="machine"))
+    assert ", in an open loop unknown; open loops are trusted up to 7,000 and" in line(certificate(open_ceiling=None))
     assert line(certificate(setting(client=Client(tls=True)))).startswith("http under TLS, requests <= ")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contract.certificate import OpenCeiling
 from contract.slo import Slo
 from contract.verdict import Check
 from report.certificate import ELSEWHERE
@@ -56,14 +57,20 @@ def test_an_impeccable_stage_is_valid(mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "names"),
+    ("mode", "changes", "names"),
     [
-        ("open", [*ASKED_OF_ALL, "sent on time", "kept up", "client has time", "steady"]),
-        ("closed", [*ASKED_OF_ALL, "steady", "generator"]),
+        ("open", {}, [*ASKED_OF_ALL, "sent on time", "kept up", "generator CPU", "steady"]),
+        (
+            "open",
+            {"ceiling_rps": 1000.0},
+            [*ASKED_OF_ALL, "sent on time", "kept up", "client has time", "generator CPU", "steady"],
+        ),
+        ("closed", {}, [*ASKED_OF_ALL, "steady", "generator"]),
+        ("closed", {"ceiling_rps": 1000.0}, [*ASKED_OF_ALL, "steady", "generator"]),
     ],
 )
-def test_each_mode_has_its_constraints(mode: str, names: list[str]) -> None:
-    assert [item.name for item in check(facts(mode), Slo())] == names
+def test_each_mode_has_its_constraints(mode: str, changes: dict[str, Any], names: list[str]) -> None:
+    assert [item.name for item in check(facts(mode, **changes), Slo())] == names
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,8 @@ def test_each_mode_has_its_constraints(mode: str, names: list[str]) -> None:
         ("open", {"sent_late_ms": np.where(np.arange(2000) < 101, 3.0, 0.0)}, "sent on time"),
         ("open", {"sent_late_ms": np.where(np.arange(2000) < 401, 3.0, 0.0), "held": 300}, "sent on time"),
         ("open", {"good_done_s": np.where(np.arange(2000) < 101, 10.3, 5.0)}, "kept up"),
-        ("open", {"client_cpu": 0.81}, "client has time"),
+        ("open", {"client_cpu": 0.81}, "generator CPU"),
+        ("open", {"client_cpu": 0.81, "ceiling_rps": 1000.0}, "generator CPU"),  # a fifth of what it once could do
         ("open", {"ceiling_rps": 285.0}, "client has time"),  # 200 requests/s are 70.2 % of it
         ("open", {"ceiling_rps": 1400.0, "one_rate": False, "due_s": SPIKE_S}, "client has time"),  # 71.4 % in a second
         ("closed", {"good_done_s": np.linspace(0.0, 7.0, 2000)}, "steady"),
@@ -113,7 +121,7 @@ def test_each_constraint_fails_by_its_own_name_and_alone(mode: str, changes: dic
         ("open", {"ceiling_rps": 1431.0, "one_rate": False, "due_s": SPIKE_S}),
         ("open", {"ceiling_rps": 286.0, "due_s": SPIKE_S}),  # of one rate the mean: what is above it is chance
         ("open", {"good_done_s": np.linspace(0.0, 7.0, 2000)}),  # its latencies have the stall
-        ("open", {"ceiling_rps": 1000.0, "client_cpu": 0.95}),  # what was measured counts for more than what is guessed
+        ("open", {"ceiling_rps": 1000.0, "client_cpu": 0.8}),
         ("closed", {"ceiling_rps": 10.0}),  # a note, not a constraint
         ("closed", {"client_cpu": 1.0}),  # a note, not a constraint: a closed loop waits for its client
     ],
@@ -232,18 +240,44 @@ def test_a_closed_loop_tells_what_its_generator_used_and_is_valid_where_it_was_t
 
 def test_of_a_rate_that_changes_the_busiest_second_is_told() -> None:
     assert client_check(ceiling_rps=2000.0, one_rate=False, due_s=SPIKE_S).detail == (
-        "1,000 requests/s at the most are 50% of the load generator's certified ceiling of 2,000/s, at most 70% allowed"
+        "1,000 requests/s at the most are 50% of the load generator's certified ceiling of 2,000/s of a closed loop, "
+        "whose requests cost it less, at most 70% allowed"
     )
 
 
 def test_without_a_certificate_the_check_says_how_to_get_one() -> None:
-    assert client_check().detail == (
-        "the load process used 30% of a core, at most 80% allowed; not certified: run 'python -m loadtest certify'"
+    assert line("generator CPU").detail == (
+        "the busiest load process used 30% of a core, at most 80% allowed; "
+        "not certified: run 'python -m loadtest certify'"
+    )
+
+
+OPENED = OpenCeiling(rps=280.0, of="null server", client_cpu=0.85, server_cpu=0.9)
+
+
+def test_an_open_loop_is_held_against_the_open_loops_ceiling_where_it_is_known() -> None:
+    found = client_check(ceiling_rps=1000.0, open_ceiling=OPENED)
+    assert not found.passed
+    assert found.detail == (
+        "200 requests/s are 71% of the load generator's certified ceiling of 280/s of an open loop, "
+        "at most 70% allowed (the ceiling is the null server's: the client's is higher)"
+    )
+    assert client_check(ceiling_rps=1000.0, open_ceiling=OPENED.model_copy(update={"rps": 286.0})).passed
+
+
+def test_a_closed_loop_is_held_against_the_closed_loops_ceiling() -> None:
+    found = line("generator", "closed", ceiling_rps=1000.0, open_ceiling=OPENED)
+    assert "200 answers/s are 20% of the load generator's certified ceiling of 1,000/s: it was not" in found.detail
+
+
+def test_with_a_certificate_the_processor_has_its_line_all_the_same() -> None:
+    assert line("generator CPU", ceiling_rps=1000.0).detail == (
+        "the busiest load process used 30% of a core, at most 80% allowed"
     )
 
 
 def test_where_the_load_came_from_other_machines_the_check_does_not_ask_for_a_certificate() -> None:
-    assert client_check(uncertified=ELSEWHERE).detail.endswith(
+    assert line("generator CPU", uncertified=ELSEWHERE).detail.endswith(
         "not certified: these load processes are on other machines, of which this one's ceiling says nothing"
     )
 
@@ -251,9 +285,18 @@ def test_where_the_load_came_from_other_machines_the_check_does_not_ask_for_a_ce
 def test_with_a_certificate_the_check_gives_rate_share_and_ceiling() -> None:
     found = client_check(ceiling_rps=250.0)
     assert found.detail == (
-        "200 requests/s are 80% of the load generator's certified ceiling of 250/s, at most 70% allowed"
+        "200 requests/s are 80% of the load generator's certified ceiling of 250/s of a closed loop, "
+        "whose requests cost it less, at most 70% allowed"
     )
-    assert found.recommendation is not None and found.recommendation.startswith("the client was the bottleneck")
+
+
+@pytest.mark.parametrize("changes", [{"ceiling_rps": 250.0}, {"client_cpu": 0.9}])
+def test_whose_client_was_the_bottleneck_is_told_to_take_more_processes_and_cores(changes: dict[str, Any]) -> None:
+    (failed,) = [item for item in check(facts(**changes), Slo()) if not item.passed]
+    assert failed.recommendation == (
+        "the client was the bottleneck: give it more load processes (--processes, or processes in models.toml), each "
+        "with a core that no server needs, here or on another machine; or lower the rate"
+    )
 
 
 @pytest.mark.parametrize(

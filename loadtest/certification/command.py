@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
-from contract.certificate import MOST_OF_CEILING, CeilingOf, Certificate
+from contract.certificate import MOST_CLIENT_CPU, CeilingOf, Certificate
 from contract.cli import Parser, add_common, workspace_of
 from contract.config import read_config
 from contract.endpoints import Endpoints
@@ -59,8 +59,19 @@ def line(certificate: Certificate) -> str:
     protocol = f"{setting.protocol}{' under TLS' if setting.client.tls else ''}"
     return (
         f"{protocol}, requests <= {setting.request_class} B, answers <= {setting.answer_class} B: "
-        f"ceiling {certificate.ceiling_rps:,.0f} requests/s at concurrency {setting.concurrency}{whose} "
-        f"(client {certificate.client_cpu:.0%}, null server {certificate.server_cpu:.0%} of a core); "
-        f"trusted up to {MOST_OF_CEILING * certificate.ceiling_rps:,.0f}; "
+        f"ceiling {certificate.ceiling_rps:,.0f} requests/s in a closed loop of {setting.concurrency} users{whose} "
+        f"(client {certificate.client_cpu:.0%}, null server {certificate.server_cpu:.0%} of a core)"
+        f"{_opened(certificate)}; "
+        f"open loops are trusted up to {certificate.trusted_rps:,.0f} and {MOST_CLIENT_CPU:.0%} of a core per process; "
         f"adds {added.p50_ms:.2f} ms at p50, {added.p99_ms:.2f} ms at p99"
+    )
+
+
+def _opened(certificate: Certificate) -> str:
+    opened = certificate.open_ceiling
+    if opened is None:
+        return ", in an open loop unknown"
+    return (
+        f", {opened.rps:,.0f} in an open loop{WHOSE[opened.of]} "
+        f"(client {opened.client_cpu:.0%}, null server {opened.server_cpu:.0%})"
     )

@@ -8,22 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contract.certificate import Certificate, Setting
-from contract.client import Client
 from contract.cores import on_cores
 from contract.endpoints import Endpoint
-from contract.files import read_model, write_json
+from contract.files import write_json
 from contract.load import Affinity
 from contract.progress import Bar
-from contract.records import Observation, Plan, Seeds, Stage, StageObservation, VariantPlan, read_answers, read_records
+from contract.records import read_answers, read_records
 from loadtest.certification import figures
 from loadtest.certification.asking import what_is_sent
 from loadtest.certification.null_server import null_server
-from loadtest.certification.self_made import self_made
+from loadtest.certification.open_measuring import measure_open_ceiling
+from loadtest.certification.plan import certifying_plan, closed_stage, observation, open_stage, variant
+from loadtest.certification.self_made import shown_to
 from loadtest.driving import drive, total_seconds
 from loadtest.view import Lines
 
-CEILING, ADDED = "ceiling", "added"
-CEILING_S, ADDED_S, WARMUP_S = 2.0, 2.5, 0.3
+CEILING, ADDED, OPENED = "ceiling", "added", "open-ceiling"
+ADDED_S = 2.5
 RATE = 200.0  # requests per second beside which the client has nothing else to do, and 500 in the window
 DELAY_MS = 5.0
 ATTEMPTS = 2
@@ -32,18 +33,20 @@ ATTEMPTS = 2
 def certify(
     endpoint: Endpoint, live: Path, folder: Path, answer: Path, setting: Setting, affinity: Affinity
 ) -> Certificate:
-    """Measure the ceiling and what the client adds, for requests and an ``answer`` like those of ``endpoint``.
+    """Measure the ceilings and what the client adds, for requests and an ``answer`` like those of ``endpoint``.
 
     ``answer`` is a file with one sampled answer. ``folder`` is emptied and keeps plan, records and logs. While the
-    machine was the limit it is measured again, and then the highest ceiling counts. Raises LoadproofError when requests
-    failed, ServerError when a null server did not start.
+    machine was the limit of the closed loop it is measured again, and then the highest ceiling counts; an open loop's
+    is not sought there, for it is the more easily disturbed. Raises LoadproofError when requests failed, ServerError
+    when a null server did not start.
     """
     shutil.rmtree(folder, ignore_errors=True)
     measured: list[Certificate] = []
     for attempt in range(1, ATTEMPTS + 1):
         found = _measure(endpoint, live, folder / f"attempt-{attempt}", answer, setting, affinity)
         if found.ceiling_of != "machine":
-            return found
+            opened = measure_open_ceiling(endpoint, live, folder / OPENED, answer, setting, affinity, found.ceiling_rps)
+            return found.model_copy(update={"open_ceiling": opened})
         measured.append(found)
     return max(measured, key=lambda item: item.ceiling_rps)
 
@@ -51,7 +54,7 @@ def certify(
 def _measure(
     endpoint: Endpoint, live: Path, folder: Path, answer: Path, setting: Setting, affinity: Affinity
 ) -> Certificate:
-    shown = self_made(folder / "tls") if setting.client.tls else None
+    shown, client = shown_to(setting.client, folder)
     with ExitStack() as stack:
         fast, slow = (
             stack.enter_context(
@@ -59,14 +62,16 @@ def _measure(
             )
             for name, held in ((CEILING, ()), (ADDED, ("--delay-ms", f"{DELAY_MS:g}")))
         )
-        client = setting.client.model_copy(update={"ca": shown.certificate.resolve()}) if shown else setting.client
-        plan = certifying_plan(endpoint, fast.address, slow.address, setting, client)
+        at_most = variant(CEILING, endpoint, fast.address, closed_stage(setting.concurrency))
+        plan = certifying_plan(
+            [at_most, variant(ADDED, endpoint, slow.address, open_stage(RATE, ADDED_S))], setting, client
+        )
         write_json(folder / "plan.json", plan)
         with on_cores(affinity.load, "affinity.load"), Bar("certify", total_seconds(plan)) as bar:
             drive(plan, folder, live, Lines(bar))  # figures would cost the client that is certified
-    at_ceiling = _observed(folder, CEILING)
+    at_ceiling = observation(folder, CEILING)
     server_cpu = fast.cpu(at_ceiling.window_start_ns, at_ceiling.window_end_ns)
-    matched = figures.match(read_records(folder, ADDED), _observed(folder, ADDED), slow.seen())
+    matched = figures.match(read_records(folder, ADDED), observation(folder, ADDED), slow.seen())
     _, _, _, body = next(read_answers(answer))
     return Certificate(
         schema_version=1,
@@ -80,54 +85,3 @@ def _measure(
         server_cpu=round(server_cpu, 4),
         added=figures.added(RATE, matched),
     )
-
-
-def certifying_plan(endpoint: Endpoint, fast: str, slow: str, setting: Setting, client: Client) -> Plan:
-    """The endpoint twice, at the addresses of two null servers: as much as possible, and at a moderate rate.
-
-    ``client`` is the setting's, which trusts the null servers.
-    """
-    closed = Stage(
-        name=f"closed-{setting.concurrency}",
-        mode="closed",
-        concurrency=setting.concurrency,
-        rate=None,
-        duration_s=CEILING_S,
-        warmup_s=WARMUP_S,
-        in_flight=setting.concurrency,
-    )
-    opened = Stage(
-        name=f"open-{RATE:g}",
-        mode="open",
-        concurrency=None,
-        rate=RATE,
-        duration_s=ADDED_S,
-        warmup_s=WARMUP_S,
-        in_flight=64,
-    )
-    variants = [
-        VariantPlan(id=name, endpoint=endpoint.model_copy(update={"address": address}), stages=[stage], repeat_of=None)
-        for name, address, stage in ((CEILING, fast, closed), (ADDED, slow, opened))
-    ]
-    return Plan(
-        schema_version=1,
-        id="certify",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=setting.machine,
-        same_machine=True,
-        versions=setting.versions,
-        target="",
-        seeds=Seeds(schedule=1, payload=2, sampling=3),
-        answers=1,
-        attempts=1,
-        processes=setting.processes,
-        client=client,
-        servers=[],  # a null server has no counters
-        resident=[],
-        unserved={},
-        variants=variants,
-    )
-
-
-def _observed(folder: Path, variant: str) -> StageObservation:
-    return read_model(folder / f"server-stats-{variant}.json", Observation, "python -m loadtest certify").stages[-1]

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.client import Client
 from contract.errors import LoadproofError
 
 LIMIT_S = 30.0
@@ -18,6 +19,15 @@ class SelfMade:
 
     certificate: Path
     key: Path
+
+
+def shown_to(client: Client, folder: Path) -> tuple[SelfMade | None, Client]:
+    """What the null servers of a ``client`` show, made below ``folder``, and the client that trusts it; without TLS
+    nothing, and the client as it is. Raises as `self_made`."""
+    if not client.tls:
+        return None, client
+    made = self_made(folder / "tls")
+    return made, client.model_copy(update={"ca": made.certificate.resolve()})
 
 
 def self_made(folder: Path) -> SelfMade:

@@ -14,13 +14,13 @@ from typing import Protocol
 
 import numpy as np
 
+from contract.certificate import MOST_CLIENT_CPU
 from contract.errors import ServerError
 from contract.load import Load
 from contract.records import Plan, Stage, VariantPlan
 from contract.statistics import order_statistic
 from contract.trials import Objective, Outcome
 from loadtest.asking import Measured
-from report.validity import MOST_CLIENT_CPU
 from tune.configuration.confirmed import keep
 from tune.latencies import latencies_ms
 from tune.search.max_rate import MaxRate, Wanted

@@ -16,7 +16,7 @@ from contract.files import read_model, write_json
 from contract.progress import say
 from contract.scaling import FILE, Point, Scaling
 from contract.table import load
-from loadtest.admission import refuse_foreign
+from loadtest.admission import refuse_foreign, refuse_unbounded
 from loadtest.options import overridden
 from serving.proxy_config import BALANCES
 from tune.configuration.gauging import Setting
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     endpoint = chosen(options.variant, endpoints, workspace)
-    refuse_foreign([endpoint.address], options.allow_host)  # before anything is reloaded, started or scaled for it
+    refuse_foreign([endpoint.address], options.allow_host)  # before anything is asked, started or scaled for it
+    refuse_unbounded([endpoint.address], config.load.max_rps)
     subject = Subject(
         config,
         workspace,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.certificate import MOST_OF_CEILING, Certificates
+from contract.certificate import MOST_CLIENT_CPU, Certificates
 from contract.cli import Parser, add_common, workspace_of
 from contract.config import read_config
 from contract.endpoints import Endpoint, Endpoints
@@ -23,7 +23,6 @@ from loadtest.preparing import prepare
 from loadtest.session import Session
 from loadtest.watching.around import watched
 from report.__main__ import main as judge
-from report.validity import MOST_CLIENT_CPU
 from tune.search.budget import expected_seconds, fitting
 from tune.search.max_rate import MaxRate
 from tune.search.method import Method
@@ -33,7 +32,7 @@ from tune.search.turns import seek
 from tune.search.view import SearchView
 
 NAME = "search"
-OF_CEILING = 0.97 * MOST_OF_CEILING  # random arrivals of a window may be somewhat more than their rate
+OF_TRUSTED = 0.97  # random arrivals of a window may be somewhat more than their rate
 FINEST, COARSEST = 0.005, 0.5
 NONE = Certificates(schema_version=1, certificates={}, endpoints={})
 
@@ -114,7 +113,6 @@ def _seeker(
     certificate = certificates.of(item.endpoint.id)
     tops = [Top(plan.max_rps, "range")] if plan.max_rps else []
     if certificate is not None:
-        tops.append(Top(round(OF_CEILING * certificate.ceiling_rps, 1), "load generator"))
-    most_cpu = MOST_CLIENT_CPU if certificate is None else None
-    search = MaxRate(item.endpoint.slo, method, tops, most_cpu=most_cpu)
+        tops.append(Top(round(OF_TRUSTED * certificate.trusted_rps, 1), "load generator"))
+    search = MaxRate(item.endpoint.slo, method, tops, most_cpu=MOST_CLIENT_CPU)
     return Seeker(item, search, results, method.warmup_s, in_flight)

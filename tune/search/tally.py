@@ -70,8 +70,7 @@ def spoiled(seen: Measured, most_cpu: float | None = None) -> str:
     """Why a window says nothing about the server; empty when it does.
 
     What a slow server holds back is not among the late ones: a sender that is late by itself makes every latency long,
-    for they count from the intended send. ``most_cpu`` is the share of a core that the busiest load process may use,
-    where nothing better is known of the load generator.
+    for they count from the intended send. ``most_cpu`` is the share of a core that the busiest load process may use.
     """
     if seen.lost:
         return f"{', '.join(seen.lost)} of the load generator were lost"
