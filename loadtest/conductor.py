@@ -92,10 +92,18 @@ class Conductor:
         if progress.number == self._number:
             self._progress[progress.worker] = progress
 
-    def measure(self, step: Step, workers: list[str], alive: Callable[[], list[str]], missing_users: int = 0) -> None:
+    def measure(
+        self,
+        step: Step,
+        workers: list[str],
+        alive: Callable[[], list[str]],
+        missing_users: int = 0,
+        missing_workers: int = 0,
+    ) -> None:
         """Carry out one step with these load processes and write down what came of it.
 
-        ``missing_users`` of a closed loop could not be started: it was not measured at its concurrency.
+        ``missing_users`` of a closed loop could not be started: it was not measured at its concurrency. Beside
+        ``workers`` there should have been ``missing_workers``, which were lost before or never became ready.
         """
         began = time.monotonic()
         variant, stage = subject(self._steps.plan, step)
@@ -115,6 +123,7 @@ class Conductor:
         cut, counted = self._carried_out(order, alive)
         done = [self._heard[name] for name in workers if name in self._heard]
         lost = [name for name in workers if name not in self._heard]
+        lost += [f"{missing_workers} of {len(workers) + missing_workers} load processes"] if missing_workers else []
         lost += [f"{missing_users} users"] if missing_users else []
         seen = observation(order, step.attempt, done, lost, counted, self._interruption.is_set())
         if not seen.interrupted:

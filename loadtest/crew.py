@@ -36,6 +36,7 @@ from loadtest.page import EVERY_S, Page
 from loadtest.reach import loopback, refuse_others
 from loadtest.recorder import Sink, folder_sink
 from loadtest.residency import Residency
+from loadtest.roster import Roster
 from loadtest.steps import Planned, Step, Steps, subject
 from loadtest.worker import PAUSE_S, Worker
 
@@ -53,7 +54,7 @@ class Crew:
         self._conductor: Conductor | None = None
         self._residency: Residency | None = None
         self._runner: Any = environment.runner
-        self._ready: list[str] = []
+        self._roster = Roster(environment.runner, environment.parsed_options.expect_workers)
         self._refused = ""  # why a load process may not take part
         self._apart = False
         self._number: int | None = None  # of this load process among all, once the master has said
@@ -97,11 +98,12 @@ class Crew:
         Raises UsageError where a load process may not load what the plan names.
         """
         self._wait_until_ready()
-        return self._conductor_of().stage(step).concurrency or max(1, len(self._workers()))
+        return self._conductor_of().stage(step).concurrency or max(1, len(self._roster.able()))
 
     def measure(self, step: Step, missing_users: int) -> None:
         """Carry out one step."""
-        self._conductor_of().measure(step, self._workers(), self._workers, missing_users)
+        roster = self._roster
+        self._conductor_of().measure(step, roster.able(), roster.able, missing_users, roster.missing())
 
     def keep_telling(self) -> None:
         """Write down how the stage that is on goes, twice a second. Never returns; for a greenlet."""
@@ -145,13 +147,14 @@ class Crew:
         self._listen("part", lambda data, _: folder_sink(self._results)(data["name"], data["data"], data["append"]))
         self._listen("files?", lambda _, client: self._send("files", {"files": self._files()}, client))
         self._listen("refused", lambda data, _: self._take_refusal(data["why"]))
-        self._listen("ready", lambda _, client: self._ready.append(client))
+        self._listen("ready", lambda _, client: self._roster.enter(client))
         if hasattr(self._runner, "clients"):
             self._listen("plan?", lambda _, client: self._greet(client))
         else:  # one process is master and load process
             self._listen("order", self._take_order)
             self._listen("cut", self._take_cut)
             self._employ(plan, results, live, folder_sink(results))
+            self._roster.enter(self._runner.client_id)
 
     def _ask_for_plan(self) -> None:
         """Until it is there: master and load process come up in any order, and what nobody listens for is lost."""
@@ -236,23 +239,15 @@ class Crew:
         line = {"round": step.round, "variant": step.variant, "stage": step.stage}
         (self._results / PROGRESS).write_text(json.dumps(line))
 
-    def _workers(self) -> list[str]:
-        """The load processes that can take orders, in the order in which they came."""
-        if not hasattr(self._runner, "clients"):
-            return [self._runner.client_id]
-        clients = self._runner.clients
-        present = {client.id for client in clients.ready + clients.spawning + clients.running}
-        return [name for name in self._ready if name in present]
-
     def _wait_until_ready(self) -> None:
         """Until every load process that is there can take orders. Raises UsageError where one may not take part."""
-        if not hasattr(self._runner, "clients"):
-            return
         with gevent.Timeout(READY_S, False):
-            while not self._refused and len(self._workers()) < max(1, self._runner.worker_count):
+            while not self._refused and self._roster.incomplete():
                 gevent.sleep(PAUSE_S)
         if self._refused:
             raise UsageError(self._refused)
+        for name in sorted(self._roster.give_up()):
+            logger.warning("the load process %s was not ready within %g s: stages go on without it", name, READY_S)
 
     def _conductor_of(self) -> Conductor:
         assert self._conductor is not None

@@ -6,7 +6,8 @@ Without ``--results`` a run is planned on the spot from models.toml and what is 
 goes through the plan, or through what a session asks for (``--asked``), and tells the load processes what to measure;
 they send, record and report. A user's task goes through a whole stage, so that Locust's own work between tasks is in
 nobody's way. Locust's statistics are what its page shows; the raw records are the truth. Exact percentiles while it
-runs: http://127.0.0.1:8089/slo. Ctrl-C, or the page's stop, ends the run and keeps the stage as far as it came.
+runs are on a page beside it, /slo (`showing.py`). Ctrl-C, or the page's stop, ends the run and keeps the stage as far
+as it came.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from contract.progress import say
 from contract.records import Plan
 from loadtest.crew import Crew
 from loadtest.interruption import INTERRUPTED, kept
+from loadtest.showing import show
+from loadtest.spawning import missing_users
 from loadtest.worker import PAUSE_S
 
 logger = logging.getLogger(__name__)
-SPAWN_RATE = 100.0  # above that Locust warns
 END_S = 5.0  # for an interrupted stage to write down what it has measured
 PATIENCE_S = 10.0  # for the same, where a person waits, who can lose it and press Ctrl-C again
 PARENT_S = 1.0  # how often it is asked whether who started the run is still there
-WAIT_S = 5.0  # for Locust to have the users that a stage wants
 
 
 @events.init_command_line_parser.add_listener
@@ -75,7 +76,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
     if options.parent:
         gevent.spawn(_mind, options.parent, environment)
     if environment.web_ui is not None:
-        environment.web_ui.app.add_url_rule("/slo", "slo", environment.crew.page.html)
+        show(environment.crew.page, environment.web_ui, options)
 
 
 def _mind(parent: int, environment: Environment) -> None:
@@ -160,7 +161,8 @@ class Stages(LoadTestShape):
         crew: Crew = self.runner.environment.crew
         try:
             while (step := crew.next()) is not None:
-                crew.measure(step, missing_users=self._missing(crew.users(step)))
+                missing = missing_users(self.runner, crew.users(step), pause=lambda: gevent.sleep(PAUSE_S))
+                crew.measure(step, missing)
         except LoadproofError as error:
             logger.error("the run ends here: %s", error)
             self.runner.environment.process_exit_code = 1
@@ -168,15 +170,3 @@ class Stages(LoadTestShape):
             logger.exception("the run ends here")
             self.runner.environment.process_exit_code = 1
         return None
-
-    def _missing(self, users: int) -> int:
-        """Let Locust have exactly so many users, those that it stops being gone; how many there are too few."""
-        runner = self.runner
-        assert runner is not None
-        if runner.target_user_count != users:
-            runner.start(users, SPAWN_RATE)
-        with gevent.Timeout(WAIT_S, False):
-            while runner.user_count != users:
-                gevent.sleep(PAUSE_S)
-        present: int = runner.user_count
-        return max(0, users - present)

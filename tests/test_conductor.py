@@ -167,6 +167,17 @@ def test_users_that_could_not_be_started_are_said(tmp_path: Path) -> None:
     assert observed(tmp_path, plan).stages[0].lost == ["4 users"]
 
 
+def test_a_load_process_that_was_lost_before_a_stage_is_missed_in_it(tmp_path: Path) -> None:
+    """The others report all that was asked of them; it is not the load that was asked for."""
+    plan = plan_of({"shape": "steady"}, attempts=1)
+    crew = Crew(plan, tmp_path, steady)
+    step = crew.conductor.next()
+    assert step is not None
+    crew.conductor.measure(step, ["a"], lambda: ["a"], missing_workers=2)
+    (seen,) = observed(tmp_path, plan).stages
+    assert (seen.lost, seen.workers) == (["2 of 3 load processes"], 1)
+
+
 def test_a_variant_that_cannot_be_loaded_is_left_out_of_its_round_and_the_others_go_on(tmp_path: Path) -> None:
     plan = plan_of({"shape": "closed", "users": 1}, {"shape": "steady"}, rounds=2, models=2)
     refused = iter([True])

@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -21,6 +22,7 @@ from contract.statistics import PERCENTILES, order_statistic
 from loadtest.course import LOOKS
 from loadtest.live import validity
 from loadtest.page import Page
+from loadtest.showing import address
 from tests.builders import endpoint, free_port, wait_until
 from tests.conftest import ROOT
 from tests.known_latency import known_latency
@@ -183,6 +185,21 @@ def test_names_are_escaped() -> None:
     assert "<script>" not in page.html()
 
 
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ({}, "http://127.0.0.1:8089/slo"),
+        ({"web_host": "*"}, "http://127.0.0.1:8089/slo"),
+        ({"web_host": "10.0.0.5", "web_port": 80}, "http://10.0.0.5:80/slo"),
+        ({"web_host": "::1", "web_base_path": "/load"}, "http://[::1]:8089/load/slo"),
+        ({"tls_cert": "a", "tls_key": "b"}, "https://127.0.0.1:8089/slo"),
+    ],
+)
+def test_the_address_of_the_page_follows_from_locusts_own_options(said: dict[str, object], url: str) -> None:
+    usual = {"web_host": "127.0.0.1", "web_port": 8089, "web_base_path": "", "tls_cert": "", "tls_key": ""}
+    assert address(SimpleNamespace(**usual | said)) == url
+
+
 @pytest.mark.e2e
 def test_locust_started_by_hand_plans_a_run_measures_it_and_shows_the_page(tmp_path: Path) -> None:
     with known_latency(tmp_path, 3.0) as known:
@@ -216,9 +233,12 @@ def test_locust_started_by_hand_plans_a_run_measures_it_and_shows_the_page(tmp_p
                 return "open-100" in text and answered and rate is not None
 
             assert wait_until(shown, 30)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                assert '"extended_csv_files": [{"href": "/slo"' in answer.read().decode()  # which it makes a link of
             listening = [c.laddr.ip for c in psutil.Process(child.pid).net_connections("tcp") if c.status == "LISTEN"]
             assert set(listening) == {"127.0.0.1"}  # though Locust's own default is every interface
         finally:
             child.send_signal(signal.SIGINT)
-            child.communicate(timeout=30)
+            _, errors = child.communicate(timeout=30)
+        assert f": http://127.0.0.1:{port}/slo\n" in errors
         assert (known.newest() / "server-stats-words__onnx__triton__http.json").is_file()
