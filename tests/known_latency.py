@@ -18,11 +18,11 @@ from contract.endpoints import Endpoint
 from contract.files import write_bytes, write_json, write_text
 from contract.golden import Example
 from contract.records import Plan
-from contract.tensors import to_bytes
 from loadtest.payloads import read_requests
 from serving.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, server, workspace
 from tests.conftest import ROOT
+from tests.triton_answers import http_body
 
 VARIANT = "words__onnx__triton__http"
 TOML = """schema_version = 1
@@ -32,6 +32,7 @@ concurrency = {concurrency}
 duration_s = {closed_s}
 open_duration_s = {open_s}
 warmup_s = 0.2
+rounds = 1
 attempts = 1
 
 [models.words]
@@ -88,21 +89,11 @@ def write_answers(folder: Path, payloads: Path, golden: list[Example]) -> None:
     """The golden answers as Triton's HTTP protocol writes them, by the hash of the request's tensors."""
     sent = {request.key: request for request in read_requests(payloads, every=True).requests}
     for example in golden:
-        buffers = {name: to_bytes(array) for name, array in example.outputs.items()}
-        outputs = [
-            {
-                "name": name,
-                "datatype": "FP32",
-                "shape": list(example.outputs[name].shape),
-                "parameters": {"binary_data_size": len(data)},
-            }
-            for name, data in buffers.items()
-        ]
-        header = json.dumps({"model_name": "words__onnx", "model_version": "1", "outputs": outputs}).encode()
+        body, header = http_body(example.outputs)
         request = sent[example.key]  # the client may add to its JSON header, but not to its tensors
         asked = hashlib.sha256(request.body[int(request.headers[LENGTH_HEADER]) :]).hexdigest()
-        write_bytes(folder / f"{asked}.bin", header + b"".join(buffers.values()))
-        write_text(folder / f"{asked}.length", str(len(header)))
+        write_bytes(folder / f"{asked}.bin", body)
+        write_text(folder / f"{asked}.length", str(header))
 
 
 @contextmanager

@@ -66,6 +66,8 @@ def test_a_server_that_is_down_is_a_class_of_errors_and_an_invalid_verdict(known
     assert report.verdict == "INVALID"
     assert all(set(stage.errors) == {"refused"} for stage in report.variants[0].stages)
     assert "100.00% of the requests failed" in "; ".join(report.variants[0].stages[1].reasons)
+    page = (known.root / "reports" / "latest" / "report.html").read_text()
+    assert all(f"errors: refused {stage.requests:,}" in page for stage in report.variants[0].stages)
 
 
 def test_a_stage_ends_by_itself_when_too_many_of_its_requests_fail(known: Known) -> None:
