@@ -55,9 +55,11 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
             batching.Triton,
             batching.TensorRT,
             batching.Cuda,
+            batching.TfServing,
             slo.Slo,
             elsewhere.Elsewhere,
             load.Load,
+            load.OwnSeeds,
             load.Affinity,
             client.Client,
             prices.Price,
@@ -123,7 +125,7 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
         "Written by `python -m loadtest certify`, and by loadtest for a kind of request that has none yet; every later "
         "run of which the same setting is true uses it. Plan, records and logs of its measurement are in a folder of "
         "the same name. [measurement.md](measurement.md) says what it is good for.",
-        [certificate.Certificate, certificate.Setting, certificate.Added],
+        [certificate.Certificate, certificate.Setting, certificate.OpenCeiling, certificate.Added],
     ),
     (
         "results/&lt;id&gt;/certificate.json",

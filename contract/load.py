@@ -8,20 +8,40 @@ from pydantic import Field, model_validator
 
 from contract.section import Count, Natural, Positive, Section
 
+SHORTEST_S, LONGEST_S = 6.0, 60.0  # of an open-loop stage whose length nobody stated
+# Requests of such a stage. A p99 needs 459 (contract/statistics.py), which are due of 600 in practically every draw.
+REQUESTS = 600
+PAYLOAD_SEED, SAMPLING_SEED = 1_000_000, 2_000_000  # added to the seed that they are derived from
+
+
+class OwnSeeds(Section):
+    """Seeds of single choices; what is absent is derived from `seed`. The run's plan and the report hold all three."""
+
+    schedule: Natural | None = Field(None, description="arrival times; `seed` by default")
+    payload: Natural | None = Field(None, description=f"which request is sent; `seed` + {PAYLOAD_SEED:,} by default")
+    sampling: Natural | None = Field(None, description=f"which answers are kept; `seed` + {SAMPLING_SEED:,} by default")
+
 
 class Load(Section):
     """How every variant is put under load; the stages of a run that names no plan."""
 
     concurrency: Annotated[list[Count], Field(min_length=1)] = Field([1, 4, 16], description="closed-loop levels")
-    duration_s: Positive = Field(3.0, description="measured seconds of a closed-loop stage")
-    open_duration_s: Positive = Field(8.0, description="measured seconds of the open-loop stage")
+    duration_s: Positive = Field(
+        3.0, description="measured seconds of a closed-loop stage, all rounds together; a p99 needs 459 answers"
+    )
+    open_duration_s: Positive | None = Field(
+        None,
+        description=f"measured seconds of the open-loop stage, all rounds together; by default {SHORTEST_S:g}, and "
+        f"longer, up to {LONGEST_S:g}, where its rate needs that for the {REQUESTS} requests that make it valid",
+    )
     warmup_s: Annotated[float, Field(ge=0)] = Field(0.5, description="excluded seconds before each stage's window")
     attempts: Count = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
     answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
-    seed: int = Field(20240, description="seed of schedule, payload choice and sampling (offset per purpose)")
+    seed: Natural = Field(20240, description="what the seeds of schedule, payload choice and sampling are derived from")
+    seeds: OwnSeeds = Field(OwnSeeds(), description="single ones of them, see below")
     rounds: Count = Field(
-        1,
+        2,
         description="how often all variants take their turn, a stage's time divided among them: drift hits all alike",
     )
     isolate: bool = Field(
@@ -34,6 +54,13 @@ class Load(Section):
     abort_error_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="end a stage when so many of its last 200 requests failed; 0.2 for hosts beyond this machine"
     )
+
+    def open_seconds(self, rate: float | None) -> float:
+        """Measured seconds, in all rounds, of an open-loop stage that states none; ``rate``: requests/s, if known."""
+        if self.open_duration_s is not None:
+            return self.open_duration_s
+        needed = REQUESTS / rate if rate else SHORTEST_S
+        return min(max(needed, SHORTEST_S), LONGEST_S)
 
 
 class Affinity(Section):

@@ -54,6 +54,9 @@ class Stage(Entry):
     mode: Mode = Field(description="`closed`: users wait for their answer; `open`: arrivals by a schedule")
     concurrency: int | None = Field(description="closed: users")
     rate: float | None = Field(description="open: mean arrivals per second; null where `of_maximum` decides")
+    busiest_rate: float | None = Field(
+        None, description="trace: most arrivals within one second; null for other shapes, which say it themselves"
+    )
     shape: Shape | None = Field(None, description="as in models.toml; null means Poisson arrivals at `rate`")
     duration_s: float = Field(description="measured window of one round")
     warmup_s: float = Field(description="before the window, excluded")
@@ -147,7 +150,9 @@ class StageObservation(Entry):
     held: int = Field(
         0, description="open: requests of the window that left late because `in_flight` others waited for their answers"
     )
-    lost: list[str] = Field([], description="load processes that were lost meanwhile: the stage is not valid")
+    lost: list[str] = Field(
+        [], description="load processes that were lost, meanwhile or before, and users that did not come: not valid"
+    )
     aborted: bool = Field(False, description="too many requests failed, so nothing more was sent")
     interrupted: bool = Field(False, description="it was ended before its time by whoever had started it")
     window_start_ns: int = Field(description="first intended send that counts")

@@ -10,7 +10,7 @@ from contract.compare import Parity
 from contract.endpoints import Configuration, EngineName
 from contract.machine import Machine
 from contract.manifest import Entry
-from contract.records import Purpose
+from contract.records import Purpose, Seeds
 from contract.scaling import Scaling
 from contract.search import Limit, Search
 
@@ -293,6 +293,12 @@ class Noise(Entry):
     )
     low: float | None = Field(description="99 % interval of the relative difference of mean latency")
     high: float | None = Field(description="99 % interval of the relative difference of mean latency")
+    p50_low: float | None = Field(None, description="99 % interval of the relative difference of p50")
+    p50_high: float | None = Field(None, description="99 % interval of the relative difference of p50")
+    p99_low: float | None = Field(
+        None, description="99 % interval of the relative difference of p99; null where requests were too few for one"
+    )
+    p99_high: float | None = Field(None, description="99 % interval of the relative difference of p99")
     reason: str = Field(description="how it was measured, or why not")
 
 
@@ -319,5 +325,6 @@ class Report(Entry):
     scaling: Scaling | None = Field(None, description="how throughput grew with instances; null where it was not tried")
     load_plan: str = Field("", description="name of the load plan; empty: the stages of `[load]`, or a search")
     command: list[str] = Field([], description="what was typed to measure, word by word; empty in older results")
+    seeds: Seeds | None = Field(None, description="what schedule, payloads and samples were drawn by; null if older")
     advice: dict[str, str] = Field({}, description="by model: what to serve and why, in words")
     generator: list[str] = Field([], description="what was certified about the load generator, in words")

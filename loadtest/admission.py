@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from contract.errors import UsageError
-from contract.hosts import first_foreign, host_of
+from contract.hosts import beyond_loopback, first_foreign, host_of
 
 FEWEST_SEEN = 50  # requests before an error rate means anything
 ALLOW_HOST = "--allow-host {host}"
@@ -20,6 +20,13 @@ def refuse_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str], leave
             f"{address} is beyond this machine, and load is an attack where nobody expects it; "
             f"if you may put it under load, say so with {leave.format(host=host_of(address))}"
         )
+
+
+def refuse_unbounded(addresses: Iterable[str], max_rps: float | None) -> None:
+    """Raises UsageError for the first address beyond loopback where nobody set a ceiling (requests per second)."""
+    away = next(filter(beyond_loopback, addresses), None)
+    if away is not None and max_rps is None:
+        raise UsageError(f"{away} is beyond this machine: say with --max-rps how many requests per second it may get")
 
 
 def refuse_rates(rates: Mapping[str, float], max_rps: float | None) -> None:

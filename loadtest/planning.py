@@ -14,10 +14,11 @@ from contract.hosts import beyond_loopback
 from contract.load import Load
 from contract.machine import Machine
 from contract.prices import Price
-from contract.records import Plan, Seeds, Stage, VariantPlan
+from contract.records import Plan, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
 from contract.slo import Slo
-from loadtest.arrivals import mean_rate, read_trace
+from loadtest.arrivals import busiest_second, mean_rate, read_trace
+from loadtest.draws import seeds_of
 
 REPEAT = "__again"
 BETWEEN_S = 0.3  # two stages: the drain of the first, the order for the second
@@ -96,16 +97,20 @@ def _stage(shape: Shape, load: Load, slo: Slo, rounds: int) -> Stage:
     if isinstance(shape, Trace):
         offsets, _ = read_trace(shape)
         duration = shape.duration_s or float(offsets[-1]) / 1e9 + LAST_S
-        rate: float | None = int((offsets < duration * 1e9).sum()) / duration
+        played = offsets[offsets < duration * 1e9]
+        rate: float | None = len(played) / duration
+        busiest: float | None = float(busiest_second(played))
     else:
-        duration = (shape.duration_s or load.open_duration_s) / rounds
+        steady = shape.rate if isinstance(shape, Steady) else None
+        duration = (shape.duration_s or load.open_seconds(steady)) / rounds
         relative = isinstance(shape, Steady) and shape.of_maximum is not None
-        rate = None if relative else mean_rate(shape, duration)
+        rate, busiest = None if relative else mean_rate(shape, duration), None
     return Stage(
         name=_name(shape),
         mode="open",
         concurrency=None,
         rate=rate,
+        busiest_rate=busiest,
         shape=shape,
         duration_s=duration,
         warmup_s=0.0 if isinstance(shape, Trace) else warmup,
@@ -131,6 +136,8 @@ def _name(shape: Shape) -> str:
 def peak_rate(stage: Stage) -> float:
     """The most requests per second that a stage plans; 0 where only the run will tell."""
     shape = stage.shape
+    if stage.busiest_rate is not None:
+        return stage.busiest_rate
     if shape is None or shape.shape not in PEAKS:
         return stage.rate or 0.0
     return PEAKS[shape.shape](shape)
@@ -198,7 +205,7 @@ def make_plan(
         same_machine=not any(beyond_loopback(endpoint.address) for endpoint in chosen),
         versions=versions,
         target=endpoints.target,
-        seeds=Seeds(schedule=load.seed, payload=load.seed + 1_000_000, sampling=load.seed + 2_000_000),
+        seeds=seeds_of(load),
         answers=load.answers,
         attempts=load.attempts if choice.name not in ONCE and not choice.asked else 1,
         load_plan=choice.name,

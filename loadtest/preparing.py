@@ -22,13 +22,13 @@ from contract.records import Plan, Stage, golden_name
 from contract.request_headers import with_secrets
 from contract.shapes import Trace
 from contract.workspace import Workspace
-from loadtest.admission import refuse_foreign, refuse_rates
+from loadtest.admission import refuse_foreign, refuse_rates, refuse_unbounded
 from loadtest.arrivals import read_trace
 from loadtest.clients.tls import context as tls_context
 from loadtest.payload_sets import make_set
 from loadtest.payloads import requests_of
 from loadtest.planning import Choice, make_plan, peak_rate
-from loadtest.possible import refuse_impossible
+from loadtest.possible import refuse_impossible, refuse_senseless
 
 # Files that a load process can open; Locust lifts the limit that far where it may.
 MOST_FILES = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 10_000)
@@ -77,6 +77,7 @@ def prepare(
                 raise UsageError(f"{needed} is gone; run 'make export serve' again")
     said = {"price": config.price, "command": list(command)}
     plan = admitted(plan, allowed_hosts).model_copy(update=said)
+    refuse_senseless(plan.model_copy(update={"processes": 0}) if joining else plan)
     for item in plan.variants:  # of who joins nobody knows how many files they can open
         refuse_impossible(item.id, item.stages, None if joining else MOST_FILES * plan.processes)
     same = all(is_this_machine(host_of(endpoint.address)) for endpoint in chosen)
@@ -117,14 +118,10 @@ def admitted(plan: Plan, allowed_hosts: Sequence[str]) -> Plan:
     """
     addresses = [item.endpoint.address for item in plan.variants]
     refuse_foreign(addresses, allowed_hosts)
-    away = [address for address in addresses if beyond_loopback(address)]
-    if away and plan.max_rps is None:
-        raise UsageError(
-            f"{away[0]} is beyond this machine: say with --max-rps how many requests per second it may get"
-        )
+    refuse_unbounded(addresses, plan.max_rps)
     rates = {f"{item.id} {stage.name}": peak_rate(stage) for item in plan.variants for stage in item.stages}
     refuse_rates(rates, plan.max_rps)
-    if away and plan.abort_error_rate is None:
+    if plan.abort_error_rate is None and any(map(beyond_loopback, addresses)):
         return plan.model_copy(update={"abort_error_rate": MOST_ERRORS_AWAY})
     return plan
 

@@ -13,8 +13,10 @@
 A host beyond loopback has to be named in ``allowed_hosts``, and needs a ceiling, ``max_rps``: load is an attack where
 nobody expects it. Without them the run ends before the first request, with exit code 2. It ends by itself, with exit
 code 3, when more than ``abort_error_rate`` of the last 200 requests failed: beyond loopback a fifth unless you say
-otherwise. On loopback both are yours to set, and off until then. The ceiling is kept by all users of a class together;
-several load processes have equal parts of it, so their number has to be known (--processes or --expect-workers).
+otherwise. On loopback both are yours to set, and off until then. Ctrl-C ends it with 130. Of several load processes it
+is the master that exits so, and what your file sets as ``process_exit_code`` while Locust quits wins. The ceiling is
+kept by all users of a class together; several load processes have equal parts of it, so their number has to be known
+(--processes or --expect-workers).
 
 ``infer()`` sends one request when it is its turn, fires Locust's ``request`` event and returns the raw answer; without
 a task of your own it is the task. A wait time makes a rate that the server can slow down, and Locust rounds its
@@ -24,13 +26,14 @@ percentiles: for figures that are to be judged, use `python -m loadtest`.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent
-from locust import User, task
+from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopTest, StopUser
 from locust.runners import WorkerRunner
@@ -42,11 +45,26 @@ from contract.hosts import beyond_loopback
 from loadtest.admission import refuse_foreign
 from loadtest.arrivals import choices
 from loadtest.clients import Connection, Reply, connect
+from loadtest.exit_code import decides, end_with, follow, note_interruption
 from loadtest.payloads import Request, Requests, read_requests
 from loadtest.preparing import MOST_ERRORS_AWAY
 from loadtest.restraint import Restraint
 
 logger = logging.getLogger(__name__)
+
+
+@events.init.add_listener
+def _watch(environment: Environment, **_: Any) -> None:
+    """Once per process, before its first user: who decides the exit code hears of Ctrl-C and of load processes."""
+    if decides(environment):
+        follow(environment)
+        gevent.signal_handler(signal.SIGINT, _interrupt, environment)
+
+
+def _interrupt(environment: Environment) -> None:
+    """Python would raise it in whichever greenlet is on; Locust waits for it in the first one."""
+    note_interruption(environment)
+    gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
 
 class InferenceUser(User):
@@ -71,7 +89,7 @@ class InferenceUser(User):
             self.address = self._admitted()
             self._restraint = InferenceUser._restraints.get(type(self)) or self._restrained()
         except UsageError as error:
-            environment.process_exit_code = UsageError.exit_code
+            end_with(environment, UsageError.exit_code)
             raise StopTest(str(error)) from None  # of a constructor, as with Locust's HttpUser, it ends the whole run
 
     def _admitted(self) -> str:
@@ -148,7 +166,7 @@ class InferenceUser(User):
         InferenceUser._restraints.pop(type(self), None)
         logger.error("%s fails too often (%s, say): the run ends here; see to it", self.address, last)
         runner, options = self.environment.runner, self.environment.parsed_options
-        self.environment.process_exit_code = ServerError.exit_code
+        end_with(self.environment, ServerError.exit_code)
         if runner is not None:
             quits = isinstance(runner, WorkerRunner) or (options is not None and options.headless)
             gevent.spawn(runner.quit if quits else runner.stop)  # not from here, for it ends this user too

@@ -21,6 +21,7 @@ from report.certificate import sentences
 from report.cost import Basis, priced
 from report.deciding import decide
 from report.merit import merit_of
+from report.neighbours import with_neighbours
 from report.noise import noise_of_run, noise_of_search
 from report.origin import as_it_ran, origin
 from report.reading import Context, Measured, measure
@@ -36,7 +37,9 @@ def assemble(results: Path) -> Report:
     measured = {item.id: measure(results, item, context, item.id in compared) for item in plan.variants}
     judged = {item.id: _judge(plan, item, measured[item.id], search) for item in plan.variants}
     variants = [
-        _variant(item, measured[item.id], judged[item.id], search) for item in plan.variants if item.repeat_of is None
+        _variant(plan, item, measured[item.id], judged[item.id], search)
+        for item in plan.variants
+        if item.repeat_of is None
     ]
     noise = noise_of_run(plan, measured) if search is None else noise_of_search(plan, judged)
     unserved = {name.split()[0] for name in plan.unserved}
@@ -71,6 +74,7 @@ def assemble(results: Path) -> Report:
         scaling=_scaling(results),
         load_plan=plan.load_plan,
         command=plan.command,
+        seeds=plan.seeds,
         generator=sentences(context.certificates, context.uncertified),
     )
     return report.model_copy(update={"advice": advise(report, _confidence(measured, search))})
@@ -106,7 +110,7 @@ def _judge(plan: Plan, item: VariantPlan, measured: Measured, search: Search | N
     return priced(judged, item.endpoint, basis)
 
 
-def _variant(item: VariantPlan, measured: Measured, slo: SloResult, search: Search | None) -> Variant:
+def _variant(plan: Plan, item: VariantPlan, measured: Measured, slo: SloResult, search: Search | None) -> Variant:
     endpoint = item.endpoint
     reasons = _not_ranked(endpoint, measured, slo, search)
     return Variant(
@@ -121,7 +125,7 @@ def _variant(item: VariantPlan, measured: Measured, slo: SloResult, search: Sear
         device=endpoint.device,
         protocol=endpoint.protocol,
         configuration=endpoint.configuration,
-        conditions=endpoint.conditions,
+        conditions=with_neighbours(plan, endpoint),
         instance_mib=endpoint.instance_mib,
         artifact_sha256=endpoint.artifact_sha256,
         parity=VariantParity(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contract.errors import UsageError
 from contract.shapes import Opened, Ramp, Sine, Spike, Steady, Step, Trace
-from loadtest.arrivals import CHUNK, arrivals, choices, mean_rate, read_trace
+from loadtest.arrivals import CHUNK, arrivals, busiest_second, choices, mean_rate, read_trace
 
 SECOND = 1_000_000_000
 RAMP = Ramp(shape="ramp", rate=0, to=1000)
@@ -157,3 +157,12 @@ def test_choices_are_uniform_seeded_and_within_bounds() -> None:
 
 def test_one_request_is_always_chosen() -> None:
     assert {number for number, _ in zip(choices(1, 3), range(100), strict=False)} == {0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most"),
+    [([], 0), ([5.0], 1), ([0, 0.4, 0.8, 1.2], 3), ([0, 1], 1), ([0, 0.6, 1.5, 1.55, 10], 3), ([0, 0, 0], 3)],
+    ids=["none", "one", "a second that slides", "a second apart", "across a full second", "all at once"],
+)
+def test_the_busiest_second_of_a_trace_begins_wherever_it_is_busiest(seconds: list[float], most: int) -> None:
+    assert busiest_second((np.array(seconds) * 1e9).astype(np.int64)) == most

@@ -11,7 +11,7 @@ import pytest
 from contract.codecs.triton_http import LENGTH_HEADER
 from contract.events import append_event, happened
 from contract.files import write_bytes
-from contract.records import Stage, VariantPlan, answer_frame
+from contract.records import Seeds, Stage, VariantPlan, answer_frame
 from contract.shapes import Payloads, Steady
 from report.deciding import decide
 from report.recommending import recommend
@@ -48,6 +48,16 @@ def test_figures_are_those_of_the_records(run: Run) -> None:
     assert opened.offered_rps == 200.0
     assert opened.latency_ms.p50.value == pytest.approx(20.0, rel=0.01)
     assert opened.latency_ms.max.value == pytest.approx(22.0, rel=0.001)
+
+
+def test_the_report_names_the_seeds_that_were_drawn_by(run: Run) -> None:
+    run.add(real())
+    assert run.report().seeds == Seeds(schedule=1, payload=2, sampling=3)
+
+
+def test_the_fairness_sheet_says_what_else_was_resident(run: Run) -> None:
+    run.add(real(conditions={"threads": "1"}))
+    assert run.report().variants[0].conditions == {"threads": "1", "also resident": "nothing"}
 
 
 def test_missing_an_objective_fails_the_run(run: Run) -> None:

@@ -10,7 +10,7 @@ from contract.batching import Batching
 from contract.compare import Tolerance
 from contract.config import ModelsFile, read_config
 from contract.errors import UsageError
-from contract.load import Load
+from contract.load import Load, OwnSeeds
 from contract.slo import Slo
 
 INPUTS = 'inputs = [{ name = "x", dtype = "float32", dims = ["batch", 2] }]'
@@ -54,11 +54,13 @@ def test_defaults_apply_where_a_key_is_absent(tmp_path: Path) -> None:
     assert config.load == Load(
         concurrency=[1, 4, 16],
         duration_s=3.0,
-        open_duration_s=8.0,
+        open_duration_s=None,
         warmup_s=0.5,
         in_flight=64,
         answers=64,
         seed=20240,
+        seeds=OwnSeeds(schedule=None, payload=None, sampling=None),
+        rounds=2,
     )
     assert (model.weights, model.examples, model.group) == (None, None, "default")
     assert model.engines == ["triton", "tfserving"]
@@ -278,6 +280,8 @@ def test_an_unknown_engine_names_the_nearest(tmp_path: Path) -> None:
         ("[load]\nconcurrency = [4, 0]", "load.concurrency.1", "0"),
         ("[load]\nconcurrency = 4", "load.concurrency", "4"),
         ("[load]\nduration_s = 0", "load.duration_s", "0"),
+        ("[load]\nseed = -1", "load.seed", "-1"),
+        ("[load.seeds]\npayload = -1", "load.seeds.payload", "-1"),
     ],
 )
 def test_a_value_out_of_bounds_is_named_with_its_key(tmp_path: Path, extra: str, key: str, value: str) -> None:

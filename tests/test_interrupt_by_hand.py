@@ -25,6 +25,16 @@ from tests.known_latency import VARIANT, Known, known_latency
 pytestmark = [pytest.mark.e2e]
 
 ENOUGH = 100  # requests, of 50 per second: the stage is on for two seconds
+OURS = ROOT / "loadtest" / "locustfile.py"
+MINE = """
+from locust import constant
+from loadtest.users import TritonHttpUser
+
+class Mine(TritonHttpUser):
+    host = "127.0.0.1:{port}"
+    payloads = "{payloads}"
+    wait_time = constant(0.01)
+"""
 
 
 @pytest.fixture
@@ -35,11 +45,11 @@ def known(tmp_path: Path) -> Iterator[Known]:
 
 
 @contextmanager
-def locust(known: Known, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """The Locust file as a person starts it, in a terminal's process group of its own."""
-    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), *words]
+def locust(known: Known, *words: str, file: Path = OURS) -> Iterator[subprocess.Popen[str]]:
+    """A Locust file as a person starts it, in a terminal's process group of its own."""
+    command = [sys.executable, "-m", "locust", "-f", str(file), *words]
     child = subprocess.Popen(
-        [*command, "--live", str(known.root / "live")],
+        [*command, *(["--live", str(known.root / "live")] if file == OURS else [])],
         cwd=known.root,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
@@ -86,9 +96,7 @@ def judge(known: Known) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_without_the_page_the_stage_that_is_on_is_kept(known: Known, processes: int) -> None:
-    several = ["--processes", str(processes)] if processes > 1 else []
-    words = [*several, "--master-bind-port", str(port := free_port()), "--master-port", str(port)]
-    with locust(known, "--headless", *words) as child:
+    with locust(known, "--headless", *shared_by(processes)) as child:
         assert is_far_enough(known)
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does
         _, said = child.communicate(timeout=60)
@@ -110,6 +118,45 @@ def test_with_the_page_it_is_kept_too(known: Known, stop: bool) -> None:
     assert child.returncode == 130, said
     assert "is kept in" in said and "Traceback" not in said
     judge(known)
+
+
+def own_file(known: Known) -> Path:
+    """A Locust file of somebody's own, with one of our users."""
+    file = known.root / "mine.py"
+    payloads = known.root / "live/payloads/triton/words__onnx/http"
+    file.write_text(MINE.format(port=known.port, payloads=payloads))
+    known.ask("seen")
+    return file
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_file_of_somebodys_own_is_interrupted_with_the_same_exit_code(known: Known, processes: int) -> None:
+    words = ["--headless", "--users", "4", *shared_by(processes)]
+    with locust(known, *words, file=own_file(known)) as child:
+        assert wait_until(lambda: len(known.ask("seen")["times"]) > 0, 60)
+        os.killpg(child.pid, signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("begun", "code"), [(True, 130), (False, 0)], ids=["in a run", "before any"])
+def test_on_the_page_of_such_a_file_only_a_run_is_interrupted(known: Known, begun: bool, code: int) -> None:
+    port = free_port()
+    with locust(known, "--web-host", "127.0.0.1", "--web-port", str(port), file=own_file(known)) as child:
+        assert wait_until(lambda: posted(port, "swarm" if begun else "stop"), 60)  # the page is there
+        assert wait_until(lambda: not begun or len(known.ask("seen")["times"]) > 0, 60)
+        os.killpg(child.pid, signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == code, said
+    assert "Traceback" not in said
+
+
+def shared_by(processes: int) -> list[str]:
+    """The words that let so many load processes share a run, of which one alone is Locust itself."""
+    port = str(free_port())
+    words = ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+    return words if processes > 1 else []
 
 
 def posted(port: int, button: str) -> bool:

@@ -64,3 +64,4 @@ def test_a_host_that_is_allowed_gets_nothing_without_a_ceiling(tmp_path: Path, c
     assert done.returncode == 2
     assert "beyond this machine: say with --max-rps how many requests per second it may get" in done.stderr
     assert not (tmp_path / "results").exists()
+    assert cluster["told"] == []

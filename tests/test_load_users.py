@@ -109,6 +109,13 @@ def locust(folder: Path, text: str, *words: str) -> subprocess.CompletedProcess[
     )
 
 
+def shared_by(processes: int) -> list[str]:
+    """The words that let so many load processes share a run, of which one alone is Locust itself."""
+    port = str(free_port())
+    words = ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+    return words if processes > 1 else []
+
+
 def run(folder: Path, text: str) -> dict[str, dict[str, Any]]:
     """Run Locust with a Locust file; its final statistics by name."""
     words = ["--users", "2", "--json", "--spawn-rate", "100", "--exit-code-on-error", "0"]
@@ -160,9 +167,11 @@ def test_each_kind_of_user_sends_the_requests_of_its_server_and_hands_out_the_an
     assert row["min_response_time"] >= 4.0  # of a delay of 5 ms, whose timer may be a fraction early
 
 
-def test_users_load_no_host_beyond_this_machine_without_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_users_load_no_host_beyond_this_machine_without_leave(tmp_path: Path, processes: int) -> None:
     """It has no payloads either: the run ends before anything is looked for, connected to or sent."""
-    ended = locust(tmp_path, FOREIGN.format(kind="TFServingGrpcUser"), "--users", "1", "--run-time", "300s")
+    words = ["--users", "2", "--run-time", "300s", *shared_by(processes)]
+    ended = locust(tmp_path, FOREIGN.format(kind="TFServingGrpcUser"), *words)
     assert ended.returncode == 2, ended.stderr
     assert "models.example.com:443 is beyond this machine" in ended.stderr
     assert 'say so with allowed_hosts = ["models.example.com"] in Mine' in ended.stderr
@@ -191,13 +200,12 @@ def test_a_user_without_payloads_or_port_says_what_it_needs(tmp_path: Path, host
 @pytest.mark.parametrize("processes", [1, 2])
 def test_users_keep_below_their_ceiling_together(tmp_path: Path, processes: int) -> None:
     """Eight users without a wait time, each of whom would send 200 per second."""
-    words = ["--users", "8", "--spawn-rate", "100", "--run-time", "4s"]
-    words += ["--processes", str(processes), "--master-bind-port", str(port := free_port()), "--master-port", str(port)]
+    words = ["--users", "8", "--spawn-rate", "100", "--run-time", "4s", *shared_by(processes)]
     with known_latency(tmp_path, 5.0) as known:
         payloads = tmp_path / "live/payloads/triton/words__onnx/http"
         bound = "max_rps = 40"
         text = BOUNDED.format(host=f"127.0.0.1:{known.port}", payloads=payloads, bound=bound)
-        ended = locust(tmp_path, text, *(words if processes > 1 else words[:6]))
+        ended = locust(tmp_path, text, *words)
         arrived = sorted(arrival for arrival, _ in known.ask("seen")["times"])
     assert ended.returncode == 0, ended.stderr
     assert len(arrived) > 20
@@ -205,16 +213,18 @@ def test_users_keep_below_their_ceiling_together(tmp_path: Path, processes: int)
     assert len(arrived) <= 40 * (seconds + 0.5) + 8  # of a process that stood still, each user may have one on its way
 
 
-def test_a_host_that_fails_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_host_that_fails_ends_the_run(tmp_path: Path, processes: int) -> None:
     with known_latency(tmp_path, 1.0) as known:
         payloads = tmp_path / "live/payloads/triton/words__onnx/http"
         known.ask("refuse/1")
         text = BOUNDED.format(host=f"127.0.0.1:{known.port}", payloads=payloads, bound="abort_error_rate = 0.5")
-        ended = locust(tmp_path, text, "--users", "4", "--spawn-rate", "100", "--run-time", "300s")
+        words = ["--users", "4", "--spawn-rate", "100", "--run-time", "300s", *shared_by(processes)]
+        ended = locust(tmp_path, text, *words)
         arrived = known.ask("seen")["times"]
     assert ended.returncode == 3, ended.stderr
     assert f"127.0.0.1:{known.port} fails too often (http 503, say): the run ends here" in ended.stderr
-    assert 200 <= len(arrived) < 400  # those that are looked at, and what was on its way
+    assert 200 <= len(arrived) < 400 * processes  # those that each looks at, and what was on its way
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,14 @@ import pytest
 
 from contract.endpoints import Endpoint
 from contract.errors import UsageError
-from contract.load import Load
-from contract.records import Plan
+from contract.load import LONGEST_S, REQUESTS, SHORTEST_S, Load
+from contract.records import Plan, Seeds
 from contract.shapes import BUILT_IN, LoadPlan, Payloads
 from contract.slo import Slo
+from contract.statistics import least_samples
+from loadtest.arrivals import arrivals
 from loadtest.planning import Choice, make_plan, payload_folder, seconds, stages
+from loadtest.steps import in_order
 from tests.builders import MACHINE, endpoint, endpoints, server
 
 
@@ -40,7 +43,7 @@ def test_closed_stages_come_first_and_then_one_open_stage_at_the_rate_of_the_slo
 
 
 def test_durations_warm_up_and_limits_come_from_the_load_section() -> None:
-    load = Load(concurrency=[4], duration_s=2, open_duration_s=9, warmup_s=0.25, in_flight=33)
+    load = Load(concurrency=[4], duration_s=2, open_duration_s=9, warmup_s=0.25, in_flight=33, rounds=1)
     closed, opened = stages(load, endpoint())
     assert (closed.duration_s, closed.warmup_s, closed.in_flight) == (2, 0.25, 4)
     assert (opened.duration_s, opened.warmup_s, opened.in_flight) == (9, 0.25, 33)
@@ -84,7 +87,7 @@ def test_a_load_plan_takes_the_place_of_the_stages_of_the_load_section() -> None
         {"shape": "sine", "rate": 40, "amplitude": 10, "period_s": 4},
         {"shape": "steady"},
     )
-    found = stages(Load(open_duration_s=4), endpoint(slo=Slo(rate=50)), Choice("mine", plan))
+    found = stages(Load(open_duration_s=4, rounds=1), endpoint(slo=Slo(rate=50)), Choice("mine", plan))
     assert [(stage.name, stage.rate, stage.judged) for stage in found] == [
         ("closed-3", None, False),
         ("open-50", 50, True),
@@ -103,6 +106,33 @@ def test_rounds_share_the_time_of_a_stage_among_them() -> None:
     load = Load(concurrency=[4], duration_s=6, open_duration_s=9, rounds=3)
     assert [stage.duration_s for stage in stages(load, endpoint())] == [2, 3]
     assert plan_of(endpoint(), load=load).rounds == 3
+
+
+def test_variants_take_turns_where_nobody_said_how_often() -> None:
+    plan = plan_of(endpoint(model="a"), endpoint(model="b"))
+    assert [(step.round, step.variant) for step in in_order(plan) if step.stage == 0] == [
+        *((1, variant) for variant in range(3)),
+        *((2, variant) for variant in range(3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(500.0, SHORTEST_S), (100.0, SHORTEST_S), (40.0, 15.0), (10.0, LONGEST_S), (1.0, LONGEST_S)]
+)
+def test_an_open_stage_whose_length_nobody_stated_lasts_until_it_can_be_valid(rate: float, seconds: float) -> None:
+    *_, opened = stages(Load(rounds=2), endpoint(slo=Slo(rate=rate)))
+    assert 2 * opened.duration_s == seconds
+    stated = LoadPlan.model_validate({"stages": [{"shape": "steady", "rate": rate, "duration_s": 3}], "rounds": 1})
+    assert stages(Load(), endpoint(), Choice("mine", stated))[0].duration_s == 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_the_requests_of_such_a_stage_enough_are_due_for_a_p99(seed: int) -> None:
+    *_, opened = stages(Load(), endpoint(slo=Slo(rate=100.0)))
+    assert opened.shape is not None and opened.shape.shape == "steady"
+    rounds = [arrivals(opened.shape, opened.duration_s, opened.warmup_s, seed + turn) for turn in range(2)]
+    assert sum(due >= 0 for turn in rounds for due in turn) >= least_samples(0.99)
+    assert least_samples(0.99) < REQUESTS - 5 * REQUESTS**0.5  # five standard deviations of a Poisson count
 
 
 def test_a_multiple_of_the_most_needs_a_stage_that_finds_the_most() -> None:
@@ -158,11 +188,15 @@ def test_two_files_of_one_name_are_not_taken_for_each_other() -> None:
     assert stages(Load(), endpoint(), Choice("mine", plan_file(shapes[0], shapes[0])))
 
 
-def test_schedule_payload_and_sampling_have_seeds_of_their_own() -> None:
-    seeds = plan_of(endpoint(), load=Load(seed=5)).seeds
-    assert len({seeds.schedule, seeds.payload, seeds.sampling}) == 3
-    assert seeds.schedule == 5
-    assert plan_of(endpoint(), load=Load(seed=5)).seeds == seeds
+def test_the_seeds_of_a_run_are_derived_from_one_as_they_always_were() -> None:
+    assert plan_of(endpoint(), load=Load(seed=5)).seeds == Seeds(schedule=5, payload=1_000_005, sampling=2_000_005)
+
+
+@pytest.mark.parametrize("name", ["schedule", "payload", "sampling"])
+def test_each_seed_can_be_stated_by_itself_and_leaves_the_others_alone(name: str) -> None:
+    derived = plan_of(endpoint(), load=Load(seed=5)).seeds
+    stated = plan_of(endpoint(), load=Load.model_validate({"seed": 5, "seeds": {name: 0}})).seeds
+    assert stated == derived.model_copy(update={name: 0})
 
 
 def test_the_same_input_gives_the_same_plan() -> None:
@@ -197,6 +231,6 @@ def test_client_and_server_share_a_machine_only_if_every_endpoint_is_on_loopback
 
 
 def test_the_expected_time_covers_every_window() -> None:
-    plan = plan_of(endpoint(), load=Load(concurrency=[1, 4], duration_s=2, open_duration_s=5))
+    plan = plan_of(endpoint(), load=Load(concurrency=[1, 4], duration_s=2, open_duration_s=5, rounds=1))
     assert 9 < seconds(plan.variants[0]) < 20
     assert seconds(plan.variants[1]) < seconds(plan.variants[0])

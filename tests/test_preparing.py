@@ -65,6 +65,15 @@ def test_no_stage_may_plan_more_than_the_ceiling_at_any_moment(shape: dict[str, 
     assert admitted(plan_for("127.0.0.1:1", load=Load(max_rps=250), choice=choice), [])
 
 
+def test_a_burst_in_a_trace_counts_against_the_ceiling_however_long_the_rest_of_its_stage_is(tmp_path: Path) -> None:
+    (tmp_path / "burst.csv").write_text("".join(f"{number / 1000}\n" for number in range(200)))
+    shape = {"shape": "trace", "file": tmp_path / "burst.csv", "duration_s": 3600}
+    choice = Choice("mine", LoadPlan.model_validate({"stages": [shape]}))
+    with pytest.raises(UsageError, match=r"200.*the ceiling is 100"):
+        admitted(plan_for("127.0.0.1:1", load=Load(max_rps=100), choice=choice), [])
+    assert admitted(plan_for("127.0.0.1:1", load=Load(max_rps=250), choice=choice), [])
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> tuple[Workspace, Endpoint]:
     """A workspace whose only endpoint has golden requests and payloads."""

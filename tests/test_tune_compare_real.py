@@ -23,7 +23,7 @@ def measured(root: Path, delay_ms: float) -> Path:
     with known_latency(root, delay_ms) as known:
         known.configure(concurrency=[4], closed_s=7.5, open_s=7.5, rate=100.0)
         file = root / "models.toml"
-        write_text(file, file.read_text().replace("attempts = 1\n", "attempts = 3\nrounds = 5\n"))
+        write_text(file, file.read_text().replace("rounds = 1\nattempts = 1\n", "rounds = 5\nattempts = 3\n"))
         process = known.start()
         try:
             _, errors = process.communicate(timeout=LIMIT_S)

@@ -40,6 +40,7 @@ concurrency = [2]
 duration_s = 1.0
 open_duration_s = 1.0
 warmup_s = 0.2
+rounds = 1
 attempts = 1
 
 [models.mixed]

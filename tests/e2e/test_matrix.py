@@ -47,7 +47,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory, whole_zoo: Path) -> Matrix:
     text = (ROOT / "models.toml").read_text()
     head, *tables = text.split("\n[models.")
     kept = [table for table in tables if f'group = "{OPTIONAL}"' not in table and "minilm" not in table.split("]")[0]]
-    short = "concurrency = [2]\nduration_s = 0.5\nopen_duration_s = 1.0\nwarmup_s = 0.1\nattempts = 1\n"
+    short = "concurrency = [2]\nduration_s = 0.5\nopen_duration_s = 1.0\nwarmup_s = 0.1\nrounds = 1\nattempts = 1\n"
     head = f"{head.partition('[load]')[0]}[load]\n{short}"
     (root / "models.toml").write_text("\n[models.".join([head, *kept]))
     words = ["export", "--config", str(root / "models.toml"), "--workspace", str(root), "--group", "all"]
