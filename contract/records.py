@@ -150,6 +150,11 @@ class StageObservation(Entry):
     held: int = Field(
         0, description="open: requests of the window that left late because `in_flight` others waited for their answers"
     )
+    reopened: int = Field(
+        0,
+        description="requests of the window that found their kept connection closed or reset by the server, with "
+        "nothing answered, and went over a new one",
+    )
     lost: list[str] = Field(
         [], description="load processes that were lost, meanwhile or before, and users that did not come: not valid"
     )

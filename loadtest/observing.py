@@ -32,6 +32,7 @@ def observation(
         workers=len(order.workers),
         elsewhere=sum(item.elsewhere for item in done),
         held=sum(item.held for item in done),
+        reopened=sum(item.reopened for item in done),
         lost=lost,
         aborted=any(item.aborted for item in done),
         window_start_ns=order.start_ns,

@@ -36,6 +36,7 @@ class Window:
     late: int = 0  # of these, sent late though there was room for them
     held: int = 0  # of these, sent late because as many as the in-flight limit allows were waiting for answers
     failed: int = 0  # of these, not answered well
+    reopened: int = 0  # of these, sent over a new connection, for the server had closed the one that was kept
     over: dict[str, int] = field(init=False)  # of these, by percentile: failed, or slower than the objective
     near: dict[str, int] = field(init=False)  # the same of half the objective
     good: list[int] = field(default_factory=lambda: [0, 0, 0])  # good answers per third of the window
@@ -52,7 +53,9 @@ class Window:
         """End it before its time: what was intended until now still counts, and is waited for."""
         self.end_ns = max(self.start_ns, min(self.end_ns, now_ns))
 
-    def count(self, intended_ns: int, sent_ns: int, done_ns: int, good: bool, held: bool = False) -> None:
+    def count(
+        self, intended_ns: int, sent_ns: int, done_ns: int, good: bool, held: bool = False, reopened: bool = False
+    ) -> None:
         """Note one request that is over; ``held``: it came due while the in-flight limit was reached."""
         if self.abort is not None and self.abort.seen(not good):
             self.aborted = True
@@ -63,6 +66,7 @@ class Window:
             self.late += late and not held
             self.held += late and held
             self.failed += not good
+            self.reopened += reopened
             latency_ns = done_ns - intended_ns if good else math.inf
             for name, limit_ns in self.limits_ns.items():
                 self.over[name] += latency_ns > limit_ns
@@ -103,5 +107,6 @@ class Window:
             end_ns=self.order.start_ns + self.end_ns - self.start_ns,  # by the master's clock
             elsewhere=self.order.from_elsewhere,
             held=self.held,
+            reopened=self.reopened,
             index=index,
         )

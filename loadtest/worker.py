@@ -221,7 +221,7 @@ class Worker:
         reply: Reply,
         held: bool,
     ) -> None:
-        window.count(intended_ns, sent_ns, done_ns, not reply.error, held)
+        window.count(intended_ns, sent_ns, done_ns, not reply.error, held, bool(reply.reopened))
         recorder = self._recorder(window.order)
         recorder.add(window.order.stage, request, intended_ns, sent_ns, done_ns, reply)
         if not reply.error and window.start_ns <= intended_ns < window.end_ns:

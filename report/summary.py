@@ -198,6 +198,12 @@ def _notes(stage: Stage, rounds: Sequence[StageObservation], judged: Judged) -> 
             f"{judged.by_form} of the {judged.checked} sampled answers were judged by shape, type and finiteness only: "
             "there is no trained model's answer to requests that were changed or brought"
         )
+    if reopened := sum(seen.reopened for seen in rounds):
+        many = reopened > 1
+        notes.append(
+            f"{reopened:,} request{'s' if many else ''} found {'their' if many else 'its'} kept connection closed or "
+            f"reset by the server and went over a new one: no failure{'s' if many else ''}, but their latency has it in"
+        )
     return notes
 
 

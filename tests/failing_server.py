@@ -31,6 +31,9 @@ BUSY_BLOCK = b"\x88\x0f\x10\x10application/grpc\x00\x0bgrpc-status\x0214"  # UNA
 AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 
 
+DROPPED = "dropped"  # a reset before the first byte of an answer, over a connection that has carried one before
+
+
 class Answer(NamedTuple):
     """A message of the model's, in Triton's form for the protocol; over HTTP with the size of its JSON header."""
 
@@ -76,6 +79,7 @@ class Failing:
 
     protocol: Protocol
     answers: dict[str, Answer]
+    failures: tuple[str, ...] = FAILURES
     port: int = 0
     did: list[tuple[int, str]] = field(default_factory=list)  # CLOCK_MONOTONIC ns of the arrival, "right" or a failure
     _asked: int = 0
@@ -85,13 +89,15 @@ class Failing:
         """How often it did this to requests that arrived in between."""
         return sum(done == what and since_ns <= arrived < until_ns for arrived, done in list(self.did))
 
-    def next(self) -> str:
-        """What becomes of the request that has just arrived."""
+    def next(self, kept: bool) -> str:
+        """What becomes of the request that has just arrived; ``kept``: over a connection that carried an answer."""
         arrived = time.monotonic_ns()
         with self._lock:
             self._asked += 1
             turn, rest = divmod(self._asked, EVERY)
-            what = "right" if rest else FAILURES[turn % len(FAILURES)]
+            what = "right" if rest else self.failures[turn % len(self.failures)]
+            if what == DROPPED and not kept:
+                what = "right"
             self.did.append((arrived, what))
         return what
 
@@ -101,12 +107,16 @@ class Failing:
         speech = side.speech(NullOptions(0, {}, b"", Hold(), None))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(speech.opening())
+        kept = False
         while data := connection.recv(65536):
             requests, at_once = speech.received(data)
             connection.sendall(at_once)
             for request in requests:
-                what = self.next()
+                what = self.next(kept)
                 time.sleep(DELAY_S)
+                if what == DROPPED:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                    return
                 if what == "reset":
                     # Not before a byte of it was sent: what is lost before goes over a new connection, as it should.
                     begun = side.answer(request, self.answers["right"])
@@ -114,6 +124,7 @@ class Failing:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
                     return
                 connection.sendall(self._said(side, request, what))
+                kept = True
 
     def _said(self, side: Side, request: int, what: str) -> bytes:
         said = {"garbage": GARBAGE, "shed": side.busy(request), "silence": b""}
@@ -121,9 +132,11 @@ class Failing:
 
 
 @contextmanager
-def failing_server(protocol: Protocol, answers: dict[str, Answer]) -> Iterator[Failing]:
+def failing_server(
+    protocol: Protocol, answers: dict[str, Answer], failures: tuple[str, ...] = FAILURES
+) -> Iterator[Failing]:
     """It runs within the block, on a free port of loopback."""
-    failing = Failing(protocol, answers)
+    failing = Failing(protocol, answers, failures)
 
     def handle(connection: socket.socket) -> None:
         with connection:

@@ -24,7 +24,7 @@ from contract.verdict import Report, StageResult
 from serving.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, workspace
 from tests.conftest import ROOT
-from tests.failing_server import FAILURES, Answer, Failing, failing_server
+from tests.failing_server import DROPPED, FAILURES, Answer, Failing, failing_server
 from tests.known_latency import TOML
 from tests.triton_answers import grpc_body, http_body
 
@@ -107,13 +107,18 @@ def command(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module", params=["http", pytest.param("grpc", marks=pytest.mark.slow)])
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     protocol: Protocol = request.param
-    place = workspace(tmp_path_factory.mktemp(protocol))
+    return run_against(protocol, tmp_path_factory.mktemp(protocol))
+
+
+def run_against(protocol: Protocol, folder: Path, failures: tuple[str, ...] = FAILURES) -> Ran:
+    """One run and its report, against a server that fails so."""
+    place = workspace(folder)
     asked = examples()[0]
     write_payloads(served(place), protocol, [asked], place.live)
     right = asked.outputs["logits"]
     told = {"right": right, "wrong values": right + 1, "wrong shape": np.zeros((1, 3), np.float32)}
     answers = {what: Answer(*BODIES[protocol]({"logits": array})) for what, array in told.items()}
-    with failing_server(protocol, answers) as server:
+    with failing_server(protocol, answers, failures) as server:
         toml = TOML.format(concurrency=[4], closed_s=1.5, open_s=2.0, rate=200.0)
         write_text(place.root / "models.toml", toml.replace("warmup_s = 0.2", LOAD) + CLIENT)
         item = endpoint(
@@ -177,3 +182,15 @@ def test_the_page_shows_every_class_with_its_number(ran: Ran) -> None:
         counted = line.partition("errors: ")[2]
         assert all(f"{name} {count:,}" in counted for name, count in told.errors.items()), line
         assert f"wrong answers: {told.wrong_answers} of {told.answers_checked}" in counted
+
+
+def test_a_server_that_drops_kept_connections_fails_nothing_and_is_told_of(tmp_path: Path) -> None:
+    ran = run_against("http", tmp_path, (DROPPED,))
+    for stage in ran.report.variants[0].stages:
+        assert stage.errors == {}
+    seen = read_model(next(ran.results.glob("server-stats-*.json")), Observation, "make loadtest").stages
+    dropped = ran.server.counted(DROPPED, seen[1].window_start_ns)  # an open loop sends nothing before its window
+    assert dropped > 1
+    told = f"{dropped:,} requests found their kept connection closed or reset by the server"
+    assert told in "; ".join(ran.report.variants[0].stages[1].notes)
+    assert told in (ran.reports / "report.html").read_text()
