@@ -18,11 +18,12 @@ from report.answers import Judged
 from report.certificate import NOBODY_DID
 from report.course import course
 from report.endurance import endurance
-from report.promise import shows, unlike
+from report.promise import shows
 from report.requests import MILLISECOND, Requests, answered
 from report.series import Samples
 from report.server_side import server_side
 from report.stage_facts import StageFacts
+from report.stage_notes import notes_of
 from report.trend import SHORTEST_S
 from report.validity import check, client_bound, client_bound_note
 from report.windows import Windows, counted
@@ -66,7 +67,7 @@ def summarize(
         valid=all(item.passed for item in checks),
         reasons=[f"{item.name}: {item.detail}" for item in checks if not item.passed],
         checks=checks,
-        notes=[*notes, *_notes(stage, rounds, judged)],
+        notes=[*notes, *notes_of(stage, rounds, judged, len(requests), sum(requests.errors.values()))],
         client_bound=bound,
         requests=len(requests),
         errors=requests.errors,
@@ -182,29 +183,6 @@ def _mean_batch(server: ServerCounters | None) -> float | None:
     return (
         round(server.inferences / server.executions, 3) if server and server.inferences and server.executions else None
     )
-
-
-def _notes(stage: Stage, rounds: Sequence[StageObservation], judged: Judged) -> list[str]:
-    notes = []
-    if stage.judged and stage.mode == "open" and unlike(stage):
-        notes.append(f"shown, and not what the objectives are judged on: {unlike(stage)}")
-    again = [seen for seen in rounds if seen.attempt > 1]
-    if again:
-        where = f" in round {' and '.join(str(seen.round) for seen in again)}" if len(rounds) > 1 else ""
-        most = max(seen.attempt for seen in again)
-        notes.append(f"attempt {most}{where}: before it the machine was not steady, or sends were late")
-    if judged.by_form:
-        notes.append(
-            f"{judged.by_form} of the {judged.checked} sampled answers were judged by shape, type and finiteness only: "
-            "there is no trained model's answer to requests that were changed or brought"
-        )
-    if reopened := sum(seen.reopened for seen in rounds):
-        many = reopened > 1
-        notes.append(
-            f"{reopened:,} request{'s' if many else ''} found {'their' if many else 'its'} kept connection closed or "
-            f"reset by the server and went over a new one: no failure{'s' if many else ''}, but their latency has it in"
-        )
-    return notes
 
 
 def _rounded(value: float | None) -> float | None:

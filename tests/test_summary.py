@@ -124,6 +124,18 @@ def test_failures_are_counted_by_class_and_kept_out_of_the_latencies() -> None:
     assert found.latency_ms.max.value == 5.0
 
 
+@pytest.mark.parametrize(("failed", "told"), [(5, False), (6, True)])
+def test_percentiles_of_good_answers_alone_say_so_where_the_p99_of_all_is_a_failure(failed: int, told: bool) -> None:
+    found = result(spaced(500), errors=dict.fromkeys(range(failed), "timeout"))
+    assert found.valid
+    assert any("1.20% of the requests failed" in note for note in found.notes) == told
+
+
+def test_requests_that_went_over_a_new_connection_are_told() -> None:
+    found = result(spaced(500), reopened=3)
+    assert any(note.startswith("3 requests found their kept connection closed") for note in found.notes)
+
+
 def test_throughput_is_good_answers_per_second_of_the_window() -> None:
     found = result(spaced(400, 5.0, seconds=2.0), seconds=2.0, errors={0: "timeout"})
     assert found.throughput_rps == pytest.approx(199.5, abs=1.0)

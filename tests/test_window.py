@@ -56,3 +56,10 @@ def test_what_was_held_back_misses_its_objective_from_the_intended_send(window: 
 def test_the_master_hears_how_many_were_held_back(window: Window) -> None:
     count(window, 500, 60, held=True)
     assert unpacked(Done, packed(window.report("a"))).held == 1
+
+
+@pytest.mark.parametrize(("intended_ms", "told"), [(500.0, 1), (1_000.0, 0)], ids=["in the window", "after it"])
+def test_the_master_hears_how_many_went_over_a_new_connection(window: Window, intended_ms: float, told: int) -> None:
+    intended_ns = round(intended_ms * MILLISECOND)
+    window.count(intended_ns, intended_ns, intended_ns + MILLISECOND, good=True, reopened=True)
+    assert unpacked(Done, packed(window.report("a"))).reopened == told
