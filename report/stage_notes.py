@@ -9,9 +9,7 @@ from report.answers import Judged
 from report.promise import unlike
 
 
-def notes_of(
-    stage: Stage, rounds: Sequence[StageObservation], judged: Judged, requests: int, failed: int
-) -> list[str]:
+def notes_of(stage: Stage, rounds: Sequence[StageObservation], judged: Judged, requests: int, failed: int) -> list[str]:
     """The sentences; ``failed`` of the ``requests`` of the windows have no latency."""
     notes = []
     if stage.judged and stage.mode == "open" and unlike(stage):
@@ -34,7 +32,7 @@ def notes_of(
         )
     if failed > requests / 100:
         notes.append(
-            f"percentiles are those of good answers; {failed / requests:.2%} of the requests failed, so of all requests "
-            "the p99 is a failure"
+            f"percentiles are those of good answers; {failed / requests:.2%} of the requests failed, so of all "
+            "requests the p99 is a failure"
         )
     return notes

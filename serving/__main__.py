@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from serving import (
     rolling,
     supervise,
     tensorflow_serving,
+    triton,
 )
 from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
@@ -108,6 +110,10 @@ def _repository(options: argparse.Namespace) -> int:
     repository.lay_out(served, workspace, options.target)
     for item in served:
         print(f"{item.engine:9} {item.name} version {item.version} ({item.format})")
+    names = [f"--load-model={item.name}" for item in served if item.engine == "triton"]
+    if options.target and names:
+        command = ["tritonserver", *triton.command_flags(workspace, config.target), *names]
+        say(f"a Triton {config.target} takes it as: {shlex.join(command)}")
     return 0
 
 

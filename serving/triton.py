@@ -85,7 +85,7 @@ def launch(workspace: Workspace, place: str, target: str, image: str | None = No
     return _in_docker(workspace, target, image) if place == "docker" else _on_this_machine(workspace)
 
 
-def _flags(workspace: Workspace, release: str) -> list[str]:
+def command_flags(workspace: Workspace, release: str) -> list[str]:
     """What every Triton that we start is told, where its release knows the flag."""
     return [
         f"--model-repository={workspace.triton_repository}",
@@ -110,7 +110,7 @@ def _on_this_machine(workspace: Workspace) -> Launch:
     ]
     command = [
         str(server),
-        *_flags(workspace, WHEEL_RELEASE),
+        *command_flags(workspace, WHEEL_RELEASE),
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
     ]
@@ -136,7 +136,7 @@ def _on_this_machine(workspace: Workspace) -> Launch:
 
 def _in_docker(workspace: Workspace, target: str, image: str | None) -> Launch:
     """NVIDIA's container, published on loopback; inside it listens on every interface of its own network."""
-    command = ["tritonserver", *_flags(workspace, target)]
+    command = ["tritonserver", *command_flags(workspace, target)]
     return Launch(
         engine="triton",
         engine_kind="real",

@@ -45,6 +45,17 @@ def test_what_is_laid_out_without_a_target_is_for_the_local_server(place: Site) 
     assert "model_metrics" in config.read_text()
 
 
+@pytest.mark.parametrize(("target", "limited"), [("25.05", False), ("25.06", True)])
+def test_a_repository_for_a_release_comes_with_the_command_that_it_takes(
+    place: Site, target: str, limited: bool
+) -> None:
+    told = serving(place, "repository", "--target", target).stderr
+    command = told.partition(f"a Triton {target} takes it as: tritonserver ")[2].split()
+    assert f"--model-repository={place.workspace.triton_repository}" in command
+    assert "--load-model=words__onnx" in command
+    assert any(flag.startswith("--http-max-input-size=") for flag in command) == limited
+
+
 def test_a_stand_in_is_refused_until_it_is_said_to_be_unmeasured(place: Site) -> None:
     place.reports(**STAND_IN)
     assert serving(place, "repository", "--target", TARGET).returncode == 0
