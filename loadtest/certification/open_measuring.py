@@ -8,6 +8,7 @@ from contract.certificate import OpenCeiling, Setting
 from contract.cores import on_cores
 from contract.endpoints import Endpoint
 from contract.load import Affinity
+from contract.progress import say
 from contract.slo import Slo
 from loadtest.certification.null_server import null_server
 from loadtest.certification.open_ceiling import Tried, open_ceiling
@@ -40,6 +41,7 @@ def measure_open_ceiling(
         with on_cores(affinity.load, "affinity.load"), Session(plan, folder, live) as session:
 
             def measure(rate: float) -> Tried:
+                say(f"certify, open loop: {rate:,.0f} requests/s ({WINDOW_S:g} s)")
                 seen = session.measure(VARIANT, open_stage(rate, WINDOW_S))
                 ran = observation(folder, VARIANT)
                 used = server.cpu(ran.window_start_ns, ran.window_end_ns)
