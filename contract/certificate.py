@@ -66,7 +66,8 @@ class OpenCeiling(Entry):
 
     rps: float = Field(description="the highest Poisson rate, requests per second, that was sent on time and answered")
     of: CeilingOf = Field(
-        description="who was busier at the next higher rate, which was not kept: `client` or `null server`"
+        description="who was busier at the next higher rate, which was not kept: `client` or `null server`; `machine`: "
+        "neither was busy there, or every rate was kept, so that `rps` is a lower bound"
     )
     client_cpu: float = Field(description="share of one core at `rps`, of the busiest load process")
     server_cpu: float = Field(description="share of one core at `rps`, of the null server")
@@ -89,7 +90,7 @@ class Certificate(Entry):
     server_cpu: float = Field(description="share of one core at the ceiling, of the null server")
     open_ceiling: OpenCeiling | None = Field(
         None,
-        description="see below; null in older files, and where other work on the machine kept it from being found: "
+        description="see below; null in older files, and where other work on the machine let no rate be kept: "
         "then `ceiling_rps` is what counts",
     )
     added: Added = Field(description="see below")

@@ -37,7 +37,8 @@ def refuse_rates(rates: Mapping[str, float], max_rps: float | None) -> None:
         if rate > max_rps:
             raise UsageError(
                 f"the stage '{stage}' plans {rate:g} requests per second, the ceiling is {max_rps:g}; "
-                "lower the rate of its model's slo or of its shape, or raise --max-rps"
+                "lower the rate of its model's slo or of its shape (of a trace, whose busiest second counts, its "
+                "speed), or raise --max-rps"
             )
 
 

@@ -98,7 +98,8 @@ class Crew:
         Raises UsageError where a load process may not load what the plan names.
         """
         self._wait_until_ready()
-        return self._conductor_of().stage(step).concurrency or max(1, len(self._roster.able()))
+        # One that cannot take orders has a user too: Locust spreads them over all, and that one would lack elsewhere.
+        return self._conductor_of().stage(step).concurrency or max(1, self._roster.present())
 
     def measure(self, step: Step, missing_users: int) -> None:
         """Carry out one step."""

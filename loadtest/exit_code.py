@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from contract.errors import ServerError, UsageError
 from loadtest.interruption import INTERRUPTED
 
 ENDS = "loadproof ends"  # Locust's name of the message
+OURS = (UsageError.exit_code, ServerError.exit_code, INTERRUPTED)
 IN_PROGRESS = ("spawning", "running")  # Locust's states of a run
 
 
@@ -39,6 +41,12 @@ def _told(environment: Any, msg: Any, **_: Any) -> None:
         environment.runner.quit()
     else:
         environment.runner.stop()
+
+
+def begin_anew(environment: Any, **_: Any) -> None:
+    """Another run on Locust's page: what ended the one before says nothing of it."""
+    if environment.process_exit_code in OURS:
+        environment.process_exit_code = None
 
 
 def note_interruption(environment: Any) -> None:

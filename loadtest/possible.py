@@ -57,7 +57,8 @@ def _cut_off(stage: Stage, _: int | None) -> str:
         return ""
     return (
         f"the spike lasts from {shape.begin_s:g} to {shape.begin_s + shape.length_s:g} s, but the window is over after "
-        f"{stage.duration_s:g} s (duration_s, divided by the rounds); begin it earlier, or let the stage last longer"
+        f"{stage.duration_s:g} s (duration_s, divided by the rounds); begin it earlier, let the "
+        "stage last longer, or give its plan rounds = 1"
     )
 
 

@@ -23,6 +23,10 @@ class Roster:
         """It is ready: it can take orders."""
         self._ready.append(name)
 
+    def present(self) -> int:
+        """How many are there, able or not."""
+        return len(self._present())
+
     def able(self) -> list[str]:
         """Those that are there and can take orders, in the order in which they came."""
         present = self._present()

@@ -45,7 +45,7 @@ from contract.hosts import beyond_loopback
 from loadtest.admission import refuse_foreign
 from loadtest.arrivals import choices
 from loadtest.clients import Connection, Reply, connect
-from loadtest.exit_code import decides, end_with, follow, note_interruption
+from loadtest.exit_code import begin_anew, decides, end_with, follow, note_interruption
 from loadtest.payloads import Request, Requests, read_requests
 from loadtest.preparing import MOST_ERRORS_AWAY
 from loadtest.restraint import Restraint
@@ -58,6 +58,7 @@ def _watch(environment: Environment, **_: Any) -> None:
     """Once per process, before its first user: who decides the exit code hears of Ctrl-C and of load processes."""
     if decides(environment):
         follow(environment)
+        environment.events.test_start.add_listener(begin_anew)
         gevent.signal_handler(signal.SIGINT, _interrupt, environment)
 
 
@@ -162,13 +163,16 @@ class InferenceUser(User):
         return reply
 
     def _abort(self, last: str) -> None:
-        """End the run, that of all users: with the page it can be started again, else Locust ends with it."""
+        """End the run, that of all users: with the page it can be started again, else Locust ends with it.
+
+        A load process leaves that to its master, and ends its own users.
+        """
         InferenceUser._restraints.pop(type(self), None)
         logger.error("%s fails too often (%s, say): the run ends here; see to it", self.address, last)
         runner, options = self.environment.runner, self.environment.parsed_options
         end_with(self.environment, ServerError.exit_code)
         if runner is not None:
-            quits = isinstance(runner, WorkerRunner) or (options is not None and options.headless)
+            quits = not isinstance(runner, WorkerRunner) and options is not None and options.headless
             gevent.spawn(runner.quit if quits else runner.stop)  # not from here, for it ends this user too
         raise StopUser
 

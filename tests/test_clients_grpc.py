@@ -426,6 +426,34 @@ def test_a_server_that_goes_away_finishes_what_it_began_and_the_rest_is_asked_el
         assert ours(b"", {}).reopened == 0
 
 
+def test_a_connection_that_failed_a_call_is_no_kept_connection_that_was_lost() -> None:
+    def break_off(peer: Peer) -> None:
+        peer.call()
+        peer.send(b"\xff" * 64)
+
+    first, second = asked(break_off, answer_one, calls=2)
+    assert (first.error, first.reopened) == ("malformed answer", 0)
+    assert (second.body, second.reopened) == (b"good", 0), "it was counted as a failure"
+
+
+def test_a_kept_connection_that_the_server_left_is_told_of_the_next_call() -> None:
+    noticed = threading.Event()
+
+    def leave_afterwards(peer: Peer) -> None:
+        answer_one(peer)
+        peer.connection.shutdown(socket.SHUT_WR)
+        until_closed(peer.connection)
+        noticed.set()
+
+    with scripted(leave_afterwards, answer_one) as server, client(server.address) as ours:
+        assert ours(b"", {}).reopened == 0
+        with gevent.Timeout(20):
+            while not noticed.is_set():
+                gevent.sleep(0.01)
+        second = ours(b"", {})
+        assert (second.body, second.reopened) == (b"good", 1)
+
+
 def test_a_refused_stream_is_asked_again_once() -> None:
     def refuse(peer: Peer) -> None:
         peer.send(h2.reset(peer.call()[0], h2.REFUSED_STREAM))

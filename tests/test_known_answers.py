@@ -70,7 +70,7 @@ class Attempt:
 
     def agreement(self, p: float) -> Agreement:
         opened = self.stages[OPEN]
-        machine = max(0.0, self.bare_ms) if p == 0.99 else 0.0
+        machine = min(max(0.0, self.bare_ms), QUIET_BARE_MS) if p == 0.99 else 0.0
         return Agreement(percentile(opened.latency, p), percentile(opened.server, p), machine)
 
     def quiet(self, p: float) -> bool:
@@ -78,7 +78,8 @@ class Attempt:
         server = self.stages[OPEN].server
         late = server[server < self.delay_ms + MET_MS] - self.delay_ms
         at, most = QUIET_MS[p]
-        return percentile(late, at) <= min(most, self.agreement(p).allowed) and self.bare_ms <= QUIET_BARE_MS
+        bare_ms = self.bare_ms if p == 0.99 else 0.0
+        return percentile(late, at) <= min(most, self.agreement(p).allowed) and bare_ms <= QUIET_BARE_MS
 
     @property
     def agrees(self) -> bool:

@@ -159,6 +159,11 @@ def test_nothing_else_is_counted_as_a_failure(ran: Ran) -> None:
         assert set(stage.told.errors) == set(CLASSES[ran.server.protocol].values())
 
 
+def test_what_was_counted_as_a_failure_is_no_lost_connection_too(ran: Ran) -> None:
+    seen = read_model(next(ran.results.glob("server-stats-*.json")), Observation, "make loadtest").stages
+    assert [stage.reopened for stage in seen] == [0, 0]
+
+
 def test_a_server_that_lies_about_its_model_is_found_out_as_often_as_it_did(ran: Ran) -> None:
     closed, opened = ran.stages()
     assert opened.told.wrong_answers == opened.lies > 0

@@ -42,7 +42,7 @@ def test_a_load_process_that_is_lost_is_missed_from_then_on() -> None:
         roster.enter(name)
     assert (roster.able(), roster.missing(), roster.incomplete()) == (["b", "a"], 0, False)
     runner.clients.running.pop()
-    assert (roster.able(), roster.missing()) == (["a"], 1)
+    assert (roster.able(), roster.missing(), roster.present()) == (["a"], 1, 1)
     assert not roster.incomplete()  # nobody waits for who is gone
 
 
@@ -63,6 +63,7 @@ def test_one_that_never_becomes_ready_is_waited_for_once_and_missed_in_every_sta
     assert roster.incomplete()
     assert roster.give_up() == {"b"}
     assert (roster.able(), roster.missing(), roster.incomplete()) == (["a"], 1, False)
+    assert roster.present() == 2  # it gets one of Locust's users, too
     assert roster.give_up() == set()  # said once
     roster.enter("b")
     assert (roster.able(), roster.missing()) == (["a", "b"], 0)

@@ -42,6 +42,12 @@ class NullServer:
         begin, end = np.interp([start_ns, end_ns], moments, spent)
         return float((end - begin) / (end_ns - start_ns) * 1e9)
 
+    def followed_until(self, moment_ns: int) -> None:
+        """Wait, a second at most, until its processor time is known up to then: it is asked twenty times a second."""
+        until = time.monotonic() + 1.0
+        while self.times and self.times[-1][0] < moment_ns and time.monotonic() < until:
+            time.sleep(0.01)
+
     def seen(self) -> NDArray[np.int64]:
         """[n, 2]: (arrived, answered) of every request, by arrival, once it has been stopped."""
         return read_seen(self.folder / "seen.bin")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract.certificate import OpenCeiling
+from contract.certificate import CeilingOf, OpenCeiling
 from contract.trust import MOST_LATE_SHARE
 from loadtest.certification.figures import BUSY
 
@@ -45,8 +45,8 @@ class Tried:
 def open_ceiling(closed_rps: float, measure: Callable[[float], Tried]) -> OpenCeiling | None:
     """Find it by measuring rates below the closed loop's ceiling (requests per second).
 
-    None where other work on the machine keeps it from being found: a wake-up that comes late for a neighbour's sake
-    says nothing of the client. So does a machine on which not even the lowest rate is kept.
+    Where a rate was not kept though both processes had time, other work on the machine was in the way: what was kept
+    is a lower bound then, ``of`` the machine, as it is where every rate was kept. None where none was.
     """
     low, high = LOWEST * closed_rps, closed_rps
     highest: Tried | None = None
@@ -55,19 +55,23 @@ def open_ceiling(closed_rps: float, measure: Callable[[float], Tried]) -> OpenCe
         tried = _tried(round(math.sqrt(low * high), 1), measure)
         if tried.kept:
             low, highest = tried.rate, tried
-        elif tried.busy:
-            high, limit = tried.rate, tried
         else:
-            return None
+            high, limit = tried.rate, tried
     if highest is None:
         return None
-    ended = limit or highest
     return OpenCeiling(
         rps=highest.rate,
-        of="null server" if ended.server_cpu > ended.client_cpu else "client",
+        of=_whose(limit),
         client_cpu=round(highest.client_cpu, 4),
         server_cpu=round(highest.server_cpu, 4),
     )
+
+
+def _whose(limit: Tried | None) -> CeilingOf:
+    """Who kept the lowest rate that was not kept from being so."""
+    if limit is None or not limit.busy:
+        return "machine"
+    return "null server" if limit.server_cpu > limit.client_cpu else "client"
 
 
 def _tried(rate: float, measure: Callable[[float], Tried]) -> Tried:

@@ -44,6 +44,7 @@ def measure_open_ceiling(
                 say(f"certify, open loop: {rate:,.0f} requests/s ({WINDOW_S:g} s)")
                 seen = session.measure(VARIANT, open_stage(rate, WINDOW_S))
                 ran = observation(folder, VARIANT)
+                server.followed_until(ran.window_end_ns)
                 used = server.cpu(ran.window_start_ns, ran.window_end_ns)
                 return Tried(rate, seen.due, seen.late + ran.held, seen.good, seen.client_cpu, used)
 

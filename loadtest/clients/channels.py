@@ -50,7 +50,7 @@ class Channel:
             with self._opening:
                 live = self._live
                 if live is None or not live.usable:
-                    lost = live is not None
+                    lost = live is not None and live.left
                     self._live = None
                     try:
                         live = self._live = Http2(self._remote.open(self._turn))

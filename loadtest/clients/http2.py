@@ -25,10 +25,14 @@ UNTOUCHED = failed("UNAVAILABLE")  # this very object: the server says that it h
 
 
 class Http2:
-    """The client's side. ``usable`` turns false when no further call may begin on it."""
+    """The client's side. ``usable`` turns false when no further call may begin on it.
+
+    ``left`` says that the server left it, and failed no call by that.
+    """
 
     def __init__(self, opened: Any) -> None:
         self.usable = True
+        self.left = False
         self._sending = Sending()
         self._streams = self._sending.streams
         self._frames = h2.Frames()
@@ -76,6 +80,7 @@ class Http2:
             self._end(failure(MALFORMED))
 
     def ended(self, error: str) -> None:
+        self.left = self.left or not (self._streams or self._sending.queued)
         self._end(failure(error or CLOSED_EARLY))
 
     def _on_headers(self, flags: int, number: int, payload: bytes, now_ns: int) -> None:
@@ -136,7 +141,7 @@ class Http2:
     def _on_goaway(self, flags: int, number: int, payload: bytes, now_ns: int) -> None:
         """The server finishes what it has begun; the rest it has not touched."""
         last = h2.number(payload)
-        self.usable = False
+        self.usable, self.left = False, True
         untouched = [stream for stream in self._streams.values() if stream.number > last] + [*self._sending.queued]
         self._sending.queued.clear()
         for stream in untouched:
