@@ -28,6 +28,7 @@ from serving import (
     tensorflow_serving,
     triton,
 )
+from serving.choice import fingerprint, keep_word
 from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
 from serving.repository import Served
@@ -54,12 +55,18 @@ def main(arguments: Sequence[str]) -> int:
         add_common(command)
         if name == "deploy":
             deploying.add_arguments(command)
-        if name in MODEL_CONTROL:
+        if name in (*MODEL_CONTROL, "reload"):
             command.add_argument("model", help="its name on the server, e.g. sentiment_torch__onnx")
         if name in ("repository", "up", "roll"):
             command.add_argument("--use", type=Path, help="a tuned.toml, whose settings go on top of models.toml's")
         if name in ("repository", "up"):
             command.add_argument("--target", help="the Triton release that production runs, instead of models.toml's")
+        if name in OURS:
+            command.add_argument(
+                "--tfserving-ours",
+                action="store_true",
+                help=f"the TF Serving at an address has no models but ours, so that {OURS[name]} may configure it",
+            )
         if name == "up":
             command.add_argument("--place", help=f"where all servers run: {choosing.PLACES}")
             command.add_argument(
@@ -75,11 +82,6 @@ def main(arguments: Sequence[str]) -> int:
                 default=argparse.SUPPRESS,
                 help=f"of TF Serving alone, counts instead of --place: {flavours}, or an address: "
                 f"rest://HOST:8501,grpc://HOST:8500 (default: {Ways.tfserving})",
-            )
-            command.add_argument(
-                "--tfserving-ours",
-                action="store_true",
-                help="the TF Serving at an address has no models but ours, so that roll and reload may configure it",
             )
             command.add_argument(
                 "--restarts", type=int, default=MOST_RESTARTS, help="most restarts of a server or model that dies"
@@ -132,8 +134,9 @@ def _up_alone(options: argparse.Namespace) -> int:
     _warn(config.target, served, refused | unproven)
     choice = choice_of(options, served)
     found = elsewhere.prove_all(config, places, workspace)  # first: where one is not there, nothing is started
-    if _already_up(workspace, fleet.fingerprint(config, served, choice)):
+    if _already_up(workspace, fingerprint(config, served, choice)):
         say("the servers already run with these models")
+        keep_word(choice, workspace)
         fleet.watch(workspace)  # whoever watched them may have been killed
     else:
         fleet.stop(workspace)
@@ -147,17 +150,18 @@ def _up_alone(options: argparse.Namespace) -> int:
     return 0
 
 
-def _already_up(workspace: Workspace, fingerprint: str) -> bool:
+def _already_up(workspace: Workspace, wanted: str) -> bool:
     if not workspace.endpoints.is_file():
         return False
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     ours = [server for server in known.servers if server.engine != foreign.ENGINE]
-    running = bool(ours) and known.fingerprint == fingerprint and len(fleet.running(workspace)) == len(ours)
+    running = bool(ours) and known.fingerprint == wanted and len(fleet.running(workspace)) == len(ours)
     return running and fleet.still_loaded(known)
 
 
 def _roll(options: argparse.Namespace) -> int:
-    events = rolling.roll(read_config(options.config, options.use), options.group, workspace_of(options))
+    config, ours = read_config(options.config, options.use), options.tfserving_ours
+    events = rolling.roll(config, options.group, workspace_of(options), ours)
     if not events:
         print("every model already serves its newest export")
     refused = [event for event in events if event.what == "refused"]
@@ -168,6 +172,11 @@ def _roll(options: argparse.Namespace) -> int:
 
 def _control_model(options: argparse.Namespace) -> int:
     print(MODEL_CONTROL[options.command](options.model, workspace_of(options)))
+    return 0
+
+
+def _reload(options: argparse.Namespace) -> int:
+    print(models.reload(options.model, workspace_of(options), options.tfserving_ours))
     return 0
 
 
@@ -248,12 +257,14 @@ FULL_QUEUE = (
     "queue.max_size: only a request that enters its queue wakes Triton's batcher, so a full queue stalls it "
     "(measured: 20 answers per second of 190); shed load with queue.timeout_us instead"
 )
-MODEL_CONTROL = {"load": models.load, "unload": models.unload, "reload": models.reload}
+OURS = {"up": "a roll or a reload", "roll": "it", "reload": "it"}  # who takes the word, and what then may
+MODEL_CONTROL = {"load": models.load, "unload": models.unload}
 COMMANDS = {
     "repository": _repository,
     "up": _up,
     "roll": _roll,
     **dict.fromkeys(MODEL_CONTROL, _control_model),
+    "reload": _reload,
     "status": _status,
     "stop": _stop,
     "deploy": deploying.deploy,

@@ -22,6 +22,7 @@ from contract.progress import say
 from contract.workspace import Workspace
 from serving import fleet, repository, supervise
 from serving.addresses import parse_addresses
+from serving.choice import Choice
 from serving.ports import answers, host_port
 from serving.tensorflow_serving import USUAL_PORTS as TFSERVING_PORTS
 from serving.triton import USUAL_PORTS as TRITON_PORTS
@@ -125,7 +126,7 @@ def attach(config: ModelsFile, engine: Engine, address: str, workspace: Workspac
         raise UsageError(f"not proven, so not asked: {'; '.join(f'{name}: {why}' for name, why in refused.items())}")
     for item in served:
         repository.check_files(item)
-    choice = fleet.Choice(triton=address) if engine == "triton" else fleet.Choice(tfserving=address)
+    choice = Choice(triton=address) if engine == "triton" else Choice(tfserving=address)
     endpoints = fleet.up(config, served, refused, workspace, choice)
     supervise.stop(read_model(workspace.servers, Servers, "make serve").supervisor)  # the cluster watches it
     return endpoints

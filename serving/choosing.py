@@ -15,6 +15,7 @@ from typing import Literal
 from contract.errors import UsageError
 from serving import fleet, tensorflow_serving
 from serving.addresses import is_address
+from serving.choice import Choice
 from serving.repository import Served
 
 TRITON_AT = "http://HOST:8000,grpc://HOST:8001"
@@ -34,7 +35,7 @@ class Ways:
     tfserving: str = "auto"
 
 
-def choice_of(options: argparse.Namespace, served: Sequence[Served]) -> fleet.Choice:
+def choice_of(options: argparse.Namespace, served: Sequence[Served]) -> Choice:
     """Which servers the flags ask for. Raises UsageError for a way to run one that nobody knows, or that lacks one."""
     own = {engine: getattr(options, engine) for engine in NAMES if getattr(options, engine, None)}
     ways = chosen(getattr(options, "place", None), own, {item.engine for item in served})
@@ -48,7 +49,7 @@ def choice_of(options: argparse.Namespace, served: Sequence[Served]) -> fleet.Ch
             f"--tfserving-ours is about a TF Serving at an address, and it is to run as '{ways.tfserving}', which has "
             f"our models alone anyway; leave it out, or say --tfserving {TFSERVING_AT}"
         )
-    return fleet.Choice(
+    return Choice(
         triton=ways.triton,
         tfserving=ways.tfserving,
         tfserving_ours=options.tfserving_ours,

@@ -6,30 +6,29 @@ starting fails or is interrupted, everything that was started is stopped again.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from contract.config import ModelsFile
 from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
 from contract.errors import ServerError
 from contract.files import read_model, write_json
 from contract.machine import this_machine
-from contract.manifest import Entry
 from contract.progress import say, track
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import supervise, tensorflow_serving, triton
 from serving.addresses import is_address
+from serving.choice import Choice, fingerprint, read_choice, write_choice
 from serving.launch import Launch
 from serving.ports import host_port
 from serving.proving import prove, prove_older
-from serving.repository import Served, plan
+from serving.repository import Served, plan, version_folder
 from serving.starting import launch_file, place_of, start
 from serving.tfserving_config import unheard
+from serving.tfserving_state import LOAD_S, TfServingState
 from serving.triton_config import BACKENDS
 from serving.turn import last_turn, turn
 
@@ -39,17 +38,6 @@ NO_BACKEND = (
     "shows, or leave the format out with 'serve' in models.toml"
 )
 MOST_RESIDENT = 12  # processes of about 0.5 GiB each
-
-
-class Choice(Entry):
-    """Which servers to start and where: names of ways to start one, or addresses of servers that run already."""
-
-    triton: str = "process"
-    tfserving: str = "auto"
-    tfserving_ours: bool = False  # somebody's word: the one at an address has no models but ours
-    image: str | None = None  # of Triton, instead of NVIDIA's
-    one_at_a_time: bool = False
-    restarts: int = supervise.MOST_RESTARTS
 
 
 def running(workspace: Workspace) -> list[ServerRecord]:
@@ -109,8 +97,8 @@ def up(
         on_tfserving = [item for item in served if item.engine == "tfserving"]
         if on_tfserving:
             servers["tfserving"], seconds = _start_tfserving(config, on_tfserving, workspace, choice)
-            _await_versions(on_tfserving, servers["tfserving"])
-            ready_s |= {item.name: seconds for item in on_tfserving}
+            seconds += _await_versions(on_tfserving, servers["tfserving"], workspace)
+            ready_s |= {item.name: round(seconds, 2) for item in on_tfserving}
         if any(item.engine == "triton" for item in served):
             servers["triton"] = _start_triton(config, workspace, choice)
         endpoints: list[Endpoint] = []
@@ -133,7 +121,7 @@ def up(
             one_at_a_time=choice.one_at_a_time,
         )
         write_json(workspace.endpoints, record)
-        write_json(_choice_file(workspace), choice)
+        write_choice(choice, workspace)
         if servers:
             supervise.start(workspace, choice.restarts)
     return record
@@ -155,34 +143,19 @@ def too_many(served: list[Served]) -> bool:
     return instances > MOST_RESIDENT
 
 
-def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
-    """SHA-256 over what is served and how."""
-    facts = [
-        [
-            item.name,
-            item.engine,
-            item.version,
-            item.record.sha256,
-            item.model.model_dump(mode="json", exclude={"elsewhere"}),
-        ]
-        for item in served
-    ]
-    places = [choice.triton, choice.tfserving, choice.tfserving_ours, choice.image]
-    how = [config.target, config.affinity.model_dump(), *places]
-    return hashlib.sha256(json.dumps([how, facts], sort_keys=True).encode()).hexdigest()
-
-
 def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> None:
     """After a roll: what is served now is what `up` would serve."""
     served, refused = plan(config, group, workspace)
-    choice = read_model(_choice_file(workspace), Choice, "make serve")
+    choice = read_choice(workspace)
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     bytes_served = {
         (endpoint.engine, endpoint.served_name, endpoint.artifact_sha256)
         for endpoint in known.endpoints
         if endpoint.engine != "kserve"
     }
-    if bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
+    # A roll passes over the exports between what was served and the newest; a start would serve them beside it.
+    older = all(version_folder(older, workspace).exists() for item in served for older in item.older)
+    if older and bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
         update = {"fingerprint": fingerprint(config, served, choice), "unserved": refused}
         write_json(workspace.endpoints, known.model_copy(update=update))
 
@@ -190,7 +163,7 @@ def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> N
 def watch(workspace: Workspace) -> None:
     """Have what runs watched again, with as many restarts as `up` was told; whoever watches it goes on."""
     if not supervise.watched(read_model(workspace.servers, Servers, "make serve").supervisor):
-        supervise.start(workspace, read_model(_choice_file(workspace), Choice, "make serve").restarts)
+        supervise.start(workspace, read_choice(workspace).restarts)
 
 
 def laid_out_otherwise(config: ModelsFile, served: list[Served], workspace: Workspace) -> bool:
@@ -200,18 +173,9 @@ def laid_out_otherwise(config: ModelsFile, served: list[Served], workspace: Work
     """
     if not running(workspace) or not workspace.endpoints.is_file():
         return False
-    choice = read_model(_choice_file(workspace), Choice, "make serve")
+    choice = read_choice(workspace)
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     return known.fingerprint != fingerprint(config, served, choice)
-
-
-def said_to_be_ours(workspace: Workspace) -> bool:
-    """Whether `up` was told that the TF Serving at an address has no models but ours."""
-    return read_model(_choice_file(workspace), Choice, "make serve").tfserving_ours
-
-
-def _choice_file(workspace: Workspace) -> Path:
-    return workspace.live / "choice.json"
 
 
 def _start_tfserving(
@@ -233,12 +197,29 @@ def _start_tfserving(
     return start(make, tensorflow_serving.place_of(flavour), workspace, lambda server: version)
 
 
-def _await_versions(items: list[Served], server: ServerRecord) -> None:
-    """Wait for all that is to be served; one at an address may have its own choice of older versions."""
-    from serving.tfserving_control import TfServingControl  # which imports TensorFlow; a group may do without it
+def _await_versions(items: list[Served], server: ServerRecord, workspace: Workspace) -> float:
+    """Wait for all that is to be served, and return the seconds that took.
 
+    One at an address may have its own choice of older versions.
+    """
     versions = [each for item in items for each in ((item,) if server.place == "url" else (item, *item.older))]
-    TfServingControl(server).wait_for((each.name, each.version) for each in versions)
+    launch = read_model(launch_file(workspace, server.engine), Launch, "make serve")
+    load_s = max(LOAD_S, launch.timeout_s)  # that of an address is for its first answer, not for a load
+    started = time.monotonic()
+    with _last_words_of(server):
+        TfServingState(server, load_s).wait_for((each.name, each.version) for each in versions)
+    return time.monotonic() - started
+
+
+@contextmanager
+def _last_words_of(server: ServerRecord) -> Iterator[None]:
+    """Add the server's last lines to an error that it died of."""
+    try:
+        yield
+    except ServerError as error:
+        place = place_of(server)
+        lines = "" if place.alive(server) else f"; the server died:\n{place.last_lines(server)}"
+        raise ServerError(f"{error}{lines}") from None
 
 
 def _start_triton(config: ModelsFile, workspace: Workspace, choice: Choice) -> ServerRecord:
@@ -303,12 +284,8 @@ def _prove(
     endpoints: list[Endpoint] = []
     for item in track(items, "prove", "model"):
         server = servers[item.engine]
-        try:
+        with _last_words_of(server):
             endpoints += prove(config, item, server, ready_s[item.name], workspace)
             if server.place != "url":  # which may have loaded its own choice of versions
                 prove_older(item, server, workspace)
-        except ServerError as error:
-            place = place_of(server)
-            lines = "" if place.alive(server) else f"; the server died:\n{place.last_lines(server)}"
-            raise ServerError(f"{error}{lines}") from None
     return endpoints

@@ -40,16 +40,17 @@ def unload(name: str, workspace: Workspace) -> str:
     return f"{name} is unloaded; 'python -m serving load {name}' brings it back"
 
 
-def reload(name: str, workspace: Workspace) -> str:
+def reload(name: str, workspace: Workspace, ours: bool = False) -> str:
     """Load a model once more while what is loaded goes on answering, from the files as they are; ask it again.
 
+    ``ours`` is somebody's word that a TF Serving at an address has no models but ours.
     Raises UsageError where these are not the bytes that were proven, ServerError where the engine cannot load them
     (the old goes on in both cases), ParityError where the answers are wrong.
     """
     with turn(workspace, "reload"):
         endpoints, server = _find(name, workspace)
         _insist_on_bytes(endpoints[0], workspace)
-        roller = choose(ROLLERS, server.engine, "engine")(server, workspace)
+        roller = choose(ROLLERS, server.engine, "engine")(server, workspace, ours)
         version = endpoints[0].version
         seconds = roller.renew(name, version)
         _insist_on_answers(endpoints, workspace)

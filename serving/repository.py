@@ -25,7 +25,15 @@ from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, read_new
 from contract.tensors import to_bytes
 from contract.workspace import Workspace
 from serving.latency_buckets import counts_latency, latency_buckets
-from serving.tfserving_config import MODELS_CONFIG, MONITORING_CONFIG, batching_config, models_config
+from serving.signature import alike
+from serving.tfserving_config import (
+    BATCHING_CONFIG,
+    MODELS_CONFIG,
+    MONITORING,
+    MONITORING_CONFIG,
+    batching_config,
+    models_config,
+)
 from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
 from serving.turn import turn
 
@@ -109,7 +117,7 @@ def _older(newest: Served, exports: Path) -> tuple[Served, ...]:
         directory = exports / str(version)
         manifest = read_model(directory / MANIFEST, Manifest, "make export")
         record = manifest.formats.get(newest.format)
-        same = (manifest.inputs, manifest.outputs) == (newest.manifest.inputs, newest.manifest.outputs)
+        same = alike(manifest.inputs, newest.manifest.inputs) and alike(manifest.outputs, newest.manifest.outputs)
         if same and record and record.ok and record.path:
             artifact, golden = directory / record.path, directory / GOLDEN
             found.append(
@@ -151,6 +159,12 @@ def lay_out(served: list[Served], workspace: Workspace, release: str | None = No
     with turn(workspace, "repository"):
         _swap(workspace.triton_repository, by_engine["triton"], for_triton)
         _swap(workspace.tfserving_repository, by_engine["tfserving"], _lay_out_tfserving)
+
+
+def version_folder(item: Served, workspace: Workspace) -> Path:
+    """Where a version lies for its engine, once it is laid out."""
+    trees = {"triton": workspace.triton_repository, "tfserving": workspace.tfserving_repository}
+    return trees[item.engine] / item.name / str(item.version)
 
 
 def check_files(item: Served) -> None:
@@ -226,8 +240,8 @@ def _lay_out_tfserving(items: list[Served], tree: Path, target: Path) -> None:
     entries = [(item.name, target / item.name, item.versions) for item in items]
     write_text(tree / MODELS_CONFIG, models_config(entries))
     if items:
-        write_text(tree / "batching.config", batching_config(items[0].model.batching, os.cpu_count() or 1))
-    write_text(tree / "monitoring.config", MONITORING_CONFIG)
+        write_text(tree / BATCHING_CONFIG, batching_config(items[0].model.batching, os.cpu_count() or 1))
+    write_text(tree / MONITORING_CONFIG, MONITORING)
 
 
 def copy_whole(source: Path, target: Path) -> None:

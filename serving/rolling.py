@@ -9,7 +9,7 @@ live/events.jsonl, which `status` shows.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,6 @@ from contract.files import read_model, write_json
 from contract.golden import read_examples
 from contract.progress import say
 from contract.table import choose
-from contract.tensors import TensorSpec
 from contract.workspace import Workspace
 from serving import fleet
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
@@ -30,27 +29,31 @@ from serving.ports import host_port
 from serving.probe import probe, probe_together
 from serving.proving import prove
 from serving.repository import Served, check_files, plan
+from serving.signature import alike, in_words
 from serving.turn import turn
 
 ROLLERS = {"triton": "serving.rolling_triton:TritonRoller", "tfserving": "serving.rolling_tfserving:TfServingRoller"}
 CANDIDATE = "__candidate"  # after a served name; no name of models.toml holds two underscores
 
 
-def roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
+def roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool = False) -> list[Event]:
     """Serve the newest export of every model of the group that runs; what happened to each that has a newer one.
 
+    ``ours`` is somebody's word that a TF Serving at an address has no models but ours.
     Raises UsageError where nothing runs, and where another command is changing the servers.
     """
     with turn(workspace, "roll"):
-        return _roll(config, group, workspace)
+        return _roll(config, group, workspace, ours)
 
 
-def _roll(config: ModelsFile, group: str, workspace: Workspace) -> list[Event]:
+def _roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool) -> list[Event]:
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     servers = {item.engine: item for item in read_model(workspace.servers, Servers, "make serve").servers}
     events: list[Event] = []
     for item, old in _newer(plan(config, group, workspace)[0], known.endpoints):
-        event, endpoints = _roll_one(config, item, old, servers[item.engine], workspace)
+        server = servers[item.engine]
+        roller = choose(ROLLERS, item.engine, "engine")(server, workspace, ours)
+        event, endpoints = _roll_one(config, item, old, server, workspace, roller)
         append_event(workspace.events, event)
         events.append(event)
         say(f"{event.what}: {event.detail}")
@@ -77,10 +80,9 @@ def _same(endpoint: Endpoint, item: Served) -> bool:
 
 
 def _roll_one(
-    config: ModelsFile, item: Served, old: Endpoint, server: ServerRecord, workspace: Workspace
+    config: ModelsFile, item: Served, old: Endpoint, server: ServerRecord, workspace: Workspace, roller: Any
 ) -> tuple[Event, list[Endpoint]]:
     """Replace one served version. The event, and the endpoints of the new version (none: the old ones stay)."""
-    roller = choose(ROLLERS, item.engine, "engine")(server, workspace)
     try:
         if item.version <= old.version:
             raise UsageError(f"version {item.version} is not newer than the {old.version} that is served")
@@ -120,15 +122,11 @@ def _insist_on_signature(item: Served, old: Endpoint) -> None:
         ("inputs", item.manifest.inputs, old.inputs or item.manifest.inputs),  # not known of what is served for long
         ("outputs", item.manifest.outputs, old.outputs),
     ):
-        if list(new) != list(served):
+        if not alike(new, served):
             raise UsageError(
-                f"its {what} are {_in_words(new)} instead of {_in_words(served)}, which would fail every client that "
+                f"its {what} are {in_words(new)} instead of {in_words(served)}, which would fail every client that "
                 "runs; serve it under a name of its own, or stop the servers and serve it instead"
             )
-
-
-def _in_words(specs: Iterable[TensorSpec]) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype} [{', '.join(map(str, spec.dims))}]" for spec in specs) or "none"
 
 
 def _insist_on_answers(candidate: Served, server: ServerRecord, workspace: Workspace) -> None:

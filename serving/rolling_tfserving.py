@@ -15,11 +15,12 @@ from contract.endpoints import ServerRecord
 from contract.errors import LoadproofError
 from contract.files import write_text
 from contract.workspace import Workspace
-from serving.fleet import said_to_be_ours
+from serving.choice import read_choice
 from serving.repository import Served, copy_whole
 from serving.tfserving_config import MODELS_CONFIG, add_model, keeping, policy_of, read_models
 from serving.tfserving_control import TfServingControl
 from serving.tfserving_neighbours import insist_on_ours_alone
+from serving.tfserving_state import TfServingState
 
 BRIDGE = 1_000_000_000  # added to a version: what answers while that version is loaded once more; no export is so new
 
@@ -29,12 +30,14 @@ class TfServingRoller:
 
     gap = "requests that name no version were answered meanwhile; those that name it were refused for a moment"
 
-    def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
+    def __init__(self, server: ServerRecord, workspace: Workspace, ours: bool) -> None:
+        """``ours``: somebody's word that a server at an address has no models but ours; `up` may have been given it."""
         self._server = server
         self._control = TfServingControl(server)
+        self._state = TfServingState(server)
         self._tree = workspace.tfserving_repository
         self._old_config = ""
-        self._said = server.place == "url" and said_to_be_ours(workspace)
+        self._said = ours or (server.place == "url" and read_choice(workspace).tfserving_ours)
 
     def load_candidate(self, candidate: Served) -> None:
         """Load the new version as a model of its own. Raises ServerError where the server cannot, UsageError where it
@@ -46,7 +49,7 @@ class TfServingRoller:
         config = self._config()
         add_model(config, candidate.name, folder)
         self._configure(config)
-        self._control.wait(candidate.name, candidate.version)
+        self._state.wait(candidate.name, candidate.version)
 
     def drop_candidate(self, candidate: Served) -> None:
         """Unload it and remove its files."""
@@ -67,7 +70,7 @@ class TfServingRoller:
             write_text(self._file, keeping(self._old_config, item.name, item.versions))
             copy_whole(item.artifact, self._tree / item.name / str(item.version))
             self._configure(self._config())
-            self._control.wait(item.name, item.version)
+            self._state.wait(item.name, item.version)
         except (LoadproofError, OSError):
             self.take_back(item)
             raise
@@ -99,12 +102,12 @@ class TfServingRoller:
                 copy_whole(self._tree / name / str(version), bridge)
             try:
                 self._serve_only(name, [BRIDGE + version])
-                self._control.wait(name, BRIDGE + version)
+                self._state.wait(name, BRIDGE + version)
                 for each in versions:
-                    self._control.wait(name, each, available=False)
+                    self._state.wait(name, each, available=False)
             finally:  # whatever failed: without its files there would be nothing to serve
                 self._serve_only(name, [*versions, BRIDGE + version])
-            self._control.wait_for((name, each) for each in versions)
+            self._state.wait_for((name, each) for each in versions)
         finally:
             shutil.rmtree(bridge, ignore_errors=True)
             self._configure(self._config())

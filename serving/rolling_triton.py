@@ -24,7 +24,8 @@ class TritonRoller:
 
     gap = "what was loaded answered until the new was ready"
 
-    def __init__(self, server: ServerRecord, workspace: Workspace) -> None:
+    def __init__(self, server: ServerRecord, workspace: Workspace, ours: bool) -> None:
+        """Whether all of its models are ours is nothing to a Triton, which is told of one at a time."""
         self._control = TritonControl(host_port(server.host, server.ports["http"]))
         self._tree = workspace.triton_repository
         self._old_config = ""

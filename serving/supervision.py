@@ -24,6 +24,7 @@ from serving.model_processes import model_processes
 from serving.ports import host_port
 from serving.rechecking import recheck
 from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
+from serving.tfserving_state import LOAD_S, TfServingState
 
 PORT_TRIES = 4
 PORT_WAIT_S = 3.0
@@ -111,9 +112,8 @@ class Supervisor:
                 self._control(new).load(name)
             endpoints = self._endpoints(server.engine, resident)
             if server.engine == "tfserving":
-                from serving.tfserving_control import TfServingControl  # which imports TensorFlow
-
-                TfServingControl(new).wait_for({(item.served_name, item.version) for item in endpoints})
+                state = TfServingState(new, max(LOAD_S, launch.timeout_s))
+                state.wait_for({(item.served_name, item.version) for item in endpoints})
             self._insist(endpoints)
         except LoadproofError as error:
             self._give_up(server, f"it could not be started again: {error}")

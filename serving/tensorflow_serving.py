@@ -20,7 +20,7 @@ from serving.addresses import is_address, parse_addresses
 from serving.device import device
 from serving.launch import Launch
 from serving.ports import LOOPBACK, choose_ports
-from serving.tfserving_config import BATCHES, PARAMETERS, THREADS
+from serving.tfserving_config import BATCHES, BATCHING_CONFIG, MODELS_CONFIG, MONITORING_CONFIG, PARAMETERS, THREADS
 
 BINARY = "tensorflow_model_server"
 REPOSITORY = "tensorflow/serving"
@@ -78,12 +78,12 @@ def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> 
     flags = [
         f"--port={inside['grpc']}",
         f"--rest_api_port={inside['rest']}",
-        f"--model_config_file={tree / 'models.config'}",
-        f"--monitoring_config_file={tree / 'monitoring.config'}",
+        f"--model_config_file={tree / MODELS_CONFIG}",
+        f"--monitoring_config_file={tree / MONITORING_CONFIG}",
         f"{THREADS}{threads}",
     ]
     if batching:
-        flags += [BATCHES, f"{PARAMETERS}{tree / 'batching.config'}"]
+        flags += [BATCHES, f"{PARAMETERS}{tree / BATCHING_CONFIG}"]
     program = {
         "binary": [shutil.which(BINARY) or BINARY],
         "docker": [BINARY],

@@ -15,7 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from contract.batching import Batching
 
-MODELS_CONFIG = "models.config"
+MODELS_CONFIG, BATCHING_CONFIG, MONITORING_CONFIG = "models.config", "batching.config", "monitoring.config"
 # The flags that a server is told its settings by.
 BATCHES = "--enable_batching=true"
 PARAMETERS = "--batching_parameters_file="
@@ -109,4 +109,4 @@ def _batches(batching: Batching) -> int:
     return -(-batching.queue.max_size // batching.max_batch_size) if batching.queue.max_size else UNLIMITED
 
 
-MONITORING_CONFIG = f'prometheus_config {{ enable: true, path: "{METRICS}" }}\n'
+MONITORING = f'prometheus_config {{ enable: true, path: "{METRICS}" }}\n'

@@ -13,7 +13,7 @@ from pathlib import Path
 from contract.endpoints import ServerRecord
 from contract.errors import UsageError
 from serving.ports import host_port
-from serving.tfserving_config import METRICS, MODELS_CONFIG
+from serving.tfserving_config import METRICS, MODELS_CONFIG, MONITORING_CONFIG
 
 LOADED = re.compile(r'[{,]model_path="([^"]+)"')
 TIMEOUT_S = 30.0
@@ -29,17 +29,11 @@ def insist_on_ours_alone(server: ServerRecord, tree: Path, said: bool) -> None:
     if server.place != "url":
         return
     address = host_port(server.host, server.ports["rest"])
-    if not said:
-        raise UsageError(
-            f"TF Serving at {address} would unload what is in its configuration and not in {tree / MODELS_CONFIG}, "
-            "which cannot be seen from here; where it has these models alone, say so: 'python -m serving up' with its "
-            "address and --tfserving-ours"
-        )
     loaded = _loaded(_page(address))
     if not loaded:
         raise UsageError(
             f"TF Serving at {address} does not tell what it has loaded, and would unload what is not ours; start it "
-            f"with {tree / 'models.config'} and --monitoring_config_file={tree / 'monitoring.config'}"
+            f"with {tree / MODELS_CONFIG} and --monitoring_config_file={tree / MONITORING_CONFIG}"
         )
     others = neighbours(loaded, tree)
     if others:
@@ -47,7 +41,13 @@ def insist_on_ours_alone(server: ServerRecord, tree: Path, said: bool) -> None:
         raise UsageError(
             f"TF Serving at {address} has loaded {', '.join(others[:NAMED])}{more} since it was started, which is not "
             f"ours and which it would unload; have this done where it is run, or start one with "
-            f"{tree / 'models.config'} alone"
+            f"{tree / MODELS_CONFIG} alone"
+        )
+    if not said:
+        raise UsageError(
+            f"TF Serving at {address} would unload what is in its configuration and not in {tree / MODELS_CONFIG}; a "
+            "model that it never loaded cannot be seen from here, so where it has these alone, say so: "
+            "'python -m serving roll' and 'python -m serving reload' take --tfserving-ours"
         )
 
 

@@ -154,10 +154,18 @@ def test_an_accelerator_that_is_not_understood_is_an_error_in_words(
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["CPU", "GPU"])
-def test_tensorflow_refuses_to_leave_tensors_on_the_gpu_before_it_is_imported(
-    monkeypatch: pytest.MonkeyPatch, kind: str
+@pytest.mark.parametrize(
+    ("kind", "raised", "words"),
+    [
+        ("GPU", reading.ConfigError, r"INPUT_TENSORS is no: TensorFlow's .* leave that parameter out"),
+        ("CPU", ImportError, "tensorflow"),  # it goes on: there the parameter is nothing
+    ],
+)
+def test_tensorflow_refuses_to_leave_tensors_on_a_gpu_before_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, kind: str, raised: type[Exception], words: str
 ) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "TF_CPP_MIN_LOG_LEVEL"):  # which it sets, and which are put back
+        monkeypatch.setenv(name, "")
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # to import it would fail
     config = {
         "input": [{"name": "x", "data_type": "TYPE_FP32"}],
@@ -165,7 +173,7 @@ def test_tensorflow_refuses_to_leave_tensors_on_the_gpu_before_it_is_imported(
         "parameters": {"FORCE_CPU_ONLY_INPUT_TENSORS": {"string_value": "no"}},
     }
     instance = {"model_instance_kind": kind, "model_instance_device_id": "0"}
-    with pytest.raises(reading.ConfigError, match=r"INPUT_TENSORS is no: TensorFlow's .* leave that parameter out"):
+    with pytest.raises(raised, match=words):
         load("tensorflow").TritonPythonModel().initialize({"model_config": json.dumps(config), **instance})
 
 

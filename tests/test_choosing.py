@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from contract.errors import UsageError
-from serving import fleet
 from serving.__main__ import COMMANDS, main
+from serving.choice import Choice
 from serving.choosing import Ways, choice_of, chosen
 from tests.conftest import run_module
 
@@ -23,8 +23,8 @@ def without_binary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
 
 
-def parsed(*words: str) -> argparse.Namespace:
-    """What the command line makes of the flags of `up`."""
+def parsed(*words: str, command: str = "up") -> argparse.Namespace:
+    """What the command line makes of the flags of a command."""
     found = argparse.Namespace()
 
     def keep(options: argparse.Namespace) -> int:
@@ -32,8 +32,8 @@ def parsed(*words: str) -> argparse.Namespace:
         return 0
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(COMMANDS, "up", keep)
-        assert main(["up", *words]) == 0
+        patched.setitem(COMMANDS, command, keep)
+        assert main([command, *words]) == 0
     return found
 
 
@@ -63,13 +63,24 @@ def test_the_word_that_a_server_is_ours_is_kept_and_is_about_one_at_an_address()
         choice_of(parsed("--tfserving", "embedded", "--tfserving-ours"), [])
 
 
+@pytest.mark.parametrize(("command", "words"), [("roll", []), ("reload", ["keras"])])
+def test_who_configures_a_server_at_an_address_may_be_given_the_word_too(command: str, words: list[str]) -> None:
+    assert parsed(*words, "--tfserving-ours", command=command).tfserving_ours
+    assert not parsed(*words, command=command).tfserving_ours
+
+
+def test_who_configures_none_does_not_take_it() -> None:
+    with pytest.raises(SystemExit):
+        parsed("words__onnx", "--tfserving-ours", command="load")
+
+
 def test_as_a_process_the_original_comes_before_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert chosen("process", {}, BOTH) == Ways("process", "binary")
 
 
-def test_without_flags_the_choice_is_the_fleets_own() -> None:
-    assert choice_of(parsed(), []) == fleet.Choice()
+def test_without_flags_the_choice_is_the_default() -> None:
+    assert choice_of(parsed(), []) == Choice()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from contract.endpoints import ServerRecord, Servers
 from contract.errors import ServerError
 from contract.files import read_model
 from serving import fleet, place_process, starting, tensorflow_serving, triton
+from serving.choice import Choice
 from serving.launch import Launch
 from serving.place_process import alive, last_lines, start, stop, wait_gone
 from tests.builders import config, free_port, served, wait_until, workspace
@@ -279,7 +280,7 @@ def test_a_server_that_dies_at_its_start_gives_its_last_lines_and_leaves_nothing
     monkeypatch.setattr(tensorflow_serving, "engine_version", lambda _: "none")
     item = served(place, name="words" if engine == "tfserving" else "words__onnx", engine=engine)
     with pytest.raises(ServerError) as caught:
-        fleet.up(config(), [item], {}, place, fleet.Choice(tfserving="embedded"))
+        fleet.up(config(), [item], {}, place, Choice(tfserving="embedded"))
     text = str(caught.value)
     assert f"{engine} died while starting; its last lines:" in text
     assert "  | unknown flag --color" in text
@@ -298,7 +299,7 @@ def test_a_server_that_never_becomes_ready_is_given_up_and_stopped(
     slow = launch(tmp_path, SLEEP, ports={"http": free_port()}, timeout_s=0.5)
     monkeypatch.setattr(triton, "launch", lambda *_: slow)
     with pytest.raises(ServerError, match="triton was not ready after") as caught:
-        fleet.up(config(), [served(place)], {}, place, fleet.Choice(tfserving="embedded"))
+        fleet.up(config(), [served(place)], {}, place, Choice(tfserving="embedded"))
     assert "  | up" in str(caught.value)
     assert not place.servers.exists()
 
@@ -317,7 +318,7 @@ def test_a_running_server_is_in_servers_json_before_it_is_ready(
 
     monkeypatch.setattr(starting, "_answers", look)
     with pytest.raises(KeyboardInterrupt):
-        fleet.up(config(), [served(place)], {}, place, fleet.Choice(tfserving="embedded"))
+        fleet.up(config(), [served(place)], {}, place, Choice(tfserving="embedded"))
     assert [record.command for record in seen[0]] == [slow.command]
     assert not alive(seen[0][0])
     assert not place.servers.exists()

@@ -303,6 +303,12 @@ def test_an_older_version_that_is_not_proven_or_has_another_signature_is_not_ser
     assert set(versions_laid_out(four_times, 2)) == {"10", "1"}
 
 
+def test_an_older_version_of_other_example_values_and_axis_names_is_served_beside(four_times: Workspace) -> None:
+    renamed = TensorSpec(name="tokens", dtype="int64", dims=["rows", "words"], range=(0, 7))
+    change(four_times, 3, inputs=[renamed])
+    assert set(versions_laid_out(four_times, 2)) == {"10", "3"}
+
+
 def test_an_older_version_that_is_not_what_was_proven_is_a_sentence_that_says_what_to_remove(
     four_times: Workspace,
 ) -> None:

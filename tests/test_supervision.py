@@ -156,14 +156,14 @@ def test_what_tf_serving_had_is_waited_for_before_it_is_asked(world: World, monk
     write_json(world.workspace.endpoints, endpoints(endpoint(engine="tfserving", protocol="rest", version=2)))
     waited: list[tuple[set[tuple[str, int]], int]] = []
 
-    class Control:
-        def __init__(self, server: ServerRecord) -> None:
+    class State:
+        def __init__(self, server: ServerRecord, load_s: float) -> None:
             """No server."""
 
         def wait_for(self, versions: set[tuple[str, int]]) -> None:
             waited.append((versions, len(world.asked)))
 
-    monkeypatch.setattr(supervision, "TfServingControl", Control)
+    monkeypatch.setattr(supervision, "TfServingState", State)
     watcher = world.supervisor()
     watcher.look()
     world.living = False

@@ -89,8 +89,15 @@ def test_one_that_we_started_is_not_asked(tmp_path: Path) -> None:
 def test_one_that_seems_to_have_ours_alone_is_left_as_it_is_until_somebody_says_so(tmp_path: Path) -> None:
     """What it was configured with and never tried to load is on no page."""
     page = ORIGINAL.format(path=tmp_path / "keras" / "1")
-    with telling(page) as port, pytest.raises(UsageError, match=r"cannot be seen from here; .* --tfserving-ours"):
+    with telling(page) as port, pytest.raises(UsageError, match=r"'python -m serving roll' .*--tfserving-ours"):
         insist(tmp_path, port, said=False)
+
+
+def test_no_word_is_asked_for_where_others_are_seen(tmp_path: Path) -> None:
+    page = ORIGINAL.format(path=tmp_path / "keras" / "1") + ORIGINAL.format(path="/models/theirs/7")
+    with telling(page) as port, pytest.raises(UsageError, match=r"has loaded /models/theirs/7 since") as refused:
+        insist(tmp_path, port, said=False)
+    assert "--tfserving-ours" not in str(refused.value)
 
 
 def test_of_many_neighbours_three_are_named_and_the_rest_counted(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contract.batching import Batching, Queue
 from contract.endpoints import Configuration, ServerRecord
 from report import words
 from serving import fleet, proving
+from serving.choice import Choice
 from serving.conditions import conditions
 from serving.repository import Served
 from serving.tensorflow_serving import launch
@@ -101,10 +102,10 @@ def test_the_warning_is_said_where_the_server_is_started(
     monkeypatch.setattr(fleet, "start", lambda make, *_: (make(), 0.0))
     first = served(workspace(tmp_path), "words", "tfserving", format="savedmodel", model=model(batching=FIRST))
     items = [first, second(tmp_path)]
-    made, _ = fleet._start_tfserving(config(), items, workspace(tmp_path), fleet.Choice(tfserving="embedded"))
+    made, _ = fleet._start_tfserving(config(), items, workspace(tmp_path), Choice(tfserving="embedded"))
     assert f"{THREADS}2" in made.command
     assert "warning: TF Serving has one setting for all its models, that of words" in capsys.readouterr().err
-    fleet._start_tfserving(config(), [first], workspace(tmp_path), fleet.Choice(tfserving="embedded"))
+    fleet._start_tfserving(config(), [first], workspace(tmp_path), Choice(tfserving="embedded"))
     assert "one setting" not in capsys.readouterr().err
 
 

@@ -6,6 +6,7 @@ The tests of this file go through one life of one server, in their order.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from contract.codecs import codec_for
 from contract.compare import Tolerance, compare
-from contract.endpoints import Endpoint
+from contract.endpoints import Endpoint, Servers
 from contract.files import read_model, write_json
 from contract.golden import Example, read_examples
 from contract.manifest import Manifest
@@ -31,6 +33,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 MODELS = f"schema_version = 1\n{KERAS_ON_TFSERVING}tfserving = {{ versions = 2 }}\n"
 RATE = 40.0
+WARMED_UP = re.compile(r'model_warmup_latency_count{model_path="[^"]*/keras/(\d+)",status="OK"} (\d+)')
 OTHER_WEIGHTS = """
 import keras, sys
 model = keras.models.load_model(sys.argv[1])
@@ -62,6 +65,12 @@ class Older(Stage):
             answer = codec.decode(*send(payload.body, payload.headers), endpoint.outputs)
             pairs.append((example.key, example.outputs, answer))
         return compare(pairs, Tolerance(endpoint.atol, endpoint.rtol)).passed
+
+    def loads(self) -> dict[str, int]:
+        """How often the server has warmed each version up, which it does once at every load."""
+        (server,) = read_model(self.workspace.servers, Servers, "make serve").servers
+        with urlopen(f"http://{server.host}:{server.ports['rest']}/monitoring/prometheus/metrics") as page:
+            return {version: int(count) for version, count in WARMED_UP.findall(page.read().decode())}
 
     def load(self, endpoint: Endpoint) -> OpenLoop:
         """Requests that name no version."""
@@ -128,8 +137,12 @@ def test_a_start_serves_the_versions_that_a_roll_leaves_served(stage: Older) -> 
 
 
 def test_a_reload_loads_both_once_more_and_nobody_gets_the_older_meanwhile(stage: Older) -> None:
+    before = stage.loads()
+    assert set(before) == {"1", "2"}
     answered = answered_during(stage, lambda: stage.do("serving", "reload", "keras"))
     assert set(answered) == {"v2"}
+    after = stage.loads()
+    assert {version: after[version] - count for version, count in before.items()} == {"1": 1, "2": 1}
     assert stage.laid_out() == {"1", "2"}
     assert each_answers_as_its_own_golden_batch_says(stage)
 

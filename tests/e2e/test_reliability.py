@@ -141,6 +141,19 @@ def _truncate(path: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def _annotate(path: Path) -> None:
+    """Other bytes that answer as before."""
+    if path.is_dir():
+        (path / "assets" / "note.txt").parent.mkdir(exist_ok=True)
+        (path / "assets" / "note.txt").write_text("newer")
+        return
+    import onnx
+
+    model = onnx.load(path)
+    model.doc_string = "newer"
+    onnx.save(model, path)
+
+
 def _save_again(path: Path, code: str) -> None:
     """Load a SavedModel, do something to it, and put what is saved in its place."""
     fresh = path.with_name("spoiled")
@@ -199,7 +212,7 @@ def test_a_sound_version_that_takes_other_inputs_is_refused_before_a_client_meet
     stage: Reliable, engine: str
 ) -> None:
     model, name = SERVED[engine]
-    _forge(stage, model, 3, lambda path: None)
+    _forge(stage, model, 3, _annotate)
     file = stage.workspace.artifacts / model / "3" / "manifest.json"
     file.write_text(file.read_text().replace('"tokens"', '"words"'))
     try:

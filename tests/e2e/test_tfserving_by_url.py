@@ -107,7 +107,12 @@ def states(ports: tuple[int, int], name: str) -> dict[int, str]:
 
 def test_a_server_with_somebody_elses_model_is_neither_reloaded_nor_rolled_and_goes_on(stage: OnTheirs) -> None:
     with run_by_somebody(stage, alone=False) as ports:
-        stage.up(ports, "--tfserving-ours")  # a mistake, which can be seen
+        stage.up(ports)
+        seen = stage.run("serving", "reload", "keras")
+        assert (seen.returncode, "--tfserving-ours" in seen.stderr) == (2, False)  # no word would help
+        laid_out = (stage.workspace.tfserving_repository / "keras").stat().st_ino
+        stage.up(ports, "--tfserving-ours")  # a mistake, which can be seen; nothing is laid out anew for a word
+        assert (stage.workspace.tfserving_repository / "keras").stat().st_ino == laid_out
         refused = stage.run("serving", "reload", "keras")
         assert refused.returncode == 2
         assert f"has loaded {stage.theirs}/1 since it was started" in refused.stderr
@@ -128,12 +133,12 @@ def test_a_server_that_has_ours_alone_is_reloaded_and_rolled_where_somebody_says
     with run_by_somebody(stage, alone=True) as ports:
         stage.up(ports)
         refused = stage.run("serving", "reload", "keras")
-        assert (refused.returncode, "--tfserving-ours" in refused.stderr) == (2, True)
-        stage.up(ports, "--tfserving-ours")
-        stage.do("serving", "reload", "keras")
+        assert refused.returncode == 2
+        assert "'python -m serving reload' take --tfserving-ours" in refused.stderr
+        stage.do("serving", "reload", "keras", "--tfserving-ours")
         stage.newer_export()
         try:
-            stage.do("serving", "roll")
+            stage.do("serving", "roll", "--tfserving-ours")
         finally:
             shutil.rmtree(stage.workspace.artifacts / "keras" / "2")
         assert states(ports, "keras")[2] == "AVAILABLE"

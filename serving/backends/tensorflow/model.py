@@ -3,7 +3,7 @@
 NVIDIA's releases from 25.03 on have no TensorFlow backend, so this is what serves a SavedModel there. The SavedModel
 is loaded into a Session and run through a prepared callable, as TF Serving does; that costs about a third of a
 signature call. That callable is fed from the machine's memory and answers there, on a GPU instance too: tensors that
-are on the GPU already are copied by Triton, which is its default, and a model that forbids it is refused.
+are on the GPU already are copied by Triton, which is its default, and a model that forbids it is refused there.
 """
 
 import os
@@ -18,13 +18,14 @@ from batch_strings import speed_up_strings
 class TritonPythonModel:
     def initialize(self, args):
         self.settings = settings = Settings(args)
-        if settings.text(STAY_ON_GPU) == "no":
+        on_gpu = args["model_instance_kind"] == "GPU"
+        if on_gpu and settings.text(STAY_ON_GPU) == "no":  # to a CPU it is nothing: it has all tensors in its memory
             raise ConfigError(
                 f"{STAY_ON_GPU} is no: TensorFlow's Session takes tensors from the host's memory only; "
                 "leave that parameter out, and Triton copies them"
             )
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        if args["model_instance_kind"] != "GPU":
+        if not on_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import tensorflow as tf
 

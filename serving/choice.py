@@ -1,0 +1,61 @@
+"""Which servers were asked for and where, kept in live/choice.json, and the fingerprint of what is served how."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from contract.config import ModelsFile
+from contract.files import read_model, write_json
+from contract.manifest import Entry
+from contract.workspace import Workspace
+from serving import supervise
+from serving.repository import Served
+
+
+class Choice(Entry):
+    """Which servers to start and where: names of ways to start one, or addresses of servers that run already."""
+
+    triton: str = "process"
+    tfserving: str = "auto"
+    tfserving_ours: bool = False  # somebody's word: the one at an address has no models but ours
+    image: str | None = None  # of Triton, instead of NVIDIA's
+    one_at_a_time: bool = False
+    restarts: int = supervise.MOST_RESTARTS
+
+
+def read_choice(workspace: Workspace) -> Choice:
+    """What the running servers were asked for with."""
+    return read_model(_file(workspace), Choice, "make serve")
+
+
+def write_choice(choice: Choice, workspace: Workspace) -> None:
+    write_json(_file(workspace), choice)
+
+
+def keep_word(choice: Choice, workspace: Workspace) -> None:
+    """Of servers that run already, what was said of the one at an address counts from now on."""
+    update = {"tfserving_ours": choice.tfserving_ours}
+    write_choice(read_choice(workspace).model_copy(update=update), workspace)
+
+
+def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
+    """SHA-256 over what is served and how. A word about a server changes neither, and is left out."""
+    facts = [
+        [
+            item.name,
+            item.engine,
+            item.version,
+            item.record.sha256,
+            [[older.version, older.record.sha256] for older in item.older],
+            item.model.model_dump(mode="json", exclude={"elsewhere"}),
+        ]
+        for item in served
+    ]
+    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
+    return hashlib.sha256(json.dumps([how, facts], sort_keys=True).encode()).hexdigest()
+
+
+def _file(workspace: Workspace) -> Path:
+    return workspace.live / "choice.json"

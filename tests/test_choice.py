@@ -1,0 +1,65 @@
+"""When servers that run are those that are asked for, and what is kept of the asking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contract.batching import Triton
+from contract.endpoints import Endpoints
+from contract.files import read_model, write_json
+from serving import fleet
+from serving.choice import Choice, fingerprint, keep_word, read_choice, write_choice
+from serving.repository import Served, lay_out, plan
+from tests.builders import config, endpoint, endpoints, format_record, model, served, workspace, write_artifacts
+
+AT = "rest://gpu2:8501,grpc://gpu2:8500"
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> Served:
+    newest = served(workspace(tmp_path), version=2)
+    return replace(newest, older=(replace(newest, version=1),))
+
+
+def test_an_older_version_with_other_bytes_or_none_at_all_is_served_otherwise(item: Served) -> None:
+    (older,) = item.older
+    others = [(), (replace(older, record=format_record(sha256="b" * 64)),), (replace(older, version=0),)]
+    found = {fingerprint(config(), [replace(item, older=each)], Choice()) for each in (item.older, *others)}
+    assert len(found) == 4
+
+
+def test_a_word_about_a_server_changes_nothing_about_how_it_runs(item: Served) -> None:
+    without, given = (Choice(tfserving=AT, tfserving_ours=ours) for ours in (False, True))
+    assert fingerprint(config(), [item], without) == fingerprint(config(), [item], given)
+    assert fingerprint(config(), [item], without) != fingerprint(config(), [item], Choice())
+
+
+def test_the_word_of_the_last_start_counts_and_the_rest_stays_as_it_was_started(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    write_choice(Choice(tfserving=AT, restarts=7), place)
+    keep_word(Choice(tfserving=AT, tfserving_ours=True, restarts=1), place)
+    assert read_choice(place) == Choice(tfserving=AT, tfserving_ours=True, restarts=7)
+    keep_word(Choice(tfserving=AT), place)
+    assert not read_choice(place).tfserving_ours
+
+
+@pytest.mark.parametrize("passed_over", [False, True])
+def test_after_a_roll_a_start_finds_all_as_it_would_serve_it_unless_an_export_was_passed_over(
+    tmp_path: Path, passed_over: bool
+) -> None:
+    place = workspace(tmp_path)
+    described = config({"words": model(triton=Triton(versions=2))})
+    for version in (1, 2):
+        write_artifacts(place, "words", ("onnx",), version=version)
+    wanted, _ = plan(described, "all", place)
+    lay_out(wanted, place)
+    if passed_over:
+        (place.triton_repository / "words__onnx" / "1").rename(place.triton_repository / "words__onnx" / "0")
+    write_choice(Choice(), place)
+    write_json(place.endpoints, endpoints(endpoint(version=2, artifact_sha256=wanted[0].record.sha256)))
+    fleet.renew_fingerprint(described, "all", place)
+    known = read_model(place.endpoints, Endpoints, "make serve").fingerprint
+    assert (known == fingerprint(described, wanted, Choice())) != passed_over
