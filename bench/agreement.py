@@ -1,9 +1,9 @@
 """Do two generators see the same latency? python -m bench.agreement --perf-analyzer FOLDER [--work 0 5] [--rounds 5]
 
 At an equal, evenly spread rate below saturation the load command and perf_analyzer ask the same Triton for the same, in
-turns. perf_analyzer counts from when it sends, not from a schedule, so it is compared with our service time; our
-latency from the intended send stands beside it. What perf_analyzer's own rounds differ by (A/A) is how far two
-measurements of the same lie apart here. With --work the model waits so many milliseconds before each answer: what a
+turns. perf_analyzer counts from when it turns to a request, not from a schedule, so it is compared with our service
+time; our latency from the intended send stands beside it. What perf_analyzer's own rounds differ by (A/A) is how far
+two measurements of the same lie apart here. With --work the model waits so many milliseconds before each answer: what a
 client adds of its own is the same microseconds whatever the wait, and a disagreement about time itself would grow with
 it. The means of both stand beside what Triton counted of their requests; with --wire (HTTP, root) the medians stand
 beside what the kernel saw of them on loopback, so that the server is told from the client. bench/generators/sight.py
@@ -27,7 +27,7 @@ from bench.generators.question import Question
 from bench.generators.rig import Rig, output_of
 from bench.generators.sight import Sight, of_perf_analyzer, of_records
 from bench.generators.waiting import instances, wait
-from bench.generators.wire import Tap
+from bench.generators.wire import Tap, opened
 from bench.load import only_one_request, served
 from bench.peers.figures import rotated
 from bench.preparing import one_row, prepare
@@ -107,8 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.wire and options.protocol != "http":
         raise UsageError("--wire knows where a request begins over HTTP alone; leave it out, or --protocol grpc")
     if options.wire:
-        with Tap(0):  # refuses before anything is started
-            pass
+        opened().close()  # refuses before anything is started
     seen: dict[float | None, Seen] = {work_ms: Seen() for work_ms in options.work or [None]}
     failed: list[str] = []
     for work_ms in options.work or []:

@@ -1,7 +1,7 @@
 """Our load generator beside its peers: python -m bench.load [--rounds 10] [--perf-analyzer FOLDER] [--only …]
 
 Everybody sends the same request, 16 at a time in a closed loop, to the same local Triton with one small text model, one
-after the other, in rounds that each begin with another. Two more send it to a server that does nothing
+after the other, in rounds that each begin with another. Others send it to a server that does nothing
 (`python -m loadtest.null.http`): what a client can do when nobody holds it up. Ratios are of figures from one round.
 Peers that are not installed are named with how to get them. The model is taken from --workspace, where
 `python -m export` left it; without one it is trained and exported first. The last line is one JSON document.

@@ -153,7 +153,7 @@ class StageObservation(Entry):
     reopened: int = Field(
         0,
         description="requests of the window that found their kept connection closed or reset by the server, with "
-        "nothing answered, and went over a new one",
+        "nothing answered, and were answered well over a new one",
     )
     lost: list[str] = Field(
         [], description="load processes that were lost, meanwhile or before, and users that did not come: not valid"

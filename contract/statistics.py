@@ -41,7 +41,12 @@ class Quantile:
 
 def order_statistic(ordered: Floats, p: float) -> float:
     """Return the nearest-rank p-quantile of ascending samples."""
-    return float(ordered[max(math.ceil(p * len(ordered)) - 1, 0)])
+    return float(ordered[_rank(len(ordered), p)])
+
+
+def _rank(n: int, p: float) -> int:
+    """Where the p-quantile stands among n ascending samples, counted from 0."""
+    return max(math.ceil(p * n) - 1, 0)
 
 
 @lru_cache
@@ -136,7 +141,7 @@ def _claimed(ordered: Floats, p: float, worth: float, confidence: float) -> Quan
         needed = math.ceil(least_samples(p, confidence=confidence) * worth)
         return Quantile(order_statistic(ordered, p), None, max(1, needed - n))
     # `over` of `independent` may lie above the bound: the same share of the n samples at hand.
-    rank = max(n - 1 - over * n // independent, math.ceil(p * n) - 1)
+    rank = max(n - 1 - over * n // independent, _rank(n, p))
     return Quantile(order_statistic(ordered, p), float(ordered[rank]), 0)
 
 
@@ -165,7 +170,7 @@ def _between(ordered: Floats, p: float, worth: float, one_sided: float) -> tuple
         return None
     # So many of the independent samples may lie above: the same share of the n samples at hand.
     low, high = n - math.ceil(most * n / independent), n - 1 - fewest * n // independent
-    value = max(math.ceil(p * n) - 1, 0)
+    value = _rank(n, p)
     return float(ordered[value]), float(ordered[min(low, value)]), float(ordered[max(high, value)])
 
 

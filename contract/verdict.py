@@ -167,7 +167,7 @@ class StageResult(Entry):
     reasons: list[str] = Field(description="why it is not valid")
     checks: list[Check] = Field(description="one line each")
     notes: list[str] = Field(description="what could mislead, beside the figure")
-    client_bound: bool = Field(description="the load process used over 80 % of a core: throughput is a lower bound")
+    client_bound: bool = Field(description="the load generator came near its own limit: throughput is a lower bound")
     requests: int = Field(description="intended within the window")
     errors: dict[str, int] = Field(description="by class")
     throughput_rps: float = Field(description="good answers per second of the window")
@@ -295,10 +295,8 @@ class Noise(Entry):
     high: float | None = Field(description="99 % interval of the relative difference of mean latency")
     p50_low: float | None = Field(None, description="99 % interval of the relative difference of p50")
     p50_high: float | None = Field(None, description="99 % interval of the relative difference of p50")
-    p99_low: float | None = Field(
-        None, description="99 % interval of the relative difference of p99; null where requests were too few for one"
-    )
-    p99_high: float | None = Field(None, description="99 % interval of the relative difference of p99")
+    p99_low: float | None = Field(None, description="the same of p99; null where requests were too few for one")
+    p99_high: float | None = Field(None, description="the same of p99")
     reason: str = Field(description="how it was measured, or why not")
 
 

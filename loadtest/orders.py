@@ -101,7 +101,7 @@ class Done:
     end_ns: int = 0  # when its window really ended, by the master's clock
     elsewhere: bool = False  # on another machine than the master
     held: int = 0  # late too, and not in `late`: the in-flight limit held them back
-    reopened: int = 0  # sent over a new connection, for the server had closed the one that was kept
+    reopened: int = 0  # answered well over a new connection, for the server had closed the one that was kept
     index: int = 0  # of the load process, as its records have it in `worker`
 
 

@@ -36,7 +36,7 @@ class Window:
     late: int = 0  # of these, sent late though there was room for them
     held: int = 0  # of these, sent late because as many as the in-flight limit allows were waiting for answers
     failed: int = 0  # of these, not answered well
-    reopened: int = 0  # of these, sent over a new connection, for the server had closed the one that was kept
+    reopened: int = 0  # of these, answered well over a new connection, for the server had closed the one that was kept
     over: dict[str, int] = field(init=False)  # of these, by percentile: failed, or slower than the objective
     near: dict[str, int] = field(init=False)  # the same of half the objective
     good: list[int] = field(default_factory=lambda: [0, 0, 0])  # good answers per third of the window
@@ -66,7 +66,7 @@ class Window:
             self.late += late and not held
             self.held += late and held
             self.failed += not good
-            self.reopened += reopened
+            self.reopened += reopened and good
             latency_ns = done_ns - intended_ns if good else math.inf
             for name, limit_ns in self.limits_ns.items():
                 self.over[name] += latency_ns > limit_ns

@@ -1,12 +1,13 @@
 """Below which relative difference two variants are the same, by what one of them measured twice (A/A) says. Pure.
 
-A/A is one pair, and a single difference is small by luck as easily as it is large, so the figure itself is the least
-that may be believed. Where an interval is known, its farther end counts too:
+A/A is one pair, and a single difference is small by luck as easily as it is large, so intervals count where there are
+some, by their farther end:
 
-- *mean latency*: its 99 % interval; and the throughput of a closed loop, which is users over that mean.
-- *p99*: the farther end of the 99 % interval of its difference; where the requests are too few for one, the difference
-  or the interval of the mean, whichever is wider: a p99 hangs on a hundredth of the requests, so it is never known
-  better than the mean.
+- *mean latency*: its 99 % interval, else (older reports) the difference of the medians; and the throughput of a closed
+  loop, which is users over that mean.
+- *p99*: the largest of its difference, of the margin of the mean, for a p99 hangs on a hundredth of the requests and is
+  never known better than the mean, and of its own 99 % interval. That needs 528 independent requests both times; where
+  they are fewer, p50's interval stands in for it, `WIDER` times as wide. Older reports have neither.
 - *highest rate*: the difference alone. Two searches give no interval; the resolution is the least then (`merit.py`).
 
 Each is None where it was not measured. That is not zero: nobody knows then what a difference means.
@@ -18,6 +19,10 @@ from contract.verdict import Noise, Report
 from report import words
 
 UNKNOWN = "the noise of this machine was not measured"
+# How much farther a p99 scatters than a p50 of as many requests: of log-normal latencies, narrow or wide,
+# sqrt(p * (1 - p)) / density is 3.7 at p99 and 1.25 at p50. Exponential ones have 1.5 times; stalls that come less than
+# once in a hundred requests have more, which so few requests cannot tell.
+WIDER = 3.0
 
 
 def of_mean(noise: Noise) -> float | None:
@@ -29,7 +34,15 @@ def of_p99(noise: Noise) -> float | None:
     """Of the p99 at one rate."""
     if noise.p99_relative is None:
         return None
-    return max(noise.p99_relative, of_mean(noise) or 0.0, _farther(noise.p99_low, noise.p99_high))
+    tail = _farther(noise.p99_low, noise.p99_high)
+    if _borrows(noise):
+        tail = WIDER * _farther(noise.p50_low, noise.p50_high)
+    return max(noise.p99_relative, of_mean(noise) or 0.0, tail)
+
+
+def _borrows(noise: Noise) -> bool:
+    """Whether the p99 has no interval of its own and p50's stands in for it."""
+    return noise.p99_low is None and noise.p50_low is not None
 
 
 def of_rate(noise: Noise) -> float | None:
@@ -52,7 +65,7 @@ def sentence(report: Report) -> str:
     compared = "highest rates" if report.search else "p99"
     resolution = f", resolution {words.share(report.search.resolution)}" if report.search else ""
     said = f"Noise (A/A) {words.share(margin)}{resolution}: two {compared} that lie closer are not told apart."
-    return " ".join(filter(None, [said, _interval(report.noise)]))
+    return " ".join(filter(None, [said, _interval(report.noise), _borrowed(report.noise)]))
 
 
 def _farther(low: float | None, high: float | None) -> float:
@@ -63,3 +76,13 @@ def _interval(noise: Noise) -> str:
     """How far one variant lay from itself; empty where no interval is known, as of two searches."""
     known = words.noise_intervals(noise)
     return f"What was measured twice differed by {', '.join(known)} (99 % intervals)." if known else ""
+
+
+def _borrowed(noise: Noise) -> str:
+    """What stands in for the interval of the p99; empty where nothing has to."""
+    if not _borrows(noise):
+        return ""
+    return (
+        "Its p99 had too few independent requests for an interval of its own, so the margin is at least "
+        f"{WIDER:g} times p50's."
+    )

@@ -53,13 +53,18 @@ def noise_of_search(plan: Plan, judged: Mapping[str, SloResult]) -> Noise:
 def noise_between(variant: str, first: StageResult, again: StageResult, samples: tuple[Floats, Floats]) -> Noise:
     """Relative differences of mean, p50 and p99 at the same rate, each with a 99 % interval.
 
-    ``samples`` are the latencies of both in milliseconds, in the order of time.
+    The p99 has none where its requests are worth too few independent ones; where they are too few for the p50 even,
+    nothing is known. ``samples`` are the latencies of both in milliseconds, in the order of time.
     """
-    low, high = _apart(_mean(samples[0]), _mean(samples[1]))
     p50, p99 = (
         (None, None) if a is None or b is None else _apart(a, b)
         for a, b in zip(*(quantile_intervals(each, (0.5, 0.99)) for each in samples), strict=True)
     )
+    if p50 == (None, None):
+        return no_noise(
+            f"{variant} was measured twice, but its requests depend on each other too much to tell anything"
+        )
+    low, high = _apart(_mean(samples[0]), _mean(samples[1]))
     return Noise(
         variant=variant,
         p99_relative=_relative(first.latency_ms.p99.value, again.latency_ms.p99.value),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contract.records import Stage, StageObservation
 from report.answers import Judged
 from report.promise import unlike
+from report.words import counted
 
 
 def notes_of(stage: Stage, rounds: Sequence[StageObservation], judged: Judged, requests: int, failed: int) -> list[str]:
@@ -25,10 +26,10 @@ def notes_of(stage: Stage, rounds: Sequence[StageObservation], judged: Judged, r
             "there is no trained model's answer to requests that were changed or brought"
         )
     if reopened := sum(seen.reopened for seen in rounds):
-        many = reopened > 1
+        its, failure = ("its", "no failure") if reopened == 1 else ("their", "no failures")
         notes.append(
-            f"{reopened:,} request{'s' if many else ''} found {'their' if many else 'its'} kept connection closed or "
-            f"reset by the server and went over a new one: no failure{'s' if many else ''}, but their latency has it in"
+            f"{counted(reopened, 'request')} found {its} kept connection closed or reset by the server and went over a "
+            f"new one: {failure}, but {its} latency has it in"
         )
     if failed > requests / 100:
         notes.append(

@@ -24,7 +24,7 @@ OF_OPEN = " of an open loop"
 OF_CLOSED = " of a closed loop, whose requests cost it less"
 MORE_PROCESSES = (
     "the client was the bottleneck: give it more load processes (--processes, or processes in models.toml), each with "
-    "a core that no server needs, here or on another machine; or lower the rate"
+    "a core that no server needs, here or on another machine; or lower the rate or the number of users"
 )
 UNSTEADY: dict[Mode, str] = {
     "closed": "something else was using the machine, or the warm-up was too short: measure again",
@@ -126,14 +126,13 @@ def _client(facts: StageFacts, closed_rps: float) -> Check:
 
 def _processor(facts: StageFacts) -> Check:
     """Of every open loop, certified or not: a ceiling was found beside a server that does nothing, on other moments'
-    cores; what the load process used in this very stage is measured."""
+    cores; what the busiest load process used in this very stage is measured."""
     passed = facts.client_cpu <= MOST_CLIENT_CPU
     unknown = f"; not certified: {facts.uncertified}" if facts.ceiling_rps is None else ""
     return Check(
         name="generator CPU",
         passed=passed,
-        detail=f"the busiest load process used {facts.client_cpu:.0%} of a core, "
-        f"at most {MOST_CLIENT_CPU:.0%} allowed{unknown}",
+        detail=f"{_used(facts.client_cpu)}, at most {MOST_CLIENT_CPU:.0%} allowed{unknown}",
         recommendation=None if passed else MORE_PROCESSES,
     )
 
@@ -157,7 +156,7 @@ def _steady(facts: StageFacts) -> Check:
 def _generator(facts: StageFacts) -> Check:
     """Of a closed loop, no constraint: users wait for their client too, so its latencies stay true."""
     bound = client_bound(facts.answered_rps, facts.client_cpu, facts.ceiling_rps)
-    used = f"the load process used {facts.client_cpu:.0%} of a core"
+    used = _used(facts.client_cpu)
     if facts.ceiling_rps is not None:
         share = facts.answered_rps / facts.ceiling_rps
         used += f"; {facts.answered_rps:,.0f} answers/s are {share:.0%} of {_ceiling(facts.ceiling_rps)}"
@@ -165,7 +164,7 @@ def _generator(facts: StageFacts) -> Check:
         name="generator",
         passed=True,
         detail=f"{used}: {'client-bound, the throughput is a lower bound' if bound else 'it was not the bottleneck'}",
-        recommendation="raise processes in models.toml, or give them cores of their own" if bound else None,
+        recommendation=MORE_PROCESSES if bound else None,
     )
 
 
@@ -183,10 +182,15 @@ def client_bound(throughput_rps: float, client_cpu: float, ceiling_rps: float | 
 def client_bound_note(throughput_rps: float, client_cpu: float, ceiling_rps: float | None) -> str:
     """What is said beside a throughput that is client-bound."""
     if ceiling_rps is None:
-        why = f"the load process used {client_cpu:.0%} of a core"
+        why = _used(client_cpu)
     else:
         why = f"it is {throughput_rps / ceiling_rps:.0%} of {_ceiling(ceiling_rps)}"
     return f"client-bound: {why}, so the throughput is a lower bound and is not ranked"
+
+
+def _used(client_cpu: float) -> str:
+    """One figure for all load processes: that of the busiest, for one that is late makes the whole late."""
+    return f"the busiest load process used {client_cpu:.0%} of a core"
 
 
 def _ceiling(ceiling_rps: float) -> str:

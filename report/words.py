@@ -249,8 +249,8 @@ def noise(report: Report) -> str:
     names = labels(report)
     same = next((f"{v.model}, {names[v.id]}" for v in report.variants if v.id == found.variant), found.variant)
     parts = [f"{same}, against itself (A/A): {', '.join(known)}"]
-    if known := noise_intervals(found):
-        parts.append(f"99 % intervals of the difference: {', '.join(known)}")
+    if intervals := noise_intervals(found):
+        parts.append(f"99 % intervals of the difference: {', '.join(intervals)}")
     return f"{'; '.join(parts)}. Smaller differences between variants mean nothing. {reason}"
 
 

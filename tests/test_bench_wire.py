@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from bench.generators.wire import INFERENCE, Packet, Tap, Wire, exchanges, packet, summed_up
+from bench.generators.port_filter import attach
+from bench.generators.wire import ETH_P_IP, INFERENCE, Packet, Tap, Wire, exchanges, opened, packet, summed_up
 from contract.errors import ServerError, UsageError
 
 SERVER = 8000
@@ -70,15 +71,15 @@ def test_the_wire_is_summed_up_by_medians_and_silence_is_no_measurement() -> Non
         summed_up([])
 
 
-def may_listen() -> bool:
+@pytest.fixture
+def permitted() -> None:
     try:
-        with Tap(0):
-            return True
-    except UsageError:
-        return False
+        opened().close()
+    except UsageError as error:
+        pytest.skip(str(error))
 
 
-@pytest.mark.skipif(not may_listen(), reason="only root may listen on the wire")
+@pytest.mark.usefixtures("permitted")
 def test_real_requests_are_heard() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = int(listening.getsockname()[1])
@@ -96,6 +97,50 @@ def test_real_requests_are_heard() -> None:
     assert (heard.requests, heard.pieces) == (3, 2.0)
     assert heard.sending_us > 0 and heard.answering_us > 0
     assert heard.whole_us == heard.sending_us + heard.answering_us
+
+
+@pytest.mark.usefixtures("permitted")
+def test_the_kernel_gives_the_packets_of_one_port_alone() -> None:
+    with (
+        opened() as tapped,
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        port = int(one.getsockname()[1])
+        attach(tapped, port, 60)
+        tapped.bind(("lo", ETH_P_IP))
+        for listening in (two, one):
+            with socket.create_connection(listening.getsockname()) as client:
+                server, _ = listening.accept()
+                with server:
+                    client.sendall(b"question" * 20)
+                    assert server.recv(1000)
+        tapped.settimeout(10)
+        heard = [tapped.recv(1000)]
+        while packet(0, heard[-1]) is None:  # those that open the connection
+            heard.append(tapped.recv(1000))
+    assert all(port in struct.unpack_from("!HH", data, 20) for data in heard)
+    assert len(heard[-1]) == 60  # of over 200
+
+
+@pytest.mark.usefixtures("permitted")
+def test_what_goes_wrong_while_packets_are_fetched_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError("no niceness here")
+
+    monkeypatch.setattr("bench.generators.wire.os.setpriority", refused)
+    with pytest.raises(PermissionError, match="no niceness here"), Tap(1):
+        pass
+    with pytest.raises(KeyError), Tap(1):  # what the block itself raised comes first
+        raise KeyError
+
+
+def test_a_tap_that_cannot_begin_leaves_no_socket_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # takes the options, and no such address
+    monkeypatch.setattr("bench.generators.wire.opened", lambda: other)
+    with pytest.raises(TypeError), Tap(1):
+        pass
+    assert other.fileno() == -1
 
 
 def test_who_may_not_listen_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contract.batching import Batching, Queue
+from contract.endpoints import ServerRecord
 from contract.load import Affinity
 from contract.records import VariantPlan
 from report.fairness import sheets
@@ -111,6 +112,37 @@ def test_one_model_at_a_time_has_its_own_formats_beside_it_on_triton() -> None:
 
 def test_what_is_beside_a_model_on_another_machine_is_not_known() -> None:
     assert neighbours(plan(), endpoint(served_name="words", engine="kserve")) == "not known"
+
+
+FOREIGN = server(place="url", host="10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    ("servers", "address"),
+    [([FOREIGN], "10.0.0.7:8000"), ([server(place="url")], "127.0.0.1:8000"), ([server()], "10.0.0.7:8000")],
+    ids=["on another machine", "on this one", "reached elsewhere"],
+)
+def test_what_is_beside_a_model_on_somebody_elses_triton_is_not_known(
+    servers: list[ServerRecord], address: str
+) -> None:
+    asked = endpoint(served_name="words__onnx", address=address)
+    resident = ["words__onnx on triton", "words__torchscript on triton"]
+    assert neighbours(plan(resident=resident, servers=servers), asked) == "not known"
+
+
+def test_what_another_machine_holds_is_no_neighbour() -> None:
+    here = endpoint(served_name="words", engine="tfserving", address="127.0.0.1:8500")
+    servers = [FOREIGN, server(engine="tfserving")]
+    whole = plan(resident=["words__onnx on triton", "words on tfserving"], servers=servers)
+    assert neighbours(whole, here) == "nothing"
+
+
+def test_what_model_an_unmeasured_name_of_a_foreign_server_is_nobody_guesses() -> None:
+    here, there = endpoint(served_name="words__onnx"), endpoint(served_name="a__b", engine="kserve")
+    measured = [VariantPlan(id=item.id, endpoint=item, stages=[], repeat_of=None) for item in (here, there)]
+    resident = ["words__onnx on triton", "a__b on kserve", "words__v2 on kserve"]
+    found = neighbours(plan(*measured, resident=resident), here)
+    assert found == "1 more export of this model; 1 on KServe v2, of which model is not known"
 
 
 def test_what_else_is_resident_is_one_of_the_conditions_where_there_are_any() -> None:

@@ -50,6 +50,15 @@ def test_a_search_names_its_resolution_beside_the_noise() -> None:
     assert sentence(unmeasured(search=search())) == UNKNOWN
 
 
+def test_a_p99_without_an_interval_says_what_its_margin_is_then() -> None:
+    few = samples.report().noise.model_copy(update={"p99_relative": 0.05, "p99_low": None, "p99_high": None})
+    assert sentence(samples.report(noise=few)) == (
+        "Noise (A/A) 12.3 %: two p99 that lie closer are not told apart. What was measured twice differed by "
+        "mean -2.1 % to +3.4 %, p50 -1.8 % to +4.1 % (99 % intervals). Its p99 had too few independent requests for an "
+        "interval of its own, so the margin is at least 3 times p50's."
+    )
+
+
 def test_where_nothing_is_ranked_there_is_nothing_to_say() -> None:
     assert sentence(unmeasured(winners=[])) == ""
 

@@ -131,9 +131,19 @@ def test_percentiles_of_good_answers_alone_say_so_where_the_p99_of_all_is_a_fail
     assert any("1.20% of the requests failed" in note for note in found.notes) == told
 
 
-def test_requests_that_went_over_a_new_connection_are_told() -> None:
-    found = result(spaced(500), reopened=3)
-    assert any(note.startswith("3 requests found their kept connection closed") for note in found.notes)
+REOPENED = "kept connection closed or reset by the server and went over a new one"
+
+
+@pytest.mark.parametrize(
+    ("reopened", "told"),
+    [
+        (0, []),
+        (1, [f"1 request found its {REOPENED}: no failure, but its latency has it in"]),
+        (3, [f"3 requests found their {REOPENED}: no failures, but their latency has it in"]),
+    ],
+)
+def test_requests_that_went_over_a_new_connection_are_told(reopened: int, told: list[str]) -> None:
+    assert result(spaced(500), reopened=reopened).notes == told
 
 
 def test_throughput_is_good_answers_per_second_of_the_window() -> None:

@@ -73,4 +73,4 @@ def test_a_load_process_that_is_too_busy_spoils_a_probe_certified_or_not(tmp_pat
     for _ in METHOD.users:
         search.step(server)
     told, _ = search.step(server)
-    assert "the load process used 95 % of a core, 80 % allowed" in told
+    assert "the busiest load process used 95 % of a core, 80 % allowed" in told

@@ -12,7 +12,7 @@ from contract.slo import Slo
 from contract.verdict import Check
 from report.certificate import ELSEWHERE
 from report.stage_facts import StageFacts
-from report.validity import check, client_bound, client_bound_note
+from report.validity import MORE_PROCESSES, check, client_bound, client_bound_note
 
 SPIKE_S = np.concatenate([np.linspace(0.0, 4.0, 500), 4.5 + np.linspace(0.0, 0.9, 1000), np.linspace(6.0, 10.0, 500)])
 ASKED_OF_ALL = ["duration", "samples for p99", "error rate", "answers"]
@@ -228,12 +228,14 @@ def test_an_open_loop_whose_rate_changes_has_no_line_of_steadiness_and_of_one_ra
 
 
 def test_a_closed_loop_tells_what_its_generator_used_and_is_valid_where_it_was_the_bottleneck() -> None:
-    assert line("generator", "closed").detail == "the load process used 30% of a core: it was not the bottleneck"
+    assert (
+        line("generator", "closed").detail == "the busiest load process used 30% of a core: it was not the bottleneck"
+    )
     bound = line("generator", "closed", ceiling_rps=250.0)
-    assert bound.passed and bound.recommendation is not None
+    assert bound.passed and bound.recommendation == MORE_PROCESSES
     assert bound.detail == (
-        "the load process used 30% of a core; 200 answers/s are 80% of the load generator's certified ceiling of "
-        "250/s: client-bound, the throughput is a lower bound"
+        "the busiest load process used 30% of a core; 200 answers/s are 80% of the load generator's certified ceiling "
+        "of 250/s: client-bound, the throughput is a lower bound"
     )
     assert "client-bound" in line("generator", "closed", client_cpu=0.81).detail
 
@@ -295,7 +297,7 @@ def test_whose_client_was_the_bottleneck_is_told_to_take_more_processes_and_core
     (failed,) = [item for item in check(facts(**changes), Slo()) if not item.passed]
     assert failed.recommendation == (
         "the client was the bottleneck: give it more load processes (--processes, or processes in models.toml), each "
-        "with a core that no server needs, here or on another machine; or lower the rate"
+        "with a core that no server needs, here or on another machine; or lower the rate or the number of users"
     )
 
 
@@ -333,5 +335,6 @@ def test_the_note_of_a_client_bound_throughput_says_why_and_what_follows() -> No
         "so the throughput is a lower bound and is not ranked"
     )
     assert client_bound_note(900.0, 0.93, None) == (
-        "client-bound: the load process used 93% of a core, so the throughput is a lower bound and is not ranked"
+        "client-bound: the busiest load process used 93% of a core, so the throughput is a lower bound and is not "
+        "ranked"
     )

@@ -63,3 +63,10 @@ def test_the_master_hears_how_many_went_over_a_new_connection(window: Window, in
     intended_ns = round(intended_ms * MILLISECOND)
     window.count(intended_ns, intended_ns, intended_ns + MILLISECOND, good=True, reopened=True)
     assert unpacked(Done, packed(window.report("a"))).reopened == told
+
+
+def test_what_failed_over_a_new_connection_is_a_failure_and_nothing_else(window: Window) -> None:
+    intended_ns = 500 * MILLISECOND
+    window.count(intended_ns, intended_ns, intended_ns + MILLISECOND, good=False, reopened=True)
+    told = unpacked(Done, packed(window.report("a")))
+    assert (told.failed, told.reopened) == (1, 0)

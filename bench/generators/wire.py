@@ -2,7 +2,7 @@
 
 Generators count different things as latency; what went over the wire they have in common. The kernel stamps each packet
 when it arrives, so that who reads them here need not be in time: packets are fetched in bunches, by a thread that is
-nice, and take little from whom is measured. Only root may listen.
+nice, and take little from whom is measured. What goes to other ports the kernel leaves out. Only root may listen.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
+from bench.generators.port_filter import attach
 from contract.errors import ServerError, UsageError
 
 INFERENCE = b"POST /v2/models/"  # how a request begins; control and statistics are asked otherwise
@@ -93,29 +94,44 @@ def summed_up(found: Iterable[tuple[int, int, int]]) -> Wire:
     return Wire(len(rows), pieces, sending / 1e3, answering / 1e3)
 
 
+def opened() -> socket.socket:
+    """A socket for packets of this machine; until it is bound it hears none.
+
+    Raises UsageError where this user may not listen.
+    """
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except PermissionError:
+        raise UsageError("only root may listen on the wire; be root, or leave --wire out") from None
+
+
 class Tap:
     """``with Tap(port) as tap: …``, then ``tap.wire()``: the requests to that port of this machine in the block.
 
-    Raises UsageError where this user may not listen.
+    Raises UsageError where this user may not listen; at the end of the block ServerError where packets were lost, and
+    what went wrong in the thread that fetched them.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._packets: list[Packet] = []
+        self._failure: Exception | None = None  # of the thread
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tap", daemon=True)
 
     def __enter__(self) -> Tap:
+        self._socket = opened()
         try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        except PermissionError:
-            raise UsageError("only root may listen on the wire; be root, or leave --wire out") from None
-        with suppress(PermissionError):  # in a container root may listen, but not with more room than others
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
-        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        # Bound to one protocol it is given what arrives and not what leaves, which on loopback is the same again.
-        self._socket.bind(("lo", ETH_P_IP))
-        self._thread.start()
+            with suppress(PermissionError):  # in a container root may listen, but not with more room than others
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            attach(self._socket, self._port, HEAD)
+            # Bound to one protocol it is given what arrives and not what leaves, which on loopback is the same again.
+            self._socket.bind(("lo", ETH_P_IP))
+            self._thread.start()
+        except BaseException:
+            self._socket.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -123,7 +139,11 @@ class Tap:
         self._thread.join()
         lost = struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
         self._socket.close()
-        if lost and error is None:
+        if error is not None:
+            return
+        if self._failure is not None:
+            raise self._failure
+        if lost:
             raise ServerError(f"{lost} packets went by unseen, so the wire tells nothing; give a lower --rate")
 
     def wire(self) -> Wire:
@@ -131,10 +151,13 @@ class Tap:
         return summed_up(exchanges(self._packets, self._port))
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        while not self._ended.wait(EVERY_S):
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            while not self._ended.wait(EVERY_S):
+                self._fetch()
             self._fetch()
-        self._fetch()
+        except Exception as error:  # raised where the block ends
+            self._failure = error
 
     def _fetch(self) -> None:
         while True:
@@ -144,5 +167,5 @@ class Tap:
                 return
             seconds, nanoseconds = struct.unpack("qq", notes[0][2])
             item = packet(seconds * 1_000_000_000 + nanoseconds, data)
-            if item is not None and self._port in (item.source, item.target):
+            if item is not None:
                 self._packets.append(item)

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 
-from contract.certificate import MOST_CLIENT_CPU
 from contract.errors import ServerError
 from contract.load import Load
 from contract.records import Plan, Stage, VariantPlan
@@ -122,7 +121,7 @@ def highest_rate(session: Loading, question: Question, setting: Setting) -> Wort
     tops = [Top(setting.max_rps, "range")] if setting.max_rps else []
     expected = question.least or question.expected
     method = METHOD if expected is None else replace(METHOD, users=())
-    search = MaxRate(slo, method, tops, expected, MOST_CLIENT_CPU)
+    search = MaxRate(slo, method, tops, expected)
     seeker = Seeker(question.variant, search, setting.results, method.warmup_s, setting.in_flight)
     told = ""
     while (wanted := search.next()) is not None and (question.confirmed or wanted.purpose != "confirm"):

@@ -36,11 +36,10 @@ class Tried:
 
 
 class Bracket:
-    """The rates of one variant. ``most_cpu`` as in `tune.search.tally.spoiled`."""
+    """The rates of one variant."""
 
-    def __init__(self, slo: Slo, most_cpu: float | None = None) -> None:
+    def __init__(self, slo: Slo) -> None:
         self._slo = slo
-        self._most_cpu = most_cpu
         self._rates: dict[float, Tried] = {}
         self.missed_confirmations = 0
         self.spoiled_confirmations = 0  # rates whose confirmation was spoiled each time
@@ -88,7 +87,7 @@ class Bracket:
         tried = self._rates.setdefault(rate, Tried())
         if tried.outcome is not None:
             tried = self._rates[rate] = Tried(last=True)
-        why = spoiled(seen, self._most_cpu)
+        why = spoiled(seen)
         if why:
             return self._spoiled(tried, why)
         tried.asked += 1
@@ -107,7 +106,7 @@ class Bracket:
     def confirmed(self, rate: float, seen: Measured, claimed_ms: Mapping[str, float]) -> tuple[Outcome, str]:
         """Take a confirmation, with what its records allow to claim of each percentile (milliseconds)."""
         tried = self._rates.setdefault(rate, Tried())  # in a hurry there was no rehearsal
-        why = spoiled(seen, self._most_cpu)
+        why = spoiled(seen)
         if why:
             return self._spoiled(tried, why, undecided="kept")
         judged = judge_confirmation(Tally().plus(seen), self._slo, claimed_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.certificate import MOST_CLIENT_CPU, Certificates
+from contract.certificate import Certificates
 from contract.cli import Parser, add_common, workspace_of
 from contract.config import read_config
 from contract.endpoints import Endpoint, Endpoints
@@ -114,5 +114,5 @@ def _seeker(
     tops = [Top(plan.max_rps, "range")] if plan.max_rps else []
     if certificate is not None:
         tops.append(Top(round(OF_TRUSTED * certificate.trusted_rps, 1), "load generator"))
-    search = MaxRate(item.endpoint.slo, method, tops, most_cpu=MOST_CLIENT_CPU)
+    search = MaxRate(item.endpoint.slo, method, tops)
     return Seeker(item, search, results, method.warmup_s, in_flight)

@@ -51,8 +51,7 @@ class Wanted:
 class MaxRate:
     """The search of one variant. `next` says what to measure, `tell` takes what came of it; `bracket` is the account.
 
-    ``tops`` are ceilings. ``expected`` is a rate to begin from where the method asks for no knee. ``most_cpu`` as in
-    `tune.search.tally.spoiled`.
+    ``tops`` are ceilings. ``expected`` is a rate to begin from where the method asks for no knee.
     """
 
     def __init__(
@@ -61,12 +60,11 @@ class MaxRate:
         method: Method,
         tops: Iterable[Top] = (),
         expected: float | None = None,
-        most_cpu: float | None = None,
     ) -> None:
         self._slo, self._method = slo, method
         self._tops = list(tops)
         self._expected = expected
-        self.bracket = Bracket(slo, most_cpu)
+        self.bracket = Bracket(slo)
         self._knees: list[float] = []
         self._probes: list[Probe] = []
         self._confirmed: Probe | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from contract.certificate import MOST_CLIENT_CPU
 from contract.slo import Slo
 from contract.statistics import PERCENTILES
 from contract.trust import MOST_LATE_SHARE
@@ -66,11 +67,11 @@ def judge_confirmation(tally: Tally, slo: Slo, claimed_ms: Mapping[str, float]) 
     return Judged(tuple(over), False, reason)
 
 
-def spoiled(seen: Measured, most_cpu: float | None = None) -> str:
+def spoiled(seen: Measured) -> str:
     """Why a window says nothing about the server; empty when it does.
 
     What a slow server holds back is not among the late ones: a sender that is late by itself makes every latency long,
-    for they count from the intended send. ``most_cpu`` is the share of a core that the busiest load process may use.
+    for they count from the intended send.
     """
     if seen.lost:
         return f"{', '.join(seen.lost)} of the load generator were lost"
@@ -78,8 +79,9 @@ def spoiled(seen: Measured, most_cpu: float | None = None) -> str:
         return "nothing was sent"
     if seen.late > MOST_LATE_SHARE * seen.due:
         return f"{_percent(seen.late / seen.due)} left late, {_percent(MOST_LATE_SHARE)} allowed"
-    if most_cpu is not None and seen.client_cpu > most_cpu:
-        return f"the load process used {_percent(seen.client_cpu)} of a core, {_percent(most_cpu)} allowed"
+    if seen.client_cpu > MOST_CLIENT_CPU:
+        used = f"the busiest load process used {_percent(seen.client_cpu)} of a core"
+        return f"{used}, {_percent(MOST_CLIENT_CPU)} allowed"
     return ""
 
 
