@@ -134,7 +134,9 @@ class Endpoint(Entry):
         description="many golden requests at once, so that the engine joins them into batches of its own"
     )
     parity_endpoint: Parity = Field(description="every golden request through this endpoint")
-    load_to_ready_s: float = Field(description="from the load command (or server start) to ready, of all versions that are served")
+    load_to_ready_s: float = Field(
+        description="from the load command (or server start) to ready, of all versions that are served"
+    )
     first_request_ms: float = Field(description="the first request over this protocol, connection included")
     payloads: str = Field(description="directory of the serialised requests, relative to live/")
     inputs: list[TensorSpec] = Field([], description="what a request holds; empty in older files")
