@@ -13,7 +13,7 @@ import yaml
 
 from contract.slo import Slo
 from serving.burn_rates import document, rule_file
-from serving.tfserving_config import MONITORING_CONFIG
+from serving.tfserving_config import MONITORING
 from tests.compose_stack import FILE, ROOT, of_profile, services
 from tests.conftest import Command
 from tests.k8s_rendered import promtool
@@ -85,7 +85,7 @@ def test_a_series_has_the_labels_that_rules_and_dashboard_tell_servers_apart_by(
 
 
 def test_tf_serving_is_asked_for_its_metrics_where_its_configuration_puts_them() -> None:
-    assert f'path: "{jobs()["tfserving"]["metrics_path"]}"' in MONITORING_CONFIG
+    assert f'path: "{jobs()["tfserving"]["metrics_path"]}"' in MONITORING
 
 
 def test_four_scrapes_fit_into_the_shortest_rate() -> None:
