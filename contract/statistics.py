@@ -174,6 +174,13 @@ def _between(ordered: Floats, p: float, worth: float, one_sided: float) -> tuple
     return float(ordered[value]), float(ordered[min(low, value)]), float(ordered[max(high, value)])
 
 
+def most_within(width: float, ascending: Floats | NDArray[np.int64]) -> int:
+    """The most of these moments within one ``width``, in their unit, wherever it begins; 0 where there is none."""
+    if not len(ascending):
+        return 0
+    return int((np.searchsorted(ascending, ascending + width) - np.arange(len(ascending))).max())
+
+
 def mean_interval(samples: Floats, confidence_z: float = 2.576) -> tuple[float, float, float]:
     """Return (mean, low, high) by the normal approximation; z = 2.576 is 99 %."""
     mean = float(samples.mean())

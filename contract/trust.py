@@ -1,4 +1,4 @@
-"""When a stage may be trusted: the two constraints that the machine breaks and not the server.
+"""When a stage may be trusted: the two constraints that the machine breaks and not the server, and what keeping up is.
 
 The load test measures a stage again when one of them fails, and the report judges by the same limits. What the
 in-flight limit held back does not count as late: it waited for the server, and a stage that is measured again until
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 MOST_LATE_SHARE = 0.05
 STEADY_WITHIN = 0.30
+LEAST_ACHIEVED = 0.95  # of what an open loop offered in a window, answered by its end
 
 
 def late_limit_ms(objective_ms: float) -> float:

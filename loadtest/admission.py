@@ -22,11 +22,14 @@ def refuse_foreign(addresses: Iterable[str], allowed_hosts: Iterable[str], leave
         )
 
 
-def refuse_unbounded(addresses: Iterable[str], max_rps: float | None) -> None:
-    """Raises UsageError for the first address beyond loopback where nobody set a ceiling (requests per second)."""
+def refuse_unbounded(addresses: Iterable[str], max_rps: float | None, leave: str = "--max-rps") -> None:
+    """Raises UsageError for the first address beyond loopback where nobody set a ceiling (requests per second).
+
+    ``leave`` is what a person says to set it.
+    """
     away = next(filter(beyond_loopback, addresses), None)
     if away is not None and max_rps is None:
-        raise UsageError(f"{away} is beyond this machine: say with --max-rps how many requests per second it may get")
+        raise UsageError(f"{away} is beyond this machine: say with {leave} how many requests per second it may get")
 
 
 def refuse_rates(rates: Mapping[str, float], max_rps: float | None) -> None:

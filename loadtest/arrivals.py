@@ -134,13 +134,6 @@ def _lines(file: Path) -> list[str]:
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
-def busiest_second(offsets: NDArray[np.int64]) -> int:
-    """The most of these ascending arrivals (nanoseconds) within a second, wherever it begins; 0 where there is none."""
-    if not len(offsets):
-        return 0
-    return int((np.searchsorted(offsets, offsets + 1_000_000_000) - np.arange(len(offsets))).max())
-
-
 def choices(count: int, seed: int) -> Iterator[int]:
     """Yield uniformly drawn indices below ``count``, without end."""
     random = np.random.default_rng(seed)

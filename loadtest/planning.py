@@ -17,10 +17,12 @@ from contract.prices import Price
 from contract.records import Plan, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
 from contract.slo import Slo
-from loadtest.arrivals import busiest_second, mean_rate, read_trace
+from contract.statistics import most_within
+from loadtest.arrivals import mean_rate, read_trace
 from loadtest.draws import seeds_of
 
 REPEAT = "__again"
+SECOND_NS = 1_000_000_000
 BETWEEN_S = 0.3  # two stages: the drain of the first, the order for the second
 LAST_S = 0.001  # a trace's window ends so soon after its last arrival
 
@@ -99,7 +101,7 @@ def _stage(shape: Shape, load: Load, slo: Slo, rounds: int) -> Stage:
         duration = shape.duration_s or float(offsets[-1]) / 1e9 + LAST_S
         played = offsets[offsets < duration * 1e9]
         rate: float | None = len(played) / duration
-        busiest: float | None = float(busiest_second(played))
+        busiest: float | None = float(most_within(SECOND_NS, played))
     else:
         steady = shape.rate if isinstance(shape, Steady) else None
         duration = (shape.duration_s or load.open_seconds(steady)) / rounds

@@ -42,7 +42,7 @@ from contract.client import Client
 from contract.elsewhere import ADDRESS
 from contract.errors import ServerError, UsageError
 from contract.hosts import beyond_loopback
-from loadtest.admission import refuse_foreign
+from loadtest.admission import refuse_foreign, refuse_unbounded
 from loadtest.arrivals import choices
 from loadtest.clients import Connection, Reply, connect
 from loadtest.exit_code import begin_anew, decides, end_with, follow, note_interruption
@@ -101,11 +101,7 @@ class InferenceUser(User):
                 f'{type(self).__name__} needs host ("127.0.0.1:8000") and payloads (a folder below live/payloads)'
             )
         refuse_foreign([address], self.allowed_hosts, leave=f'allowed_hosts = ["{{host}}"] in {type(self).__name__}')
-        if beyond_loopback(address) and self.max_rps is None:
-            raise UsageError(
-                f"{address} is beyond this machine: say with max_rps = N in {type(self).__name__} how many requests "
-                "per second it may get"
-            )
+        refuse_unbounded([address], self.max_rps, leave=f"max_rps = N in {type(self).__name__}")
         return address
 
     def _restrained(self) -> Restraint:

@@ -6,11 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from contract.slo import Slo
-from contract.trust import MOST_LATE_SHARE, late_limit_ms
+from contract.statistics import most_within
+from contract.trust import LEAST_ACHIEVED, MOST_LATE_SHARE, late_limit_ms
 from contract.verdict import Check
 from report.stage_facts import StageFacts
-
-LEAST_ACHIEVED = 0.95
 
 
 def on_time(facts: StageFacts, slo: Slo) -> Check:
@@ -65,5 +64,4 @@ def peak_rate(facts: StageFacts) -> float:
     mean = facts.requests / facts.duration_s
     if facts.one_rate or not len(facts.due_s):
         return mean
-    within_a_second = np.searchsorted(facts.due_s, facts.due_s + 1.0) - np.arange(len(facts.due_s))
-    return max(mean, float(within_a_second.max()))
+    return max(mean, float(most_within(1.0, facts.due_s)))
