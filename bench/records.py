@@ -27,8 +27,8 @@ from contract.parts import Parts
 from contract.records import Stage, StageObservation
 from contract.slo import Slo
 from loadtest.clients import Reply
-from loadtest.payloads import Request
-from loadtest.recorder import Recorder, folder_sink
+from loadtest.plan.payloads import Request
+from loadtest.process.recorder import Recorder, folder_sink
 from report.answers import Judged
 from report.summary import summarize
 

@@ -1,7 +1,8 @@
 """Load shapes: what a stage of a plan asks of the load generator. Rates are requests per second, times seconds.
 
 A closed loop has users that wait for their answer. An open loop has arrivals: a rate that is a pure function of the
-time since the window's start, and how the arrivals are spread around it. `loadtest/arrivals.py` makes the schedule.
+time since the window's start, and how the arrivals are spread around it. `loadtest/plan/arrivals.py` makes the
+schedule.
 """
 
 from __future__ import annotations

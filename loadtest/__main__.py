@@ -15,8 +15,8 @@ from loadtest.driving import drive, total_seconds
 from loadtest.interruption import kept
 from loadtest.launching import MASTER_PORT
 from loadtest.options import chosen_endpoints, overridden
-from loadtest.preparing import prepare
-from loadtest.view import Watching
+from loadtest.plan.preparing import prepare
+from loadtest.showing.view import Watching
 from loadtest.watching.around import watched
 
 COMMANDS = {"certify": "loadtest.certification.command:main", "worker": "loadtest.joining:main"}

@@ -9,9 +9,9 @@ from pathlib import Path
 from contract.errors import LoadproofError, ServerError
 from contract.records import Plan
 from loadtest.launching import HERE, PROGRESS, Locust
-from loadtest.live import read_live
-from loadtest.planning import seconds
-from loadtest.view import View
+from loadtest.plan.planning import seconds
+from loadtest.showing.live import read_live
+from loadtest.showing.view import View
 
 LATE_S = 180.0  # beyond the time that a run should take
 

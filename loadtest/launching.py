@@ -16,7 +16,7 @@ from contract.children import python, shown
 from contract.errors import LoadproofError
 from contract.progress import say
 from contract.records import Plan
-from loadtest.live import FILE
+from loadtest.showing.live import FILE
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 PROGRESS = ".progress.json"  # which step is on: written by the master, gone afterwards
@@ -41,8 +41,9 @@ class Locust:
     """``with Locust(...) as locust: ...`` runs it; what still runs at the block's end is ended, its records written.
 
     ``workers`` load processes are waited for at ``bind``, or as many as the plan says are started here. With ``asked``
-    its steps are not the plan's, but what is asked for in ``results`` (`loadtest/asking.py`). ``sockets`` is how many
-    requests a stage has in flight at most. ``watched``: it says how the stage goes that is on (`loadtest/live.py`).
+    its steps are not the plan's, but what is asked for in ``results`` (`loadtest/master/asking.py`). ``sockets`` is
+    how many requests a stage has in flight at most. ``watched``: it says how the stage goes that is on
+    (`loadtest/showing/live.py`).
     """
 
     def __init__(

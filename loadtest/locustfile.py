@@ -29,11 +29,11 @@ from contract.errors import LoadproofError
 from contract.files import read_model
 from contract.progress import say
 from contract.records import Plan
-from loadtest.crew import Crew
 from loadtest.interruption import INTERRUPTED, kept
-from loadtest.showing import show
-from loadtest.spawning import missing_users
-from loadtest.worker import PAUSE_S
+from loadtest.master.crew import Crew
+from loadtest.master.spawning import missing_users
+from loadtest.process.worker import PAUSE_S
+from loadtest.showing.address import show
 
 logger = logging.getLogger(__name__)
 END_S = 5.0  # for an interrupted stage to write down what it has measured
@@ -101,7 +101,7 @@ def _end(runner: Any, patience_s: float) -> None:
 
 def _planned(live: Path) -> Path:
     """A run planned here: models.toml of this folder, and what is up."""
-    from loadtest.preparing import prepare_here
+    from loadtest.plan.preparing import prepare_here
 
     return prepare_here(live)
 

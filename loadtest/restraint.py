@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from contract.errors import UsageError
-from loadtest.admission import Abort
-from loadtest.punctual import sleep_until
+from loadtest.plan.admission import Abort
+from loadtest.process.punctual import sleep_until
 
 
 class Restraint:

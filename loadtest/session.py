@@ -19,13 +19,13 @@ from types import TracebackType
 from contract.errors import LoadproofError, ServerError, UsageError, nearest
 from contract.files import write_json
 from contract.records import Plan, Stage, VariantPlan
-from loadtest.admission import refuse_rates
-from loadtest.asking import ASKED, LOOK_S, TOLD, Asked, Lines, Measured, Told, append
 from loadtest.driving import LATE_S
 from loadtest.launching import MOST_SOCKETS, Locust
-from loadtest.live import read_live
-from loadtest.planning import peak_rate
-from loadtest.view import Onlooker
+from loadtest.master.asking import ASKED, LOOK_S, TOLD, Asked, Lines, Measured, Told, append
+from loadtest.plan.admission import refuse_rates
+from loadtest.plan.planning import peak_rate
+from loadtest.showing.live import read_live
+from loadtest.showing.view import Onlooker
 
 __all__ = ["Measured", "Session"]
 
@@ -77,8 +77,9 @@ class Session:
     def measure(self, variant_id: str, stage: Stage, early: bool = False) -> Measured:
         """Measure a stage of a variant and say what came of it; its name is made unique.
 
-        With ``early`` the window ends as soon as it is hopeless or clear (`loadtest/early.py`). Raises UsageError for
-        what may not be measured, ServerError where the server cannot be made ready, LoadproofError where Locust died.
+        With ``early`` the window ends as soon as it is hopeless or clear (`loadtest/master/early.py`). Raises
+        UsageError for what may not be measured, ServerError where the server cannot be made ready, LoadproofError
+        where Locust died.
         """
         index = self._index(variant_id)
         before = self.plan.variants[index].stages

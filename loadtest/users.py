@@ -42,12 +42,12 @@ from contract.client import Client
 from contract.elsewhere import ADDRESS
 from contract.errors import ServerError, UsageError
 from contract.hosts import beyond_loopback
-from loadtest.admission import refuse_foreign, refuse_unbounded
-from loadtest.arrivals import choices
 from loadtest.clients import Connection, Reply, connect
 from loadtest.exit_code import begin_anew, decides, end_with, follow, note_interruption
-from loadtest.payloads import Request, Requests, read_requests
-from loadtest.preparing import MOST_ERRORS_AWAY
+from loadtest.plan.admission import refuse_foreign, refuse_unbounded
+from loadtest.plan.arrivals import choices
+from loadtest.plan.payloads import Request, Requests, read_requests
+from loadtest.plan.preparing import MOST_ERRORS_AWAY
 from loadtest.restraint import Restraint
 
 logger = logging.getLogger(__name__)

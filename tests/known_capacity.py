@@ -16,7 +16,7 @@ from contract.batching import Batching
 from contract.endpoints import Endpoint
 from contract.files import write_json
 from contract.records import Observation, Plan, Stage, StageObservation, VariantPlan
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tests.builders import SECOND, endpoint, plan, records
 
 ENDPOINT = endpoint()

@@ -18,7 +18,7 @@ from contract.endpoints import Endpoint
 from contract.files import write_bytes, write_json, write_text
 from contract.golden import Example
 from contract.records import Plan
-from loadtest.payloads import read_requests
+from loadtest.plan.payloads import read_requests
 from serving.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, server, workspace
 from tests.conftest import ROOT

@@ -14,8 +14,8 @@ import numpy as np
 
 from contract.slo import Slo
 from contract.statistics import PERCENTILES, Floats
-from loadtest.asking import Cut, Measured
-from loadtest.early import Glance, verdict
+from loadtest.master.asking import Cut, Measured
+from loadtest.master.early import Glance, verdict
 from tune.search.claim import claimed_ms
 from tune.search.max_rate import MaxRate, Wanted
 from tune.search.method import Method

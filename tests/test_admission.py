@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import UsageError
 from contract.hosts import beyond_loopback
-from loadtest.admission import Abort, refuse_foreign, refuse_rates
+from loadtest.plan.admission import Abort, refuse_foreign, refuse_rates
 
 
 @pytest.mark.parametrize(

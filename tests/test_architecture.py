@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("zoo", "export", "serving", "loadtest", "report")
+# The rooms of a stage, each importing those before it alone; what lies beside them ties them together.
+WITHIN = {"loadtest": ("clients", "plan", "process", "showing", "master")}
 ROOMS = ("contract", *STAGES, "tune")
 # Which modules may import a heavy framework at their top; nobody else may, at any depth.
 HEAVY = {
@@ -51,15 +53,15 @@ HEAVY = {
     "locust": {"loadtest/locustfile.py", "loadtest/users.py"},
     "gevent": {
         "loadtest/clients/",
-        "loadtest/conductor.py",
-        "loadtest/crew.py",
+        "loadtest/master/conductor.py",
+        "loadtest/master/crew.py",
         "loadtest/locustfile.py",
-        "loadtest/page.py",
-        "loadtest/punctual.py",
-        "loadtest/recorder.py",
-        "loadtest/senders.py",
+        "loadtest/showing/page.py",
+        "loadtest/process/punctual.py",
+        "loadtest/process/recorder.py",
+        "loadtest/process/senders.py",
         "loadtest/users.py",
-        "loadtest/worker.py",
+        "loadtest/process/worker.py",
     },
     "plotly": {"report"},
     "tensorboard": {"zoo/", "report/forms/tensorboard.py"},
@@ -107,6 +109,19 @@ def test_a_stage_imports_the_contract_and_itself_and_no_other_stage(room: str) -
     assert offenders == []
 
 
+@pytest.mark.parametrize(("stage", "rooms"), WITHIN.items())
+def test_the_rooms_of_a_stage_import_one_way(stage: str, rooms: tuple[str, ...]) -> None:
+    offenders = [
+        f"{relative(file)} imports {name}"
+        for place, room in enumerate(rooms)
+        for file in (ROOT / stage / room).rglob("*.py")
+        for name in imports(file)
+        for later in rooms[place + 1 :]
+        if name.split(".")[:2] == [stage, later]
+    ]
+    assert offenders == []
+
+
 def test_no_module_imports_itself_through_others() -> None:
     graph: dict[str, set[str]] = {}
     for file in modules():
@@ -147,7 +162,8 @@ def test_the_contract_needs_no_framework(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["loadtest.worker", "loadtest.conductor", "loadtest.__main__", "export.__main__", "export.pipeline"]
+    "module",
+    ["loadtest.process.worker", "loadtest.master.conductor", "loadtest.__main__", "export.__main__", "export.pipeline"],
 )
 def test_load_workers_and_the_exporting_parent_need_no_framework(module: str) -> None:
     assert loaded_by(module) & {"torch", "tensorflow", "keras", "onnxruntime", "tritonclient"} == set()

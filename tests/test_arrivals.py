@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contract.errors import UsageError
 from contract.shapes import Opened, Ramp, Sine, Spike, Steady, Step, Trace
 from contract.statistics import most_within
-from loadtest.arrivals import CHUNK, arrivals, choices, mean_rate, read_trace
+from loadtest.plan.arrivals import CHUNK, arrivals, choices, mean_rate, read_trace
 
 SECOND = 1_000_000_000
 RAMP = Ramp(shape="ramp", rate=0, to=1000)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from loadtest.ceiling import SAVED_S, Ceiling
+from loadtest.clients.ceiling import SAVED_S, Ceiling
 
 MS = 1_000_000
 NOW = 5_000 * MS

@@ -18,13 +18,13 @@ from contract.files import read_model, write_json
 from contract.load import Load
 from contract.records import Observation, Plan
 from contract.shapes import LoadPlan
-from loadtest import conductor
-from loadtest.asked import AskedFor
-from loadtest.asking import ASKED, TOLD, Asked, Lines, Told, append
-from loadtest.conductor import Conductor
-from loadtest.orders import Done, Order, Progress, packed, unpacked
-from loadtest.planning import Choice, make_plan
-from loadtest.steps import Planned, Step, in_order
+from loadtest.master import conductor
+from loadtest.master.asked import AskedFor
+from loadtest.master.asking import ASKED, TOLD, Asked, Lines, Told, append
+from loadtest.master.conductor import Conductor
+from loadtest.master.steps import Planned, Step, in_order
+from loadtest.plan.planning import Choice, make_plan
+from loadtest.process.orders import Done, Order, Progress, packed, unpacked
 from tests.builders import MACHINE, endpoint, endpoints
 
 SHORT: dict[str, Any] = {"duration_s": 0.05, "warmup_s": 0.0}

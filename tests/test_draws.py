@@ -9,9 +9,10 @@ import pytest
 
 from contract.load import Load
 from contract.records import Plan
-from loadtest.draws import picks, schedule, seeds_of
-from loadtest.orders import Order
-from loadtest.payloads import Request, Requests
+from loadtest.plan.payloads import Request, Requests
+from loadtest.plan.seeds import seeds_of
+from loadtest.process.draws import picks, schedule
+from loadtest.process.orders import Order
 from tests.test_conductor import plan_of
 
 REQUESTS = Requests("/infer", [Request(f"r{number:04d}", 1, b"", {}) for number in range(50)])

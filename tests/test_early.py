@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from contract.slo import Slo
-from loadtest.early import CLEAR_FROM, FEWEST_GLANCES, Glance, clear, grows, hopeless, together, verdict
-from loadtest.orders import Progress
+from loadtest.master.early import CLEAR_FROM, FEWEST_GLANCES, Glance, clear, grows, hopeless, together, verdict
+from loadtest.process.orders import Progress
 
 SLO = Slo(p99_ms=50.0, error_rate=0.001)
 CALM = Glance(elapsed=0.6, due=4_800, late=0, failed=0, over={"p99": 0}, near={"p99": 0}, in_flight=4)

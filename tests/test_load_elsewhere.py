@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.e2e]
 # was booted where it runs, as one on another machine would.
 ELSEWHERE = """
 from locust.main import main
-from loadtest import orders, reach
+from loadtest.process import orders
+from loadtest.master import reach
 
 orders.clock = reach.clock = lambda: "another boot"
 main()

@@ -15,8 +15,8 @@ import pytest
 from contract.files import read_model, sha256_tree
 from contract.records import Observation, Plan, StageObservation, read_records
 from contract.shapes import Steady
-from loadtest.arrivals import arrivals
-from loadtest.draws import schedule_seed
+from loadtest.plan.arrivals import arrivals
+from loadtest.plan.seeds import schedule_seed
 from report.answers import judge
 from tests.builders import wait_until
 from tests.conftest import ROOT

@@ -19,10 +19,10 @@ import pytest
 from contract.records import Stage, VariantPlan
 from contract.slo import Slo
 from contract.statistics import PERCENTILES, order_statistic
-from loadtest.course import LOOKS
-from loadtest.live import validity
-from loadtest.page import Page
-from loadtest.showing import address
+from loadtest.showing.address import address
+from loadtest.showing.course import LOOKS
+from loadtest.showing.live import validity
+from loadtest.showing.page import Page
 from tests.builders import endpoint, free_port, wait_until
 from tests.conftest import ROOT
 from tests.known_latency import known_latency
@@ -63,7 +63,7 @@ def page_of(stage: Stage = OPEN) -> Page:
 COMPARED = """
 import random
 from locust.stats import RequestStats
-from loadtest.page import METHOD, Page
+from loadtest.showing.page import METHOD, Page
 ours, theirs = RequestStats(), RequestStats()
 page, drawn = Page(ours), random.Random(5)
 for number in range(500):

@@ -12,8 +12,8 @@ import pytest
 from contract.files import read_model
 from contract.records import Plan, Stage
 from contract.shapes import OVERLOAD, SOAK, Closed, LoadPlan, Steady, Trace
-from loadtest.arrivals import arrivals
-from loadtest.draws import schedule_seed
+from loadtest.plan.arrivals import arrivals
+from loadtest.plan.seeds import schedule_seed
 from report.assemble import assemble
 from tests.null_latency import Nulled, null_latency
 

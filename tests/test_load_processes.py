@@ -15,8 +15,8 @@ import pytest
 from contract.files import read_model
 from contract.records import Observation, Plan, read_records
 from contract.shapes import Steady
-from loadtest.arrivals import arrivals
-from loadtest.draws import schedule_seed
+from loadtest.plan.arrivals import arrivals
+from loadtest.plan.seeds import schedule_seed
 from report.answers import judge
 from report.assemble import assemble
 from report.certificate import BY_HAND, NOT_CERTIFIED

@@ -14,8 +14,8 @@ import pytest
 from contract.records import Stage, VariantPlan
 from contract.slo import Slo
 from contract.statistics import order_statistic
-from loadtest.page import Page
-from loadtest.samples import MOST_EXACT, Samples
+from loadtest.showing.page import Page
+from loadtest.showing.samples import MOST_EXACT, Samples
 from tests.builders import endpoint
 from tests.test_load_page import Stats
 
@@ -65,7 +65,7 @@ def test_a_masters_page_keeps_no_more_of_ten_million_answers_than_of_one() -> No
 
 @pytest.mark.parametrize("reports", [True, False], ids=["tells its master", "is alone"])
 def test_a_load_process_keeps_none_of_its_answers_for_ever(monkeypatch: pytest.MonkeyPatch, reports: bool) -> None:
-    monkeypatch.setattr("loadtest.page.Samples", lambda: Samples(most_exact=1000))
+    monkeypatch.setattr("loadtest.showing.page.Samples", lambda: Samples(most_exact=1000))
     page = page_of(reports)
 
     def answers(rounds: int) -> None:
@@ -96,7 +96,7 @@ def test_percentiles_are_exact_up_to_a_million_answers_and_to_one_per_cent_beyon
 
 
 def test_the_page_says_how_exact_its_percentiles_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadtest.page.Samples", lambda: Samples(most_exact=100))
+    monkeypatch.setattr("loadtest.showing.page.Samples", lambda: Samples(most_exact=100))
     page = page_of()
     page.hear({"latencies_ms": drawn(100).tobytes()})
     assert "Exact percentiles of the stage so far" in page.html()

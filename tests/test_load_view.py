@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loadtest.live import FILE, Live, read_live, validity, write_live
-from loadtest.view import Board, figures
+from loadtest.showing.live import FILE, Live, read_live, validity, write_live
+from loadtest.showing.view import Board, figures
 from tests.conftest import ROOT
 from tests.known_latency import known_latency
 

@@ -12,7 +12,7 @@ from contract.errors import UsageError
 from contract.golden import Example, write_examples
 from contract.shapes import Payloads
 from contract.tensors import TensorSpec
-from loadtest.payload_sets import MOST, make_set
+from loadtest.plan.payload_sets import MOST, make_set
 from tests.builders import endpoint
 
 TOKENS = TensorSpec(name="tokens", dtype="int64", dims=["batch", "length"])

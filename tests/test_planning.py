@@ -14,9 +14,9 @@ from contract.records import Plan, Seeds
 from contract.shapes import BUILT_IN, LoadPlan, Payloads
 from contract.slo import Slo
 from contract.statistics import least_samples
-from loadtest.arrivals import arrivals
-from loadtest.planning import Choice, make_plan, payload_folder, seconds, stages
-from loadtest.steps import in_order
+from loadtest.master.steps import in_order
+from loadtest.plan.arrivals import arrivals
+from loadtest.plan.planning import Choice, make_plan, payload_folder, seconds, stages
 from tests.builders import MACHINE, endpoint, endpoints, server
 
 

@@ -10,8 +10,8 @@ from contract.errors import UsageError
 from contract.load import Load
 from contract.records import Plan, Stage
 from contract.shapes import LoadPlan
-from loadtest.planning import Choice, make_plan, stages
-from loadtest.possible import MOST_PER_CORE, refuse_impossible, refuse_senseless
+from loadtest.plan.planning import Choice, make_plan, stages
+from loadtest.plan.possible import MOST_PER_CORE, refuse_impossible, refuse_senseless
 from tests.builders import MACHINE, endpoint, endpoints
 
 SOCKETS = 1_000

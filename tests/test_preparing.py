@@ -20,9 +20,9 @@ from contract.records import Plan, golden_name
 from contract.shapes import LoadPlan, Trace
 from contract.tensors import TensorSpec
 from contract.workspace import Workspace
-from loadtest.payloads import read_requests
-from loadtest.planning import Choice, make_plan
-from loadtest.preparing import MOST_ERRORS_AWAY, admitted, prepare
+from loadtest.plan.payloads import read_requests
+from loadtest.plan.planning import Choice, make_plan
+from loadtest.plan.preparing import MOST_ERRORS_AWAY, admitted, prepare
 from serving.payloads import write_payloads
 from tests.builders import MACHINE, endpoint, endpoints, examples, served, workspace
 

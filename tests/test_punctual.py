@@ -8,7 +8,7 @@ import time
 
 import gevent
 
-from loadtest.punctual import EARLY_NS, sleep_until
+from loadtest.process.punctual import EARLY_NS, sleep_until
 from tests.conftest import ROOT
 
 
@@ -42,7 +42,7 @@ def test_others_run_while_somebody_waits_and_while_he_yields() -> None:
 
 
 def test_the_kernel_is_told_not_to_put_wake_ups_off() -> None:
-    script = "from loadtest.punctual import take_slack_away; take_slack_away()"
+    script = "from loadtest.process.punctual import take_slack_away; take_slack_away()"
     script += "; print(open('/proc/self/timerslack_ns').read())"
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(ended.stdout) == 1_000

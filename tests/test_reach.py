@@ -8,8 +8,8 @@ import pytest
 
 from contract.errors import UsageError
 from contract.hosts import names_whoever_asks
-from loadtest import reach
-from loadtest.reach import loopback, refuse_others
+from loadtest.master import reach
+from loadtest.master.reach import loopback, refuse_others
 
 HERE, THERE = "boot-1 net:[1]", "boot-2 net:[1]"
 

@@ -11,10 +11,10 @@ import pytest
 
 from contract.errors import UsageError
 from contract.records import COLUMNS, SCHEMA, read_answers, read_records
-from loadtest import recorder as module
 from loadtest.clients import Reply
-from loadtest.payloads import Request
-from loadtest.recorder import Recorder, folder_sink
+from loadtest.plan.payloads import Request
+from loadtest.process import recorder as module
+from loadtest.process.recorder import Recorder, folder_sink
 
 VARIANT = "words__onnx__triton__http"
 

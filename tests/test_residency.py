@@ -12,7 +12,7 @@ import pytest
 
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import ServerError
-from loadtest.residency import Residency
+from loadtest.master.residency import Residency
 from tests.builders import endpoint, endpoints
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from loadtest.roster import Roster
+from loadtest.master.roster import Roster
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from loadtest.orders import Order
-from loadtest.payloads import Request
-from loadtest.senders import Senders
-from loadtest.window import Window
+from loadtest.plan.payloads import Request
+from loadtest.process.orders import Order
+from loadtest.process.senders import Senders
+from loadtest.process.window import Window
 from tests.test_conductor import plan_of
 
 MILLISECOND = 1_000_000

@@ -22,10 +22,10 @@ from contract.errors import LoadproofError, ServerError, UsageError
 from contract.files import read_model, write_json
 from contract.records import Observation, Plan, Stage, StageObservation, read_records
 from contract.slo import Slo
-from loadtest.asking import ASKED, TOLD
-from loadtest.draws import schedule_seed
 from loadtest.launching import PROGRESS
-from loadtest.preparing import prepare
+from loadtest.master.asking import ASKED, TOLD
+from loadtest.plan.preparing import prepare
+from loadtest.plan.seeds import schedule_seed
 from loadtest.session import Measured, Session
 from tests.builders import closed_stage, free_port, open_stage, wait_until, workspace
 from tests.null_latency import Nulled, null_latency

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest import spawning
-from loadtest.spawning import missing_users
+from loadtest.master import spawning
+from loadtest.master.spawning import missing_users
 
 
 class Runner:

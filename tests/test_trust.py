@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contract.trust import late_limit_ms, spread
-from loadtest.conductor import trusted
-from loadtest.orders import Done
+from loadtest.master.conductor import trusted
+from loadtest.process.orders import Done
 from tests.builders import closed_stage, open_stage
 
 

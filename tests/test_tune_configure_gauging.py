@@ -12,7 +12,7 @@ from contract.batching import Batching
 from contract.files import read_model
 from contract.records import Stage, VariantPlan
 from contract.search import FILE, Search
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tests.known_capacity import ENDPOINT, FAST_MS, SLOW_MS, Machine
 from tune.configuration.gauging import Question, Setting, gauge
 from tune.scale.counting import Counting

@@ -16,7 +16,7 @@ from contract.load import Affinity
 from contract.records import Stage
 from contract.scaling import Point
 from contract.workspace import Workspace
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from serving.launch import Launch
 from serving.replication.allotment import allot
 from serving.replication.apart import start_apart

@@ -11,8 +11,8 @@ from contract.errors import UsageError
 from contract.load import Load
 from contract.prices import Price
 from contract.slo import Slo
-from loadtest.asking import Measured
-from loadtest.planning import REPEAT, Choice, make_plan
+from loadtest.master.asking import Measured
+from loadtest.plan.planning import REPEAT, Choice, make_plan
 from tests.builders import MACHINE, endpoint, endpoints
 from tune.search.bracket import SPOILED, Bracket
 from tune.search.budget import expected_seconds, fitting

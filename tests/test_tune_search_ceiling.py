@@ -9,7 +9,7 @@ import pytest
 
 from contract.certificate import Certificates
 from contract.records import Stage, VariantPlan
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tests.builders import endpoint, plan
 from tests.certificates import certificate, certificates
 from tune.search.command import NONE, _seeker

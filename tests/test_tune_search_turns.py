@@ -12,7 +12,7 @@ from contract.errors import ServerError
 from contract.files import read_model, write_json
 from contract.records import Observation, Stage, StageObservation, VariantPlan
 from contract.search import FILE, Search
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tests.builders import SECOND, endpoint, records
 from tune.search.max_rate import MaxRate
 from tune.search.method import Method

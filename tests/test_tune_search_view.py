@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from contract.records import VariantPlan
-from loadtest.asking import Measured
-from loadtest.live import FILE
+from loadtest.master.asking import Measured
+from loadtest.showing.live import FILE
 from tests.builders import endpoint
 from tests.null_latency import null_latency
 from tests.on_terminal import on_terminal

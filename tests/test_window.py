@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.orders import Done, Order, packed, unpacked
-from loadtest.window import Window
+from loadtest.process.orders import Done, Order, packed, unpacked
+from loadtest.process.window import Window
 from tests.test_conductor import plan_of
 
 MILLISECOND = 1_000_000

@@ -13,8 +13,8 @@ from typing import Self
 from rich.console import RenderableType
 from rich.table import Table
 
-from loadtest.live import Live
-from loadtest.view import View, Watching
+from loadtest.showing.live import Live
+from loadtest.showing.view import View, Watching
 
 HERE, ABSENT = "▶", "-"
 

@@ -10,10 +10,10 @@ from contract.cli import Parser, add_common, workspace_of
 from contract.config import read_config
 from contract.endpoints import Endpoints
 from contract.files import read_model
-from loadtest.admission import refuse_foreign
 from loadtest.certification.store import certificates_for
+from loadtest.master.residency import Residency
 from loadtest.options import chosen_endpoints
-from loadtest.residency import Residency
+from loadtest.plan.admission import refuse_foreign
 
 WHOSE: dict[CeilingOf, str] = {
     "client": "",

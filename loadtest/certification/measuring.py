@@ -21,7 +21,7 @@ from loadtest.certification.open_measuring import measure_open_ceiling
 from loadtest.certification.plan import certifying_plan, closed_stage, observation, open_stage, variant
 from loadtest.certification.self_made import shown_to
 from loadtest.driving import drive, total_seconds
-from loadtest.view import Lines
+from loadtest.showing.view import Lines
 
 CEILING, ADDED, OPENED = "ceiling", "added", "open-ceiling"
 ADDED_S = 2.5

@@ -12,7 +12,7 @@ from contract.endpoints import Endpoint, Endpoints
 from contract.files import write_json
 from contract.workspace import Workspace
 from loadtest.certification.store import certificates_for
-from loadtest.residency import Residency
+from loadtest.master.residency import Residency
 
 NAME = "certificate.json"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import gevent
 
 from contract.client import Client
-from loadtest.ceiling import Ceiling
+from loadtest.clients.ceiling import Ceiling
 from loadtest.clients.reply import CLOSED_EARLY, REFUSED, RESET, Reply
 
 # Nothing was done, or the server said that it would not: only these may be sent again. A timeout has used up its time.

@@ -19,7 +19,7 @@ from contract.load import Load
 from contract.records import Plan, Stage, VariantPlan
 from contract.statistics import order_statistic
 from contract.trials import Objective, Outcome
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tune.configuration.confirmed import keep
 from tune.latencies import latencies_ms
 from tune.search.max_rate import MaxRate, Wanted

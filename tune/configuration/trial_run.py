@@ -12,9 +12,9 @@ from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError, nearest
 from contract.files import write_json
 from contract.workspace import Workspace
-from loadtest.preparing import prepare
+from loadtest.plan.preparing import prepare
 from loadtest.session import Session
-from loadtest.view import Onlooker
+from loadtest.showing.view import Onlooker
 from loadtest.watching.around import watched
 
 

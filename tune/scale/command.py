@@ -16,8 +16,8 @@ from contract.files import read_model, write_json
 from contract.progress import say
 from contract.scaling import FILE, Point, Scaling
 from contract.table import load
-from loadtest.admission import refuse_foreign, refuse_unbounded
 from loadtest.options import overridden
+from loadtest.plan.admission import refuse_foreign, refuse_unbounded
 from serving.proxy_config import BALANCES
 from tune.configuration.gauging import Setting
 from tune.scale.chosen import chosen

@@ -14,9 +14,9 @@ from contract.endpoints import Endpoint, Endpoints
 from contract.events import append_event, read_events
 from contract.files import write_json
 from contract.workspace import Workspace
-from loadtest.preparing import prepare
+from loadtest.plan.preparing import prepare
 from loadtest.session import Session
-from loadtest.view import Onlooker
+from loadtest.showing.view import Onlooker
 from loadtest.watching.sampling import Sampler
 from tune.configuration.trial_run import TrialRun
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from contract.search import Limit, Outcome
 from contract.slo import Slo
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tune.search.tally import ERRORS, Tally, judge, judge_confirmation, spoiled
 
 ASKED = 3  # times at most, of one rate, until it is kept or missed

@@ -19,7 +19,7 @@ from contract.progress import say
 from contract.records import Plan, VariantPlan
 from loadtest.certification.of_run import certify_run
 from loadtest.options import chosen_endpoints, overridden
-from loadtest.preparing import prepare
+from loadtest.plan.preparing import prepare
 from loadtest.session import Session
 from loadtest.watching.around import watched
 from report.__main__ import main as judge

@@ -28,7 +28,7 @@ from typing import Literal
 
 from contract.search import Found, Limit, Probe
 from contract.slo import Slo
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tune.search.bracket import Bracket
 from tune.search.claim import CONFIRMATIONS
 from tune.search.method import Method

@@ -8,7 +8,7 @@ from typing import Protocol
 from contract.errors import ServerError
 from contract.records import Stage, VariantPlan
 from contract.search import Found
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 from tune.latencies import latencies_ms
 from tune.search.claim import claimed_ms
 from tune.search.max_rate import MaxRate

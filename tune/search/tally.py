@@ -9,7 +9,7 @@ from contract.certificate import MOST_CLIENT_CPU
 from contract.slo import Slo
 from contract.statistics import PERCENTILES
 from contract.trust import MOST_LATE_SHARE
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 
 ERRORS = "errors"
 CLOSE = 4.0  # times what is allowed: a miss below it may be one hiccup of the machine

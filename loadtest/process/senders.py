@@ -15,9 +15,9 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from loadtest.payloads import Request
-from loadtest.punctual import sleep_until
-from loadtest.window import Window
+from loadtest.plan.payloads import Request
+from loadtest.process.punctual import sleep_until
+from loadtest.process.window import Window
 
 LOOK_S = 0.5  # how often it is asked whether there is patience left
 

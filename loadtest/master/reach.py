@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contract.errors import UsageError
 from contract.hosts import names_whoever_asks
-from loadtest.orders import clock
+from loadtest.process.orders import clock
 
 NAMESPACE = Path("/proc/self/ns/net")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contract.errors import UsageError
 from contract.records import Plan, Stage
 from contract.shapes import Spike
-from loadtest.planning import peak_rate
+from loadtest.plan.planning import peak_rate
 
 MOST_RPS = 1_000_000.0  # twenty times what a load process sends at most
 LONGEST_S = 31 * 86_400.0  # a stage

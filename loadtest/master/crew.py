@@ -27,18 +27,18 @@ from contract.endpoints import Endpoints
 from contract.errors import UsageError
 from contract.files import read_model
 from contract.records import Plan
-from loadtest.asked import AskedFor
-from loadtest.conductor import Conductor
 from loadtest.launching import PROGRESS
-from loadtest.live import write_live
-from loadtest.orders import Cut, Done, Order, Progress, packed, unpacked
-from loadtest.page import EVERY_S, Page
-from loadtest.reach import loopback, refuse_others
-from loadtest.recorder import Sink, folder_sink
-from loadtest.residency import Residency
-from loadtest.roster import Roster
-from loadtest.steps import Planned, Step, Steps, subject
-from loadtest.worker import PAUSE_S, Worker
+from loadtest.master.asked import AskedFor
+from loadtest.master.conductor import Conductor
+from loadtest.master.reach import loopback, refuse_others
+from loadtest.master.residency import Residency
+from loadtest.master.roster import Roster
+from loadtest.master.steps import Planned, Step, Steps, subject
+from loadtest.process.orders import Cut, Done, Order, Progress, packed, unpacked
+from loadtest.process.recorder import Sink, folder_sink
+from loadtest.process.worker import PAUSE_S, Worker
+from loadtest.showing.live import write_live
+from loadtest.showing.page import EVERY_S, Page
 
 logger = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
@@ -68,7 +68,7 @@ class Crew:
     ) -> Crew:
         """The master, or the only process. Its steps are those of the plan, or what is ``asked`` for meanwhile.
 
-        Where it is ``watched``, it writes down how the stage goes that is on (`loadtest/live.py`).
+        Where it is ``watched``, it writes down how the stage goes that is on (`loadtest/showing/live.py`).
         """
         crew = cls(environment, reports=False)
         plan = _only(read_model(results / "plan.json", Plan, "make loadtest"), variant)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from contract.errors import UsageError
 from contract.records import SCHEMA, answer_frame
 from loadtest.clients import Reply
-from loadtest.payloads import Request
+from loadtest.plan.payloads import Request
 
 PART = 50_000
 PART_S = 30.0  # or so long, where requests are few

@@ -16,15 +16,16 @@ import psutil
 
 from contract.records import Plan, Stage
 from contract.trust import late_limit_ms
-from loadtest.admission import Abort
 from loadtest.clients import Connection, Reply, connect
-from loadtest.draws import ROUND_SEED, picks, schedule
-from loadtest.orders import Cut, Done, Order, Progress
-from loadtest.payloads import Request, Requests, requests_of
-from loadtest.punctual import sleep_until, take_slack_away
-from loadtest.recorder import Recorder, Sink
-from loadtest.senders import Arrival, Senders
-from loadtest.window import Window
+from loadtest.plan.admission import Abort
+from loadtest.plan.payloads import Request, Requests, requests_of
+from loadtest.plan.seeds import ROUND_SEED
+from loadtest.process.draws import picks, schedule
+from loadtest.process.orders import Cut, Done, Order, Progress
+from loadtest.process.punctual import sleep_until, take_slack_away
+from loadtest.process.recorder import Recorder, Sink
+from loadtest.process.senders import Arrival, Senders
+from loadtest.process.window import Window
 
 PAUSE_S = 0.02
 TELL_S = 0.1  # how often a load process tells how a window goes that may be ended early

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from contract.errors import ServerError
 from contract.records import Plan, Stage, VariantPlan
-from loadtest.asking import Measured
+from loadtest.master.asking import Measured
 
 logger = logging.getLogger(__name__)
 

@@ -22,13 +22,13 @@ from contract.records import Plan, Stage, golden_name
 from contract.request_headers import with_secrets
 from contract.shapes import Trace
 from contract.workspace import Workspace
-from loadtest.admission import refuse_foreign, refuse_rates, refuse_unbounded
-from loadtest.arrivals import read_trace
 from loadtest.clients.tls import context as tls_context
-from loadtest.payload_sets import make_set
-from loadtest.payloads import requests_of
-from loadtest.planning import Choice, make_plan, peak_rate
-from loadtest.possible import refuse_impossible, refuse_senseless
+from loadtest.plan.admission import refuse_foreign, refuse_rates, refuse_unbounded
+from loadtest.plan.arrivals import read_trace
+from loadtest.plan.payload_sets import make_set
+from loadtest.plan.payloads import requests_of
+from loadtest.plan.planning import Choice, make_plan, peak_rate
+from loadtest.plan.possible import refuse_impossible, refuse_senseless
 
 # Files that a load process can open; Locust lifts the limit that far where it may.
 MOST_FILES = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 10_000)

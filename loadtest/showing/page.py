@@ -17,9 +17,9 @@ import gevent
 
 from contract.records import Stage, VariantPlan
 from contract.statistics import PERCENTILES
-from loadtest.course import Course
-from loadtest.live import Live, validity
-from loadtest.samples import Samples
+from loadtest.showing.course import Course
+from loadtest.showing.live import Live, validity
+from loadtest.showing.samples import Samples
 
 EVERY_S = 0.5
 METHOD = "infer"

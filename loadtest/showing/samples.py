@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from contract.statistics import order_statistic
-from loadtest.bins import Bins
+from loadtest.showing.bins import Bins
 
 MOST_EXACT = 1_000_000  # 8 MB, and a tenth of a second to sort
 

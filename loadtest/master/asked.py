@@ -10,8 +10,8 @@ from pathlib import Path
 from contract.errors import ServerError
 from contract.files import read_model
 from contract.records import Plan
-from loadtest.asking import ASKED, TOLD, Asked, Lines, Measured, Told, append
-from loadtest.steps import Step
+from loadtest.master.asking import ASKED, TOLD, Asked, Lines, Measured, Told, append
+from loadtest.master.steps import Step
 
 logger = logging.getLogger(__name__)
 

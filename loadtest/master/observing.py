@@ -6,8 +6,8 @@ from pathlib import Path
 
 from contract.files import write_json
 from contract.records import Observation, Plan, ServerCounters, StageObservation
-from loadtest.asking import Cut, Measured
-from loadtest.orders import Done, Order
+from loadtest.master.asking import Cut, Measured
+from loadtest.process.orders import Done, Order
 
 
 def observation(

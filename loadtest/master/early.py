@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from contract.slo import Slo
 from contract.statistics import CONFIDENCE, PERCENTILES, binomial_cdf
 from contract.trust import MOST_LATE_SHARE
-from loadtest.asking import Cut
-from loadtest.orders import Progress
+from loadtest.master.asking import Cut
+from loadtest.process.orders import Progress
 
 SIGMAS = 4.0  # a Poisson schedule has more arrivals than this above its mean once in 30,000 windows
 CLEAR_FROM = 0.5  # of the window

@@ -18,15 +18,15 @@ from contract.errors import ServerError
 from contract.events import append_event, happened
 from contract.records import ServerCounters, Stage
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, spread
-from loadtest.asking import Cut
-from loadtest.early import Glance, together, verdict
-from loadtest.observing import Observed, figures, observation
-from loadtest.orders import Done, Order, Progress, clock
-from loadtest.punctual import sleep_until
-from loadtest.steps import Step, Steps, subject
+from loadtest.master.asking import Cut
+from loadtest.master.early import Glance, together, verdict
+from loadtest.master.observing import Observed, figures, observation
+from loadtest.master.steps import Step, Steps, subject
+from loadtest.process.orders import Done, Order, Progress, clock
+from loadtest.process.punctual import sleep_until
+from loadtest.process.window import DRAIN_S
+from loadtest.process.worker import PAUSE_S
 from loadtest.watching import counters
-from loadtest.window import DRAIN_S
-from loadtest.worker import PAUSE_S
 
 EVENTS = "events.jsonl"  # what happened to the servers during the run
 LEAD_S = 0.05  # between an order and its begin, so that every load process has it

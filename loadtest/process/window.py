@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from loadtest.admission import Abort
-from loadtest.orders import Done, Order, Progress
-from loadtest.payloads import Request
+from loadtest.plan.admission import Abort
+from loadtest.plan.payloads import Request
+from loadtest.process.orders import Done, Order, Progress
 
 DRAIN_S = 10.0  # after a window, for what is still in flight
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.progress import say
-from loadtest.page import Page
+from loadtest.showing.page import Page
 
 NAME = "slo"
 TITLE = "Exact percentiles and the objective, live"

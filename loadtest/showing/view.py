@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.progress import Bar
-from loadtest.live import Live, validity
+from loadtest.showing.live import Live, validity
 
 RENEWALS_PER_S = 1.0  # the screen is drawn on a core that server and load generator may want
 Beside = Callable[[], Sequence[RenderableType]]

@@ -18,8 +18,8 @@ from contract.records import Plan, Stage, VariantPlan
 from contract.shapes import Closed, LoadPlan, Payloads, Shape, Steady, Trace
 from contract.slo import Slo
 from contract.statistics import most_within
-from loadtest.arrivals import mean_rate, read_trace
-from loadtest.draws import seeds_of
+from loadtest.plan.arrivals import mean_rate, read_trace
+from loadtest.plan.seeds import seeds_of
 
 REPEAT = "__again"
 SECOND_NS = 1_000_000_000

@@ -1,0 +1,1 @@
+"""What a run will send and when: decided before the first request."""

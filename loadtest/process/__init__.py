@@ -1,0 +1,1 @@
+"""One load process: carries out orders, sends on time, records every request."""
