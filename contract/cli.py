@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -47,22 +47,33 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **options)
 
+    def parse_args(  # type: ignore[override]  # nobody brings a namespace of another kind
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse, and refuse what is unknown: subcommands hand that up to here, the only place that knows them all."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown(unknown[0].split("=")[0], vars(found)))
+        return found
+
     def error(self, message: str) -> NoReturn:
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            flag = (message.removeprefix(prefix).split() or [""])[0].split("=")[0]
-            known = list(self._flags())
-            message = f"unknown flag or word '{flag}'{nearest(flag, known) or '; see --help'}"
         print(f"{self.prog}: {message}", file=sys.stderr)
         sys.exit(2)
 
-    def _flags(self) -> Iterator[str]:
-        """Every flag, those of the subcommands too: unknown ones are only noticed at the top."""
+    def _unknown(self, flag: str, found: Mapping[str, object]) -> str:
+        """What to do about a flag that the subcommand that was typed, or a command without any, does not have."""
         for action in self._actions:
-            yield from action.option_strings
             if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    yield from parser._flags()
+                typed = str(found[action.dest])
+                owners = [f"'{name}'" for name, each in action.choices.items() if flag in each._option_string_actions]
+                if owners:
+                    return f"'{flag}' is a flag of {' and '.join(owners)}, not of '{typed}'"
+                return _misspelt(flag, action.choices[typed])
+        return _misspelt(flag, self)
+
+
+def _misspelt(flag: str, parser: argparse.ArgumentParser) -> str:
+    return f"unknown flag or word '{flag}'{nearest(flag, list(parser._option_string_actions)) or '; see --help'}"
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

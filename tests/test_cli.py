@@ -103,6 +103,44 @@ def test_an_unknown_flag_of_a_subcommand_names_the_nearest_of_that_subcommand(
     )
 
 
+def with_commands() -> Parser:
+    """``up`` takes --install, ``down`` takes --forget, both take --address; ``list`` takes neither."""
+    made = Parser(prog="serving")
+    commands = made.add_subparsers(dest="command", required=True, parser_class=Parser)
+    for name, own in (("up", "--install"), ("down", "--forget"), ("list", "--all")):
+        command = commands.add_parser(name)
+        command.add_argument(own, action="store_true")
+        if name != "list":
+            command.add_argument("--address")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["up", "--forget"], "'--forget' is a flag of 'down', not of 'up'"),
+        (["down", "--install=yes"], "'--install' is a flag of 'up', not of 'down'"),
+        (["list", "--address", "8000"], "'--address' is a flag of 'up' and 'down', not of 'list'"),
+    ],
+)
+def test_a_flag_of_another_subcommand_names_that_one(
+    capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    assert refusal(capsys, with_commands(), *words) == f"serving: {sentence}"
+
+
+def test_a_misspelt_flag_is_never_answered_with_one_that_its_subcommand_does_not_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert refusal(capsys, with_commands(), "up", "--forgt") == "serving: unknown flag or word '--forgt'; see --help"
+    assert "did you mean '--forget'?" in refusal(capsys, with_commands(), "down", "--forgt")
+
+
+def test_what_is_known_to_its_subcommand_is_taken() -> None:
+    arguments = with_commands().parse_args(["up", "--install", "--address", "8000"])
+    assert (arguments.command, arguments.install, arguments.address) == ("up", True, "8000")
+
+
 def exit_code(main: Callable[[Sequence[str]], int]) -> int:
     with pytest.raises(SystemExit) as caught:
         run(main)
