@@ -14,6 +14,8 @@ from contract.records import Purpose, Seeds
 from contract.scaling import Scaling
 from contract.search import Limit, Search
 
+Word = Literal["PASS", "FAIL", "INVALID"]
+
 
 class Percentile(Entry):
     """One percentile of a stage."""
@@ -309,7 +311,7 @@ class Report(Entry):
     machine: Machine
     versions: dict[str, str]
     target: str = Field(description="Triton release that production runs")
-    verdict: Literal["PASS", "FAIL", "INVALID"]
+    verdict: Word = Field(description="INVALID: not to be trusted, or nothing to judge")
     sentence: str = Field(description="the verdict in words")
     warnings: list[str] = Field(description="what could mislead about every figure of the run")
     objectives: dict[str, dict[str, float]] = Field(description="by model, by the keys of its `slo`: rate, p99_ms, …")

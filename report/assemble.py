@@ -25,6 +25,7 @@ from report.neighbours import with_neighbours
 from report.noise import noise_of_run, noise_of_search
 from report.origin import as_it_ran, origin
 from report.reading import Context, Measured, measure
+from report.unjudged import unjudged
 
 
 def assemble(results: Path) -> Report:
@@ -48,7 +49,7 @@ def assemble(results: Path) -> Report:
     verdict, sentence = decide(variants, unserved, merit, promised)
     missing = promise.missing(plan) if search is None else ""
     if verdict == "INVALID" and missing:
-        sentence = f"INVALID: the load plan '{plan.load_plan}' {missing}."
+        sentence = unjudged(plan.load_plan, missing, variants, unserved)
     report = Report(
         schema_version=1,
         id=plan.id,

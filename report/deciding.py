@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
-from contract.verdict import Variant
+from contract.verdict import Variant, Word
 from report import words
 from report.advice import order
 from report.equal_load import claimable
@@ -20,7 +19,7 @@ def decide(
     unserved: Iterable[str] = (),
     merit: Merit | None = None,
     objectives: Mapping[str, Mapping[str, float]] = NO_OBJECTIVES,
-) -> tuple[Literal["PASS", "FAIL", "INVALID"], str]:
+) -> tuple[Word, str]:
     """INVALID if a model has no rankable variant; else FAIL if some model's best misses an objective; else PASS.
 
     ``merit`` is given where the highest rates were sought: the sentence then names them. ``objectives`` are by model:

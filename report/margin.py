@@ -1,10 +1,12 @@
-"""Below which relative difference two variants are the same, by what one of them measured twice (A/A) says. Pure.
+"""Below which relative difference two variants, or two runs of one, are the same, by what one variant measured twice
+(A/A) says. Pure. The ranking, runs side by side and `tune compare` all take it from here.
 
 A/A is one pair, and a single difference is small by luck as easily as it is large, so intervals count where there are
 some, by their farther end:
 
 - *mean latency*: its 99 % interval, else (older reports) the difference of the medians; and the throughput of a closed
   loop, which is users over that mean.
+- *p50*: the farther end of its own 99 % interval; its difference in older reports.
 - *p99*: the largest of its difference, of the margin of the mean, for a p99 hangs on a hundredth of the requests and is
   never known better than the mean, and of its own 99 % interval. That needs 528 independent requests both times; where
   they are fewer, p50's interval stands in for it, `WIDER` times as wide. Older reports have neither.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 from contract.verdict import Noise, Report
 from report import words
+from report.longer import remedy
 
 UNKNOWN = "the noise of this machine was not measured"
 # How much farther a p99 scatters than a p50 of as many requests: of log-normal latencies, narrow or wide,
@@ -28,6 +31,11 @@ WIDER = 3.0
 def of_mean(noise: Noise) -> float | None:
     """Of mean latencies, and of a closed loop's throughputs; in older reports by their medians."""
     return noise.p50_relative if noise.low is None or noise.high is None else _farther(noise.low, noise.high)
+
+
+def of_p50(noise: Noise) -> float | None:
+    """Of the p50 at one rate."""
+    return None if noise.p50_relative is None else max(noise.p50_relative, _farther(noise.p50_low, noise.p50_high))
 
 
 def of_p99(noise: Noise) -> float | None:
@@ -65,7 +73,7 @@ def sentence(report: Report) -> str:
     compared = "highest rates" if report.search else "p99"
     resolution = f", resolution {words.share(report.search.resolution)}" if report.search else ""
     said = f"Noise (A/A) {words.share(margin)}{resolution}: two {compared} that lie closer are not told apart."
-    return " ".join(filter(None, [said, _interval(report.noise), _borrowed(report.noise)]))
+    return " ".join(filter(None, [said, _interval(report.noise), _borrowed(report.noise), remedy(report)]))
 
 
 def _farther(low: float | None, high: float | None) -> float:
@@ -83,6 +91,6 @@ def _borrowed(noise: Noise) -> str:
     if not _borrows(noise):
         return ""
     return (
-        "Its p99 had too few independent requests for an interval of its own, so the margin is at least "
-        f"{WIDER:g} times p50's."
+        "Its p99 had too few independent requests for an interval of its own, so p50's stands in for it, "
+        f"{WIDER:g} times as wide."
     )

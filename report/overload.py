@@ -44,7 +44,7 @@ def overload(
         f"before it the median was {before.latency_ms.p50.value or 0:.2f} ms, "
         f"under overload {above.latency_ms.p50.value or 0:.2f} ms."
     )
-    if goodput > ANSWERED * above.target:
+    if not beyond(goodput, above.target):
         sentence = f"The maximum was found too low, so this was no overload: measure again. {sentence}"
     return Overload(
         stage=above.name,
@@ -55,6 +55,11 @@ def overload(
         recovery_s=recovery_s,
         sentence=sentence,
     )
+
+
+def beyond(goodput_rps: float, offered_rps: float) -> bool:
+    """Whether it was more than the server can do, by what it answered of it."""
+    return goodput_rps <= ANSWERED * offered_rps
 
 
 def recovered_after(intended_s: Floats, latency_ms: Floats, good: NDArray[np.bool_], usual_ms: float) -> float | None:

@@ -251,7 +251,7 @@ def noise(report: Report) -> str:
     parts = [f"{same}, against itself (A/A): {', '.join(known)}"]
     if intervals := noise_intervals(found):
         parts.append(f"99 % intervals of the difference: {', '.join(intervals)}")
-    return f"{'; '.join(parts)}. Smaller differences between variants mean nothing. {reason}"
+    return f"{'; '.join(parts)}. Variants that lie as close as these leave open are not told apart. {reason}"
 
 
 def noise_intervals(found: Noise) -> list[str]:

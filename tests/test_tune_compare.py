@@ -13,9 +13,12 @@ import pytest
 from contract.errors import UsageError
 from contract.slo import Slo
 from report.__main__ import main as report
+from tests import report_samples as samples
 from tests.builders import MACHINE, endpoint
 from tests.measured_runs import write_run
 from tune.comparison.command import main
+from tune.comparison.pairing import pair_up
+from tune.comparison.runs import Run
 
 ROOT = Path(__file__).parents[1]
 STEADY = (1.0, 1.02, 0.99, 1.01, 0.98)
@@ -124,6 +127,13 @@ def test_runs_of_different_machines_are_compared_on_demand_only(
         main([str(base), str(new)])
     code, document = compared(capsys, base, new, "--any-machine")
     assert code == 0 and "another machine" in document["warnings"][0]
+
+
+def test_each_figure_has_the_wider_of_the_margins_that_both_runs_left() -> None:
+    base, new = samples.report(), samples.report(id="b")
+    wider = new.noise.model_copy(update={"p99_high": 0.3, "p50_low": -0.01, "p50_high": 0.02})
+    found = pair_up([Run(base)], [Run(new.model_copy(update={"noise": wider}))]).pairs
+    assert {pair.figure: pair.noise for pair in found} == {"p50": 0.041, "p99": 0.3, "throughput": 0.0}
 
 
 def test_runs_without_a_common_variant_cannot_be_compared(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.verdict import Noise, Report, StageResult, Variant
-from report import words
+from report import margin, words
 
 
 @dataclass(frozen=True)
 class Headline:
     """One figure: its unit, which way is better, the key of the SLO that promises it ("" for none), how it is read.
 
-    ``noise`` is how far it lay apart when one variant was measured twice (A/A), relative.
+    ``noise`` is the relative difference up to which two of it mean nothing, by what a run measured twice (`margin.py`).
     """
 
     name: str
@@ -56,10 +56,11 @@ def _max_rate(report: Report, variant: Variant) -> float | None:
 HEADLINES: dict[str, Headline] = {
     item.name: item
     for item in (
-        _open_figure("p50", lambda stage: stage.latency_ms.p50.value, lambda noise: noise.p50_relative),
-        _open_figure("p99", lambda stage: stage.latency_ms.p99.value, lambda noise: noise.p99_relative),
+        _open_figure("p50", lambda stage: stage.latency_ms.p50.value, margin.of_p50),
+        _open_figure("p99", lambda stage: stage.latency_ms.p99.value, margin.of_p99),
+        # What is measured twice is an open loop: a stall delays all that was due then, and a closed loop forgives it.
         Headline("throughput", "req/s", "higher", "", _throughput, lambda noise: None),
-        Headline("max rate", "req/s", "higher", "rate", _max_rate, lambda noise: noise.max_rps_relative),
+        Headline("max rate", "req/s", "higher", "rate", _max_rate, margin.of_rate),
     )
 }
 

@@ -1,8 +1,8 @@
 """Several runs side by side: what each measured, how far it lies from the first, and whether that exceeds the noise.
 
-A difference means something only where it is larger than what either run saw when it measured one variant twice (A/A).
-Where a run measured nothing twice, nothing is said about its differences. This is a look at runs, not a test:
-`python -m tune compare` is one, over the rounds of two runs.
+A difference means something only where it is larger than what either run leaves open by having measured one variant
+twice (A/A, `margin.py`). Where a run measured nothing twice, nothing is said about its differences. This is a look at
+runs, not a test: `python -m tune compare` is one, over the rounds of two runs.
 """
 
 from __future__ import annotations

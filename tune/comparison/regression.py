@@ -53,7 +53,7 @@ class Pair:
     better: Literal["lower", "higher"]
     base: Floats
     new: Floats
-    noise: float = 0.0  # relative difference of one variant measured twice (A/A), the larger of both runs
+    noise: float = 0.0  # relative, up to which one variant measured twice (A/A) may differ, the larger of both runs
     resolution: float | None = None  # relative, of a rate that was sought: a difference below it means nothing
     refused: str = ""  # why the figures may not be compared
 
