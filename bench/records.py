@@ -29,8 +29,8 @@ from contract.slo import Slo
 from loadtest.clients import Reply
 from loadtest.plan.payloads import Request
 from loadtest.process.recorder import Recorder, folder_sink
-from report.answers import Judged
-from report.summary import summarize
+from report.figures.answers import Judged
+from report.figures.summary import summarize
 
 MIB = 1024 * 1024
 GAP_NS = 100_000  # ten thousand requests per second

@@ -14,18 +14,20 @@ from contract.records import Plan, VariantPlan
 from contract.scaling import Scaling
 from contract.search import Search
 from contract.verdict import Report, SloResult, StageResult, Variant, VariantParity
-from report import caveats, promise, ranking
-from report import objectives as judging
-from report.advice import advise
-from report.certificate import sentences
-from report.cost import Basis, priced
-from report.deciding import decide
-from report.merit import merit_of
-from report.neighbours import with_neighbours
-from report.noise import noise_of_run, noise_of_search
-from report.origin import as_it_ran, origin
-from report.reading import Context, Measured, measure
-from report.unjudged import unjudged
+from report.beside import caveats
+from report.beside.neighbours import with_neighbours
+from report.figures import promise
+from report.figures.certificate import sentences
+from report.figures.origin import as_it_ran, origin
+from report.figures.reading import Context, Measured, measure
+from report.judging import objectives as judging
+from report.judging import ranking
+from report.judging.advice import advise
+from report.judging.cost import Basis, priced
+from report.judging.deciding import decide
+from report.judging.merit import merit_of
+from report.judging.noise import noise_of_run, noise_of_search
+from report.judging.unjudged import unjudged
 
 
 def assemble(results: Path) -> Report:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contract.recommendation import Recommendation, Recommended
 from contract.verdict import Report, Variant
-from report.advice import order, rankable
-from report.caveats import ELSEWHERE
-from report.equal_load import stage_at
-from report.merit import merit_of
+from report.beside.caveats import ELSEWHERE
+from report.judging.advice import order, rankable
+from report.judging.equal_load import stage_at
+from report.judging.merit import merit_of
 
 
 def recommend(report: Report) -> Recommendation:

@@ -13,9 +13,9 @@ import numpy as np
 
 from contract.scaling import Point, Prediction, Scaling
 from contract.verdict import Fault, Report, ServerPoint, ServerSide, StageResult, Used, Variant
+from report.figures.tails import Tail, order_statistics
 from report.page.beside import Beside
 from report.page.charts.scaling import law
-from report.tails import Tail, order_statistics
 from tests import report_samples as samples
 
 MODEL, ENDPOINT = "sentiment_torch", "sentiment_torch__onnx__triton__grpc"

@@ -29,7 +29,7 @@ from contract.verdict import (
     VariantParity,
     Winner,
 )
-from report.caveats import SHARED
+from report.beside.caveats import SHARED
 
 RATE, P99_MS = 200.0, 50.0
 SHARED_CORES = f"{SHARED} the 2 cores of one machine: more load is less server. Throughput is a lower bound."

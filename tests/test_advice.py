@@ -10,9 +10,9 @@ from contract.endpoints import Configuration
 from contract.prices import Price
 from contract.search import Limit
 from contract.verdict import MaxRate, Percentile, Report, SloResult, StageResult, Variant
-from report.advice import advise
-from report.cost import Basis, priced
-from report.noise import no_noise
+from report.judging.advice import advise
+from report.judging.cost import Basis, priced
+from report.judging.noise import no_noise
 from tests import report_samples as samples
 from tests.builders import endpoint, search
 

@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STAGES = ("zoo", "export", "serving", "loadtest", "report")
 # The rooms of a stage, each importing those before it alone; what lies beside them ties them together.
-WITHIN = {"loadtest": ("clients", "plan", "process", "showing", "master")}
+WITHIN = {
+    "loadtest": ("clients", "plan", "process", "showing", "master"),
+    "report": ("figures", "judging", "beside", "page"),
+}
 ROOMS = ("contract", *STAGES, "tune")
 # Which modules may import a heavy framework at their top; nobody else may, at any depth.
 HEAVY = {

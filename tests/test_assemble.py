@@ -13,7 +13,7 @@ from contract.events import append_event, happened
 from contract.files import write_bytes
 from contract.records import Seeds, Stage, VariantPlan, answer_frame
 from contract.shapes import Payloads, Steady
-from report.deciding import decide
+from report.judging.deciding import decide
 from report.recommending import recommend
 from tests.builders import open_stage, parity
 from tests.report_runs import STAGES, Run, answer, embedded, real

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contract.records import Stage
-from report.cell_noise import LEAST_PAIRS, STUDENT, cell_noise, noise_of_pairs
+from report.judging.cell_noise import LEAST_PAIRS, STUDENT, cell_noise, noise_of_pairs
 from report.page.beside import beside
 from tests.builders import closed_stage, open_stage
 from tests.report_runs import Run, real

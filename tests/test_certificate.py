@@ -10,8 +10,17 @@ import pytest
 from contract.client import Client
 from contract.errors import UsageError
 from contract.files import write_json, write_text
-from report.certificate import BY_HAND, ELSEWHERE, NAME, NOBODY_DID, read_certificates, sentence, sentences, uncertified
-from report.origin import Origin
+from report.figures.certificate import (
+    BY_HAND,
+    ELSEWHERE,
+    NAME,
+    NOBODY_DID,
+    read_certificates,
+    sentence,
+    sentences,
+    uncertified,
+)
+from report.figures.origin import Origin
 from tests.builders import plan
 from tests.certificates import certificate, certificates, setting
 

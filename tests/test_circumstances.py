@@ -8,9 +8,9 @@ import pytest
 
 from contract.records import VariantPlan
 from contract.verdict import Report
-from report import caveats
-from report.circumstances import circumstances
-from report.not_measured import not_measured
+from report.beside import caveats
+from report.beside.circumstances import circumstances
+from report.beside.not_measured import not_measured
 from report.page.html import render_html
 from tests import report_samples as samples
 from tests.builders import endpoint, plan, search, server

@@ -7,7 +7,7 @@ import pytest
 
 from contract.slo import Slo
 from contract.statistics import Floats
-from report.claim import CONFIRMATIONS, EACH, confidence
+from report.figures.claim import CONFIRMATIONS, EACH, confidence
 
 SLO = Slo(p99_ms=50)
 

@@ -10,7 +10,7 @@ import pytest
 from contract.endpoints import Endpoint
 from contract.prices import Price
 from contract.verdict import MaxRate, SloResult
-from report.cost import Basis, always_fewer, break_even, machines, per_million, priced
+from report.judging.cost import Basis, always_fewer, break_even, machines, per_million, priced
 from tests.builders import endpoint
 
 PRICE = Price(instance="g4dn.xlarge", per_hour=0.54)

@@ -12,7 +12,7 @@ from contract.slo import Slo
 from contract.verdict import MaxRate, Percentile, Report, StageResult
 from report.forms.junit import render_junit
 from report.forms.outcomes import outcomes
-from report.objectives import judge
+from report.judging.objectives import judge
 from tests import report_samples as samples
 
 

@@ -17,7 +17,7 @@ from contract.records import Observation, Plan, StageObservation, read_records
 from contract.shapes import Steady
 from loadtest.plan.arrivals import arrivals
 from loadtest.plan.seeds import schedule_seed
-from report.answers import judge
+from report.figures.answers import judge
 from tests.builders import wait_until
 from tests.conftest import ROOT
 from tests.known_latency import VARIANT, Known, known_latency

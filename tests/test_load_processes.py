@@ -17,9 +17,9 @@ from contract.records import Observation, Plan, read_records
 from contract.shapes import Steady
 from loadtest.plan.arrivals import arrivals
 from loadtest.plan.seeds import schedule_seed
-from report.answers import judge
 from report.assemble import assemble
-from report.certificate import BY_HAND, NOT_CERTIFIED
+from report.figures.answers import judge
+from report.figures.certificate import BY_HAND, NOT_CERTIFIED
 from tests.builders import free_port, wait_until
 from tests.conftest import ROOT
 from tests.known_latency import VARIANT, Known, known_latency

@@ -10,8 +10,8 @@ import pytest
 from contract.verdict import Report
 from report.forms.markdown import render_markdown
 from report.forms.terminal import render_summary
-from report.margin import of_p50, of_p99, of_rate, sentence
-from report.noise import no_noise
+from report.judging.margin import of_p50, of_p99, of_rate, sentence
+from report.judging.noise import no_noise
 from report.page.html import render_html
 from report.runs.headline import HEADLINES
 from tests import report_samples as samples

@@ -9,7 +9,7 @@ import pytest
 from contract.search import Limit
 from contract.slo import Slo
 from contract.verdict import Percentile, StageResult
-from report.objectives import judge, judge_found
+from report.judging.objectives import judge, judge_found
 from tests.builders import found, probe
 from tests.report_samples import invalid_stage, stage
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract.files import write_json
 from contract.records import Observation, StageObservation, VariantPlan
-from report.origin import Origin, as_it_ran, origin
+from report.figures.origin import Origin, as_it_ran, origin
 from tests.builders import endpoint, plan
 
 ITEM = VariantPlan(id="words", endpoint=endpoint(), stages=[], repeat_of=None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.shapes import OVERLOAD, SOAK, Steady
-from report.overload import overload, recovered_after, triple
+from report.figures.overload import overload, recovered_after, triple
 from tests.report_samples import stage
 
 TIMES = np.arange(0, 10, 0.01)

@@ -9,10 +9,10 @@ import pytest
 
 from contract.search import Limit
 from contract.verdict import MaxRate, Noise, Percentile, SloResult, StageResult, Variant
-from report.equal_load import equal_load, stage_at
-from report.margin import of_p99
-from report.noise import no_noise, noise_between, noise_of_rates
-from report.ranking import winners
+from report.judging.equal_load import equal_load, stage_at
+from report.judging.margin import of_p99
+from report.judging.noise import no_noise, noise_between, noise_of_rates
+from report.judging.ranking import winners
 from report.words import label
 from tests.builders import search
 from tests.report_samples import invalid_stage, stage, variant

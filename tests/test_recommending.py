@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contract.recommendation import Recommended
 from contract.verdict import Attribution, MaxRate, SloResult, StageResult
-from report.caveats import ELSEWHERE
+from report.beside.caveats import ELSEWHERE
 from report.recommending import recommend
 from tests.deployments import recommended
 from tests.report_samples import report, stage, variant

@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.verdict import Report, StageResult
 from report import words
-from report.comparison import Cell, row
+from report.beside.comparison import Cell, row
 from tests import report_samples as samples
 from tests.report_search_samples import cell
 

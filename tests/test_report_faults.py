@@ -9,7 +9,7 @@ import pytest
 from contract.events import Event, happened
 from contract.records import StageObservation
 from contract.verdict import Fault
-from report.faults import faults
+from report.figures.faults import faults
 from report.page.charts import Charts
 from tests import report_samples as samples
 from tests.builders import endpoint

@@ -10,7 +10,7 @@ import pytest
 
 from contract.verdict import Report
 from loadtest import __main__ as loading
-from report import reproduce
+from report.beside import reproduce
 from tests import report_samples as samples
 from tests.report_rare_samples import scaled
 from tests.report_search_samples import search_report

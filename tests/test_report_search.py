@@ -9,7 +9,8 @@ import pytest
 
 from contract.search import Search
 from contract.verdict import MaxRate, Report
-from report import reproduce, words
+from report import words
+from report.beside import reproduce
 from report.page import rates
 from report.page.charts import Charts
 from report.page.charts.tradeoff import judged_percentile

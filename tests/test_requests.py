@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from contract.records import StageObservation
-from report.requests import Requests, answered
-from report.windows import Windows
+from report.figures.requests import Requests, answered
+from report.figures.windows import Windows
 from tests.builders import SECOND, records
 
 ROWS = [(1500.0, 1502.0, 1510.0), (1000.0, 1000.0, 1004.0), (2000.0, 2000.0, 2001.0), (999.0, 999.0, 1001.0)]

@@ -12,13 +12,13 @@ import pytest
 from contract.samples import SCHEMA
 from contract.statistics import Floats
 from contract.verdict import Endurance, ServerSide, Slice, Slope, StageResult, Used
-from report import server_words
-from report.endurance import endurance
+from report.beside import server_words
+from report.figures.endurance import endurance
+from report.figures.series import Samples
+from report.figures.server_side import server_side
+from report.figures.trend import slope
 from report.page.charts import Charts
 from report.page.html import render_html
-from report.series import Samples
-from report.server_side import server_side
-from report.trend import slope
 from tests import report_samples
 from tests.builders import SECOND
 

@@ -12,10 +12,10 @@ from contract.records import ServerCounters, Stage, StageObservation
 from contract.samples import SCHEMA
 from contract.slo import Slo
 from contract.verdict import StageResult
-from report.answers import Judged
-from report.course import course
-from report.series import Samples
-from report.summary import attribute, percentiles, summarize
+from report.figures.answers import Judged
+from report.figures.course import course
+from report.figures.series import Samples
+from report.figures.summary import attribute, percentiles, summarize
 from tests.builders import MILLISECOND, SECOND, closed_stage, open_stage, records
 
 Row = tuple[float, float, float]

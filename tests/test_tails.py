@@ -10,11 +10,11 @@ import pytest
 
 from contract.statistics import PERCENTILES, order_statistic
 from contract.workspace import Workspace
+from report.figures.tails import POINTS, order_statistics, tails_of
 from report.forms.writing import write
 from report.page.beside import Beside
 from report.page.charts import Charts
 from report.page.html import render_html
-from report.tails import POINTS, order_statistics, tails_of
 from tests import report_samples as samples
 from tests.report_runs import Run, real
 from tests.test_report_html import LIMIT_BYTES

@@ -10,7 +10,7 @@ import pytest
 from contract.shapes import Steady
 from contract.verdict import Check, Overload, StageResult, Variant
 from report.__main__ import main
-from report.unjudged import unjudged
+from report.judging.unjudged import unjudged
 from tests import report_samples as samples
 from tests.builders import closed_stage, open_stage
 from tests.report_runs import Run, real

@@ -10,9 +10,9 @@ import pytest
 from contract.certificate import OpenCeiling
 from contract.slo import Slo
 from contract.verdict import Check
-from report.certificate import ELSEWHERE
-from report.stage_facts import StageFacts
-from report.validity import MORE_PROCESSES, check, client_bound, client_bound_note
+from report.figures.certificate import ELSEWHERE
+from report.figures.stage_facts import StageFacts
+from report.figures.validity import MORE_PROCESSES, check, client_bound, client_bound_note
 
 SPIKE_S = np.concatenate([np.linspace(0.0, 4.0, 500), 4.5 + np.linspace(0.0, 0.9, 1000), np.linspace(6.0, 10.0, 500)])
 ASKED_OF_ALL = ["duration", "samples for p99", "error rate", "answers"]

@@ -9,9 +9,9 @@ import pytest
 
 from contract.records import ServerCounters, Stage, StageObservation
 from contract.slo import Slo
-from report.answers import Judged
-from report.summary import summarize
-from report.windows import Windows, counted, final
+from report.figures.answers import Judged
+from report.figures.summary import summarize
+from report.figures.windows import Windows, counted, final
 from tests.builders import open_stage, records
 
 SECOND = 1_000_000_000

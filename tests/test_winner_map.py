@@ -11,9 +11,9 @@ import pytest
 
 from contract.shapes import BUILT_IN, Closed, Steady
 from contract.verdict import Check, Noise, Point, Report, StageResult, Variant
-from report.cell_noise import CellNoise
-from report.cells import rows_of
-from report.margin import of_mean
+from report.figures.cells import rows_of
+from report.judging.cell_noise import CellNoise
+from report.judging.margin import of_mean
 from report.page.beside import Beside
 from report.page.html import csv_of, render_html
 from report.page.map_words import summary

@@ -8,7 +8,7 @@ from contract.files import read_model
 from contract.parts import Parts
 from contract.records import Observation
 from contract.statistics import Floats
-from report.summary import good_latencies
+from report.figures.summary import good_latencies
 
 
 def latencies_ms(results: Path, variant: str, stage: int) -> Floats:

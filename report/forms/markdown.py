@@ -6,7 +6,9 @@ Every text of the report is escaped, so that none can shape the comment.
 from __future__ import annotations
 
 from contract.verdict import Report, Variant
-from report import comparison, margin, reproduce, strain, words
+from report import words
+from report.beside import comparison, reproduce, strain
+from report.judging import margin
 
 COLUMNS = ("slo", "max_rate", "cost", "throughput", "p50", "p95", "p99", "errors", "wrong", "parity", "load")
 SPECIAL = {character: f"\\{character}" for character in "\\`*_[]|~"} | {

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from contract.statistics import PERCENTILES
 from contract.verdict import Percentile, Report, StageResult, Variant
 from report import words
-from report.objectives import holds
-from report.promise import PROMISED, reaches
+from report.figures.promise import PROMISED, reaches
+from report.judging.objectives import holds
 
 
 @dataclass(frozen=True)

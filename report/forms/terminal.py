@@ -6,7 +6,9 @@ import textwrap
 from dataclasses import dataclass
 
 from contract.verdict import Report, Variant
-from report import comparison, margin, strain, words
+from report import words
+from report.beside import comparison, strain
+from report.judging import margin
 
 WIDTH = 110
 NAME_WIDTH = 44

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.verdict import Report
-from report.cell_noise import CellNoise, cell_noise
-from report.tails import Tails, tails_of
+from report.figures.tails import Tails, tails_of
+from report.judging.cell_noise import CellNoise, cell_noise
 
 
 @dataclass(frozen=True)

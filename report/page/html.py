@@ -20,10 +20,12 @@ from markupsafe import Markup
 from pydantic_core import to_json
 
 from contract.verdict import Report
-from report import comparison, margin, reproduce, server_words, strain, words
-from report.circumstances import circumstances
-from report.fairness import sheets
-from report.not_measured import not_measured
+from report import words
+from report.beside import comparison, reproduce, server_words, strain
+from report.beside.circumstances import circumstances
+from report.beside.fairness import sheets
+from report.beside.not_measured import not_measured
+from report.judging import margin
 from report.page import map_words, rates, winner_map
 from report.page.beside import NOTHING, Beside
 from report.page.charts import Charts

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from contract.verdict import Noise
-from report import margin, words
-from report.cell_noise import CellNoise
+from report import words
+from report.judging import margin
+from report.judging.cell_noise import CellNoise
 from report.page.winner_map import WinnerMap
 
 HOUR = "so a narrow lead may be the hour's and not the variant's"

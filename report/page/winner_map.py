@@ -18,9 +18,10 @@ import numpy as np
 
 from contract.statistics import mean_interval
 from contract.verdict import Report, StageResult, Variant
-from report import margin, words
-from report.cell_noise import CellNoise
-from report.cells import failed, rows_of
+from report import words
+from report.figures.cells import failed, rows_of
+from report.judging import margin
+from report.judging.cell_noise import CellNoise
 from report.page.figures import Chart, Row
 
 LEAST_PARTS = 5  # of a window, to know how far they lie apart

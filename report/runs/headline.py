@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.verdict import Noise, Report, StageResult, Variant
-from report import margin, words
+from report import words
+from report.judging import margin
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contract.files import read_model
 from contract.records import Observation, Plan, Stage, StageObservation, VariantPlan, read_records
 from contract.verdict import Report
 from report.assemble import assemble
-from report.windows import final
+from report.figures.windows import final
 from tune.comparison.replications import Round
 
 SECOND, MILLISECOND = 1e9, 1e6

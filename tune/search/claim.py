@@ -2,14 +2,14 @@
 
 The bound is the report's (`contract/statistics.py`), at the higher confidence that several tries need. Where there are
 too few independent samples for that one it is the report's own, and where there are too few for any the percentile
-itself. Which of the three it was, the report finds out on the same records and says (`report/claim.py`).
+itself. Which of the three it was, the report finds out on the same records and says (`report/figures/claim.py`).
 """
 
 from __future__ import annotations
 
 from contract.slo import Slo
 from contract.statistics import CONFIDENCE, PERCENTILES, Floats, quantile
-from report.claim import CONFIRMATIONS, EACH
+from report.figures.claim import CONFIRMATIONS, EACH
 
 __all__ = ["CONFIRMATIONS", "claimed_ms"]
 

@@ -9,6 +9,7 @@ ones may not, a dashed line is an embedded engine, a cross is an INVALID stage.
 from __future__ import annotations
 
 from contract.verdict import Report
+from report.figures.tails import Tails
 from report.page.charts.attribution import PARTS, attribution
 from report.page.charts.course import course
 from report.page.charts.drawing import NO_TAILS, Drawing
@@ -18,7 +19,6 @@ from report.page.charts.server import server
 from report.page.charts.tail import percentile_tail
 from report.page.charts.tradeoff import tradeoff
 from report.page.figures import Chart
-from report.tails import Tails
 
 __all__ = ["PARTS", "Charts"]
 

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 from contract.verdict import Percentile, Report, StageResult, Variant
 from report import words
+from report.figures.tails import Tails
 from report.page.figures import EXACT, Course, Figure, Row, axes, course_of, plain
 from report.page.style import styles
-from report.tails import Tails
 
 Measured = tuple[Variant, StageResult]
 

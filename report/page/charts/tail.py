@@ -1,7 +1,7 @@
 """Open-loop latencies on a tail axis, corrected and uncorrected in one picture. Pure.
 
-The lines are order statistics of the records, step by step (`report/tails.py`). Where the records are not there, as
-when an old report is drawn again, they join the percentiles, and the chart says so.
+The lines are order statistics of the records, step by step (`report/figures/tails.py`). Where the records are not
+there, as when an old report is drawn again, they join the percentiles, and the chart says so.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from contract.statistics import PERCENTILES
 from contract.verdict import StageResult, Variant
 from report import words
+from report.figures.tails import Curve, Tail
 from report.page.charts.drawing import Drawing, claimed, figure
 from report.page.figures import Chart, Figure, Panel, Point, axes, line_of, log_axis, objective_marks, plain, tail
-from report.tails import Curve, Tail
 
 MEASURED = "Lines are the requests themselves by their rank, up to 200 of each, markers the percentiles. "
 JOINED = "The lines only join the percentiles that the markers show, for the records of this run were not there. "

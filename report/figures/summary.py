@@ -14,19 +14,19 @@ from contract.shapes import Steady
 from contract.slo import Slo
 from contract.statistics import PERCENTILES, Floats, quantiles
 from contract.verdict import Attribution, Percentile, Percentiles, Point, StageResult
-from report.answers import Judged
-from report.certificate import NOBODY_DID
-from report.course import course
-from report.endurance import endurance
-from report.promise import shows
-from report.requests import MILLISECOND, Requests, answered
-from report.series import Samples
-from report.server_side import server_side
-from report.stage_facts import StageFacts
-from report.stage_notes import notes_of
-from report.trend import SHORTEST_S
-from report.validity import check, client_bound, client_bound_note
-from report.windows import Windows, counted
+from report.figures.answers import Judged
+from report.figures.certificate import NOBODY_DID
+from report.figures.course import course
+from report.figures.endurance import endurance
+from report.figures.promise import shows
+from report.figures.requests import MILLISECOND, Requests, answered
+from report.figures.series import Samples
+from report.figures.server_side import server_side
+from report.figures.stage_facts import StageFacts
+from report.figures.stage_notes import notes_of
+from report.figures.trend import SHORTEST_S
+from report.figures.validity import check, client_bound, client_bound_note
+from report.figures.windows import Windows, counted
 
 
 def summarize(

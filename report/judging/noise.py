@@ -9,8 +9,8 @@ import numpy as np
 from contract.records import Plan
 from contract.statistics import Floats, mean_interval, quantile_intervals
 from contract.verdict import MaxRate, Noise, SloResult, StageResult
-from report.promise import PROMISED, shows
-from report.reading import Measured
+from report.figures.promise import PROMISED, shows
+from report.figures.reading import Measured
 
 BATCHES = 20
 Interval = tuple[float, float, float]  # a figure, and the 99 % interval around it

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract.records import Stage, StageObservation
-from report.answers import Judged
-from report.promise import unlike
+from report.figures.answers import Judged
+from report.figures.promise import unlike
 from report.words import counted
 
 

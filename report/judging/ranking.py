@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from contract.search import Search
 from contract.verdict import Noise, Variant, Winner
-from report.merit import Merit, merit_of
+from report.judging.merit import Merit, merit_of
 
 NO_OBJECTIVES: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 

@@ -13,8 +13,8 @@ import numpy as np
 from contract.samples import GPU, LOAD, MACHINE, METRICS
 from contract.statistics import Floats
 from contract.verdict import GpuUse, ServerPoint, ServerSide, Slope
-from report.series import SECOND, Samples, Series, Window, rounded
-from report.trend import SHORTEST_S, slope
+from report.figures.series import SECOND, Samples, Series, Window, rounded
+from report.figures.trend import SHORTEST_S, slope
 
 MIB = 2**20
 COURSE_POINTS = 60

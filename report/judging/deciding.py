@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from contract.verdict import Variant, Word
 from report import words
-from report.advice import order
-from report.equal_load import claimable
-from report.merit import Merit
-from report.ranking import NO_OBJECTIVES
+from report.judging.advice import order
+from report.judging.equal_load import claimable
+from report.judging.merit import Merit
+from report.judging.ranking import NO_OBJECTIVES
 
 MOST_NAMES = 3  # of models in a sentence
 

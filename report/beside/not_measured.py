@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from contract.verdict import Report, StageResult
-from report.cells import rows_of
+from report.figures.cells import rows_of
 
 
 class Question(NamedTuple):

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from contract.search import Found, Limit
 from contract.slo import Slo
 from contract.verdict import MaxRate, Percentile, SloResult, StageResult
-from report.claim import CONFIRMATIONS
-from report.cost import NO_PRICE
-from report.promise import PROMISED, reaches
+from report.figures.claim import CONFIRMATIONS
+from report.figures.promise import PROMISED, reaches
+from report.judging.cost import NO_PRICE
 from report.words import percentile_name, plain, share
 
 ENDED: dict[Limit, str] = {

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from contract.statistics import Floats, order_statistic
 from contract.verdict import Endurance, Slice
-from report.series import Samples, Window
-from report.server_side import memory_trend
+from report.figures.series import Samples, Window
+from report.figures.server_side import memory_trend
 
 MOST_SLICES = 10
 LEAST_GOOD = 500  # good answers of a slice: five are then slower than its p99

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from contract.verdict import Noise, Report
 from report import words
-from report.longer import remedy
+from report.judging.longer import remedy
 
 UNKNOWN = "the noise of this machine was not measured"
 # How much farther a p99 scatters than a p50 of as many requests: of log-normal latencies, narrow or wide,

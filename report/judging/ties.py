@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract.verdict import Variant
-from report import margin, words
+from report import words
+from report.judging import margin
 
 
 def tie(tied: Sequence[Variant], figures: str, within: str) -> str:

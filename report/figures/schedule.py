@@ -9,7 +9,7 @@ from contract.slo import Slo
 from contract.statistics import most_within
 from contract.trust import LEAST_ACHIEVED, MOST_LATE_SHARE, late_limit_ms
 from contract.verdict import Check
-from report.stage_facts import StageFacts
+from report.figures.stage_facts import StageFacts
 
 
 def on_time(facts: StageFacts, slo: Slo) -> Check:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from contract.verdict import Report
-from report.cells import rows_of
+from report.figures.cells import rows_of
 
 ASKED = ("configure", "scale")  # runs whose stages were asked for one at a time, by the name of their plan
 # What the stages before have to be told as well: flag -> variable of the Makefile, and its default.

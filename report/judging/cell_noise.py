@@ -15,8 +15,8 @@ from pathlib import Path
 from contract.files import read_model
 from contract.records import Plan, VariantPlan
 from contract.verdict import Report, StageResult
-from report.cells import counts, rows_of
-from report.reading import Context, measure
+from report.figures.cells import counts, rows_of
+from report.figures.reading import Context, measure
 
 LEAST_PAIRS = 3
 # Pairs -> the 99.5 % point of Student's t with so many degrees of freedom: of 100 pairs 99 lie within so many root mean

@@ -17,15 +17,15 @@ from contract.records import Observation, Plan, VariantPlan, part_files
 from contract.samples import read_samples
 from contract.statistics import Floats
 from contract.verdict import Overload, StageResult
-from report.answers import Judged, judge
-from report.certificate import read_certificates, uncertified
-from report.claim import confidence
-from report.faults import faults
-from report.origin import origin
-from report.overload import overload, part_of_maximum, recovered_after, triple
-from report.series import Samples
-from report.summary import course_of_requests, good_latencies, summarize
-from report.windows import final
+from report.figures.answers import Judged, judge
+from report.figures.certificate import read_certificates, uncertified
+from report.figures.claim import confidence
+from report.figures.faults import faults
+from report.figures.origin import origin
+from report.figures.overload import overload, part_of_maximum, recovered_after, triple
+from report.figures.series import Samples
+from report.figures.summary import course_of_requests, good_latencies, summarize
+from report.figures.windows import final
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contract.records import StageObservation
 from contract.statistics import Floats
-from report.windows import Moments, Windows
+from report.figures.windows import Moments, Windows
 
 MILLISECOND = 1e6
 Flags = NDArray[np.bool_]

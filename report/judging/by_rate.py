@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from contract.verdict import StageResult, Variant
 from report import words
-from report.equal_load import stage_at
-from report.ties import tie
+from report.judging.equal_load import stage_at
+from report.judging.ties import tie
 
 
 @dataclass(frozen=True)

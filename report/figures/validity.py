@@ -10,8 +10,8 @@ from contract.slo import Slo
 from contract.statistics import least_samples
 from contract.trust import STEADY_WITHIN, spread
 from contract.verdict import Check
-from report.schedule import held_back, kept_up, on_time, peak_rate
-from report.stage_facts import StageFacts
+from report.figures.schedule import held_back, kept_up, on_time, peak_rate
+from report.figures.stage_facts import StageFacts
 
 LEAST_OF_PLANNED = 0.99
 MOST_ERRORS = 0.05

@@ -19,8 +19,8 @@ from contract.records import Observation, Plan, VariantPlan
 from contract.statistics import PERCENTILES, Floats
 from contract.verdict import Report, StageResult
 from report import words
-from report.requests import Requests
-from report.windows import final
+from report.figures.requests import Requests
+from report.figures.windows import final
 
 POINTS = 200  # of a curve; the highest ranks are there one by one
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from contract.certificate import MOST_CLIENT_CPU, CeilingOf, Certificate, Certificates
 from contract.files import read_model
 from contract.records import Plan
-from report.origin import Origin
+from report.figures.origin import Origin
 from report.words import PROTOCOLS, number
 
 NAME = "certificate.json"

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from contract.search import Search
 from contract.verdict import Noise, StageResult, Variant
-from report import margin
-from report.by_latency import ByLatency
-from report.by_rate import ByRate
-from report.equal_load import equal_load
+from report.judging import margin
+from report.judging.by_latency import ByLatency
+from report.judging.by_rate import ByRate
+from report.judging.equal_load import equal_load
 
 
 class Merit(Protocol):

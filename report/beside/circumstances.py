@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from contract.verdict import Report, Variant
 from report import words
-from report.caveats import SHARED
+from report.beside.caveats import SHARED
 
 DEVICES = {"cpu": "a CPU", "unknown": "a device that is not known"}
 

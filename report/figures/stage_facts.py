@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contract.certificate import CeilingOf, OpenCeiling
 from contract.records import Mode
 from contract.statistics import Floats
-from report.certificate import NOBODY_DID
+from report.figures.certificate import NOBODY_DID
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from contract.verdict import StageResult, Variant
 from report import words
-from report.equal_load import Load
-from report.ties import names, tie
+from report.judging.equal_load import Load
+from report.judging.ties import names, tie
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from contract.search import Limit
 from contract.statistics import CONFIDENCE
 from contract.verdict import Report, Variant
 from report import words
-from report.by_rate import rank_rate
-from report.cost import always_fewer, break_even
-from report.equal_load import stage_at
-from report.merit import Merit, merit_of
+from report.judging.by_rate import rank_rate
+from report.judging.cost import always_fewer, break_even
+from report.judging.equal_load import stage_at
+from report.judging.merit import Merit, merit_of
 
 SHORT: dict[str, Callable[[Variant], bool]] = {
     "embedded": lambda v: v.engine_kind == "embedded",

@@ -10,7 +10,7 @@ from contract.endpoints import Endpoint
 from contract.events import Event
 from contract.records import StageObservation
 from contract.verdict import Fault
-from report.windows import Windows
+from report.figures.windows import Windows
 
 
 def faults(events: Sequence[Event], endpoint: Endpoint, rounds: Sequence[StageObservation]) -> list[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.verdict import Report, Variant
 from report import words
-from report.server_words import endured
+from report.beside.server_words import endured
 
 
 def sentences(report: Report) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from contract.verdict import Overload, StageResult, Variant
 from report import words
-from report.overload import beyond
+from report.figures.overload import beyond
 
 BROKEN_ON_PURPOSE = ("error rate", "kept up")  # of `validity.py`, from the stage above the maximum on
 MOST_SHOWN = 3  # variants in the sentence of a verdict

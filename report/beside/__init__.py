@@ -1,0 +1,1 @@
+"""What stands beside the verdict, so that no figure misleads."""

@@ -1,0 +1,1 @@
+"""Figures -> what is equal, what is better, what keeps its objectives."""
