@@ -23,7 +23,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.peers.client import Load, Window
+from bench.peers.asking import drive
 from bench.peers.figures import BUSY, rotated, spread
 from bench.peers.running import ROOT, Running
+from bench.peers.window import Load, Window
 from contract.cli import Parser, run
 from contract.errors import LoadproofError, ParityError, ServerError
 from contract.progress import say
@@ -150,11 +151,7 @@ def ask(face: Face, address: str, rows: Rows, users: int, seconds: tuple[float, 
     """One window of load. Raises ParityError where a sampled answer is not the callable's."""
     sent = base64.b64encode(body(face, rows)).decode()
     load = Load(face.transport, address, face.target, {"Content-Type": "application/json"}, sent, users, *seconds)
-    words = [sys.executable, "-m", "bench.peers.client"]
-    ended = subprocess.run(words, input=json.dumps(asdict(load)), capture_output=True, text=True, check=False, cwd=ROOT)
-    if ended.returncode != 0:
-        raise ServerError(f"the load client failed: {ended.stderr[-500:]}")
-    window = Window(**json.loads(ended.stdout))
+    window = drive(load)
     for _, kept in window.kept:
         found = answer(face, base64.b64decode(kept))
         if found.shape != right.shape or not np.allclose(found, right, RTOL, ATOL):

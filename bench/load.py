@@ -27,6 +27,7 @@ from bench.generators.load import plan
 from bench.generators.question import Call, Question
 from bench.generators.rig import Rig
 from bench.peers.figures import Ratio, Spread, judged, rotated, spread
+from bench.peers.ours import not_up, serving
 from bench.peers.running import ROOT
 from bench.preparing import MODEL, one_row, prepare
 from contract.cli import Parser, run
@@ -45,22 +46,12 @@ Figures = dict[str, dict[int, Figure]]  # contender -> round -> figure
 
 @contextmanager
 def served(workspace: Workspace) -> Iterator[list[Endpoint]]:
-    """Triton with the workspace's model; stopped again afterwards."""
-    config = ["--config", str(workspace.root / "models.toml")]
-
-    def serving(*words: str) -> None:
-        command = [sys.executable, "-m", "serving", *words, "--workspace", str(workspace.root)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if ended.returncode != 0:
-            raise ServerError(f"python -m serving {words[0]} ended with {ended.returncode}: {ended.stderr[-500:]}")
-
-    try:
-        serving("up", *config)
+    """Triton with the workspace's model; it ends with the block, and with this process. Raises ServerError."""
+    with serving("python -m serving up", workspace, workspace.root / "serving.log") as server:
+        server.wait(lambda: not_up(workspace))
         yield read_model(workspace.endpoints, Endpoints, "make serve").endpoints
         for event in read_events(workspace.events):
             say(f"the figures have a fault in them: {event.engine} {event.what}: {event.detail}")
-    finally:
-        serving("stop")
 
 
 def only_one_request(workspace: Workspace, endpoints: list[Endpoint]) -> dict[str, Call]:

@@ -23,9 +23,9 @@ import numpy as np
 
 from bench.peers import contenders, environments, figures, floor
 from bench.peers.asking import Question, ask
-from bench.peers.client import Window
 from bench.peers.contenders import OURS, PEERS, Stage
 from bench.peers.figures import Ratio
+from bench.peers.window import Window
 from bench.preparing import MODEL, one_row, prepare
 from contract.cli import Parser, run
 from contract.errors import LoadproofError, ServerError, UsageError

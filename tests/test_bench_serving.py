@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from bench.peers import contenders, environments, figures, protocols
-from bench.peers.client import Load, Malformed, drive_http, headers_of, parse, request_bytes
+from bench.peers.over_http import Malformed, drive, parse, request_bytes
 from bench.peers.running import Running
+from bench.peers.window import Load, headers_of
 from bench.preparing import one_model, prepare
 from bench.serving import insist
 from contract.config import read_config
@@ -155,7 +156,7 @@ def test_the_client_counts_right_answers_and_errors_and_keeps_samples(echo: str)
     body = base64.b64encode(b"a question").decode()
     load = Load("http", echo, "/there", {"X-Word": "yes"}, body, users=4, warm_s=0.1, window_s=0.4)
     assert request_bytes(load).startswith(b"POST /there HTTP/1.1\r\nHost: 127.0.0.1")
-    window = drive_http(load)
+    window = drive(load)
     assert window.answers > 20 and 0 < window.errors < window.answers
     assert "503" in window.first_error
     assert 0.4 <= window.seconds < 2 and window.cpu > 0

@@ -562,6 +562,26 @@ def test_whatever_comes_there_is_a_reply_and_never_an_exception(monkeypatch: pyt
     assert {"", "malformed answer", "grpc UNAVAILABLE"} <= errors
 
 
+def test_the_calls_that_one_read_brings_about_go_out_in_one_send() -> None:
+    near, far = gevent_socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # each recv is one send
+    near.settimeout(0.0)
+    connection = Http2(near)
+
+    def user() -> list[bytes]:
+        return [connection.call(b"\x83", message(b""), 1 << 62).body for _ in range(2)]
+
+    users = [gevent.spawn(user) for _ in range(3)]
+    sent = [far.recv(65_536) for _ in range(4)]  # the preface and the first calls, which came one by one
+    assert sent[0].startswith(h2.PREFACE)
+    far.sendall(b"".join(good(stream) for stream in (1, 3, 5)))
+    kinds = [(kind, stream) for kind, _, stream, _ in h2.Frames().cut(far.recv(65_536), h2.SMALLEST_FRAME)]
+    assert kinds == [(kind, stream) for stream in (7, 9, 11) for kind in (h2.HEADERS, h2.DATA)]
+    far.sendall(b"".join(good(stream) for stream in (7, 9, 11)))
+    assert [one.get(timeout=5) for one in users] == [[b"good", b"good"]] * 3
+    connection.close()
+    far.close()
+
+
 def test_a_connection_that_ends_in_a_call_is_a_class_of_its_own() -> None:
     def ending(end: Callable[[Any], None]) -> Callable[[Peer], None]:
         def step(peer: Peer) -> None:

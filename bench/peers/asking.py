@@ -8,9 +8,9 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
-from bench.peers.client import Load, Window
 from bench.peers.protocols import Protocol
 from bench.peers.running import ROOT
+from bench.peers.window import Load, Window
 from contract.compare import Tolerance, compare
 from contract.errors import ParityError, ServerError
 from contract.golden import Example
@@ -24,25 +24,22 @@ class Question:
     tolerance: Tolerance
 
 
-def ask(question: Question, protocol: Protocol, address: str, users: int, warm_s: float, window_s: float) -> Window:
-    """One window of load, from a client in a process of its own. Raises ParityError where a sampled answer is wrong."""
-    payload = protocol.encode(question.example.inputs)
-    load = Load(
-        protocol.transport,
-        address,
-        protocol.target,
-        payload.headers,
-        base64.b64encode(payload.body).decode(),
-        users,
-        warm_s,
-        window_s,
-    )
+def drive(load: Load) -> Window:
+    """One window of load, from a client in a process of its own. Raises ServerError where the client fails."""
     command = [sys.executable, "-m", "bench.peers.client"]
     words = json.dumps(asdict(load))
     ended = subprocess.run(command, input=words, capture_output=True, text=True, check=False, cwd=ROOT)
     if ended.returncode != 0:
         raise ServerError(f"the load client failed: {ended.stderr[-500:]}")
-    window = Window(**json.loads(ended.stdout))
+    return Window(**json.loads(ended.stdout))
+
+
+def ask(question: Question, protocol: Protocol, address: str, users: int, warm_s: float, window_s: float) -> Window:
+    """One window of load. Raises ParityError where a sampled answer is wrong."""
+    payload = protocol.encode(question.example.inputs)
+    body = base64.b64encode(payload.body).decode()
+    load = Load(protocol.transport, address, protocol.target, payload.headers, body, users, warm_s, window_s)
+    window = drive(load)
     try:
         pairs = [
             (question.example.key, question.example.outputs, protocol.decode(base64.b64decode(body), headers))

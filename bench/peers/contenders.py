@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import environments, protocols
+from bench.peers import environments, ours, protocols
 from bench.peers.protocols import Protocol
-from bench.peers.running import ROOT, Running
+from bench.peers.running import Running
 from contract.endpoints import Endpoints
 from contract.files import read_model
 from contract.tensors import TensorSpec
@@ -126,11 +125,7 @@ def _start_peer(name: str, stage: Stage, folder: Path) -> Started:
 
 def _start_ours(stage: Stage, folder: Path) -> Started:
     workspace = stage.workspace
-    workspace.endpoints.unlink(missing_ok=True)
-    words = ["--workspace", str(workspace.root)]
-    command = [sys.executable, "-m", "serving", "up", "--config", str(workspace.root / "models.toml"), *words]
-    stop = [sys.executable, "-m", "serving", "stop", *words]
-    server = Running(OURS, command, {}, ROOT, folder / "log", stop=stop)
+    server = ours.serving(OURS, workspace, folder / "log")
 
     def endpoints() -> dict[str, tuple[Protocol, str]]:
         if not workspace.endpoints.is_file():
