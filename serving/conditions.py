@@ -23,6 +23,8 @@ LIBRARIES = {
     "savedmodel": "tensorflow",
 }
 LIBRARY_DEFAULT, NOT_KNOWN, NO_LIMIT, OFF = "library's default", "not known", "no limit", "off"
+# Who decides about oneDNN where it is not the environment, which a process of ours inherits from us.
+ONEDNN_BY_PLACE = {"docker": "as the server's image has it", "url": NOT_KNOWN}
 # Which environment variable turns oneDNN on or off, and what is said where nobody set it: what that amounts to depends
 # on the library's build and the processor, and nobody asked the server's process.
 ONEDNN = {
@@ -39,10 +41,10 @@ def conditions(config: ModelsFile, item: Served, server: ServerRecord, native: b
     return {
         "server": f"{server.engine} {server.engine_version}, {server.place}",
         "library": _library(library, item, server, native, config.target),
-        "oneDNN": _onednn(library, native),
+        "oneDNN": _onednn(library, server),
         **(_on_triton(item) if item.engine == "triton" else _on_tfserving(told(server))),
         "graph optimisations": item.model.triton.graph_level if library == "onnxruntime" else LIBRARY_DEFAULT,
-        "cores": ", ".join(map(str, config.affinity.servers)) or "all",
+        "cores": NOT_KNOWN if server.place == "url" else ", ".join(map(str, config.affinity.servers)) or "all",
         "load's cores": ", ".join(map(str, config.affinity.load)) or "all",
     }
 
@@ -105,9 +107,9 @@ def _installed(package: str) -> bool:
     return True
 
 
-def _onednn(library: str, native: bool) -> str:
-    if native:
-        return "as the server's image has it"
+def _onednn(library: str, server: ServerRecord) -> str:
+    if server.place in ONEDNN_BY_PLACE:
+        return ONEDNN_BY_PLACE[server.place]
     variable, otherwise = ONEDNN[library]
     value = os.environ.get(variable, "") if variable else ""
     return f"{variable}={value}" if value else otherwise

@@ -20,6 +20,7 @@ GRACE_S = {"triton": 20, "tfserving": 5}
 # Whose images' own entrypoint goes first, with the command as its arguments: NVIDIA's finds the driver's libraries.
 # TF Serving's would add flags of its own.
 WITH_ENTRYPOINT = ("triton",)
+NEXT_STEP = "'docker info' tells whether the engine runs, 'journalctl -u docker' what it says of this"
 SCRATCH = {"/tmp": "rw,nosuid,nodev,size=1g,mode=1777"}  # noqa: S108 - the container's own, and all that it may write to
 
 
@@ -80,12 +81,12 @@ def start(launch: Launch) -> ServerRecord:
             "or build it ('make image')"
         ) from None
     except docker.errors.DockerException as error:
-        raise ServerError(f"Docker did not start {launch.image}: {error}") from None
+        raise ServerError(f"Docker did not start {launch.image}: {error}; {NEXT_STEP}") from None
     try:
         container.start()
     except docker.errors.DockerException as error:
         container.remove(force=True)  # a container whose port is taken is there nevertheless
-        raise ServerError(f"Docker did not start {launch.image}: {error}") from None
+        raise ServerError(f"Docker did not start {launch.image}: {error}; {NEXT_STEP}") from None
     return ServerRecord(
         engine=launch.engine,
         engine_kind=launch.engine_kind,
@@ -158,7 +159,10 @@ def stop(server: ServerRecord) -> None:
     except docker.errors.NotFound:
         return
     except docker.errors.DockerException as error:
-        raise ServerError(f"Docker did not remove container {server.container}: {error}") from None
+        raise ServerError(
+            f"Docker did not remove container {server.container}: {error}; {NEXT_STEP}; "
+            f"'docker rm -f {server.container}' removes it by hand"
+        ) from None
 
 
 def last_lines(server: ServerRecord) -> str:

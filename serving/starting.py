@@ -20,7 +20,8 @@ from serving.launch import Launch
 from serving.ports import host_port
 
 MOST_STARTS = 3
-PORT_TAKEN = re.compile("already in use|cannot listen", re.IGNORECASE)  # in the last lines of a server
+# In the last lines of a server, and in Docker's own refusal.
+PORT_TAKEN = re.compile("already in use|cannot listen|port is already allocated", re.IGNORECASE)
 PLACES = {"process": "serving.place_process", "docker": "serving.place_docker", "url": "serving.place_url"}
 
 Version = Callable[[ServerRecord], str]
@@ -44,7 +45,7 @@ def launch_file(workspace: Workspace, engine: str) -> Path:
 def start(make: Callable[[], Launch], place: str, workspace: Workspace, version: Version) -> tuple[ServerRecord, float]:
     """Start one server, on other ports again when one was taken between choosing and starting.
 
-    Returns it with the seconds until it was ready. Raises ServerError with its last lines.
+    Returns it with the seconds until it was ready. Raises ServerError with its last lines, or Docker's words.
     """
     attempt = 1
     while True:
@@ -52,8 +53,14 @@ def start(make: Callable[[], Launch], place: str, workspace: Workspace, version:
         try:
             server, seconds = start_once(launch, place, workspace)
         except ServerError as error:
-            if attempt == MOST_STARTS or not PORT_TAKEN.search(str(error)):
+            if not PORT_TAKEN.search(str(error)):
                 raise
+            if attempt == MOST_STARTS:
+                raise ServerError(
+                    f"{launch.engine} lost one of its ports {MOST_STARTS} times, each time to somebody who took it "
+                    "between its choice and the start: 'ss -ltnp' shows who listens; end what keeps taking ports, then "
+                    f"start again. The last time, {error}"
+                ) from None
             attempt += 1
             say(f"{launch.engine}: one of its ports was taken meanwhile; trying others")
             continue

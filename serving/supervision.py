@@ -3,6 +3,7 @@
 Whatever happens is a line of live/events.jsonl with the server's last lines. Each server and each model is brought
 back a few times at most; after that it stays down, which is said too. Triton's Python processes are watched by their
 pids. One that is gone has died only if the server lacks it: a model that somebody reloads ends its processes too.
+Those in a container cannot be seen from here: there the server's own page is asked, and a long silence ends it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from serving.launch import Launch
 from serving.model_processes import model_processes
 from serving.ports import host_port
 from serving.rechecking import recheck
+from serving.silence import Silence
 from serving.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
 from serving.tfserving_state import LOAD_S, TfServingState
 
@@ -63,13 +65,14 @@ class Supervisor:
         self._down: set[str] = set()
         self._dead: set[str] = set()  # whose death is told, and who is not back yet
         self._diary = Diary(workspace.events, say)
+        self._silence = Silence()
         self._processes: dict[int, tuple[str, int]] | None = None  # before the first look
 
     def look(self) -> bool:
         """Notice what died since the last look, and bring it back. False when there is nothing left to watch."""
         self._diary.catch_up()
         servers = read_model(self._workspace.servers, Servers, "make serve").servers
-        dead = [item for item in servers if item.engine not in self._down and not place_of(item).alive(item)]
+        dead = [item for item in servers if item.engine not in self._down and not self._well(item)]
         for server in dead:  # all are told before the first is brought back, which takes its time
             self._tell_death(server)
         for server in servers:
@@ -82,12 +85,16 @@ class Supervisor:
         watched = any(server.engine not in self._down or server.place == "url" for server in servers)
         return watched or not self._diary.complete
 
+    def _well(self, server: ServerRecord) -> bool:
+        return place_of(server).alive(server) and not self._silence.too_long(server)
+
     def _tell_death(self, server: ServerRecord) -> None:
         if server.engine in self._dead:
             return
         self._dead.add(server.engine)
         lines = place_of(server).last_lines(server)
-        what = "stopped answering" if server.place == "url" else "died"
+        silent = server.place == "url" or place_of(server).alive(server)
+        what = "stopped answering" if silent else "died"
         self._diary.note(happened("died", server.engine, None, f"{server.engine} {what}", lines))
 
     def _bring_back(self, server: ServerRecord) -> None:

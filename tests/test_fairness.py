@@ -11,8 +11,8 @@ from contract.batching import Batching, Queue
 from contract.endpoints import ServerRecord
 from contract.load import Affinity
 from contract.records import VariantPlan
-from report.fairness import sheets
-from report.neighbours import neighbours, with_neighbours
+from report.beside.fairness import sheets
+from report.beside.neighbours import neighbours, with_neighbours
 from report.page.html import render_html
 from serving.conditions import conditions
 from tests.builders import config, endpoint, model, plan, served, server, workspace
@@ -174,6 +174,40 @@ def test_what_models_toml_says_is_what_the_sheet_says(tmp_path: Path, monkeypatc
     assert conditions(whole, saved, server(), native=False)["oneDNN"] == "library's default", "nobody asked it"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     assert conditions(whole, saved, server(), native=False)["oneDNN"] == "TF_ENABLE_ONEDNN_OPTS=0"
+
+
+@pytest.mark.parametrize(
+    ("place", "native", "expected"),
+    [
+        ("process", True, "TF_ENABLE_ONEDNN_OPTS=0"),  # tensorflow_model_server inherits what is set here
+        ("process", False, "TF_ENABLE_ONEDNN_OPTS=0"),
+        ("docker", True, "as the server's image has it"),
+        ("docker", False, "as the server's image has it"),
+        ("url", True, "not known"),
+        ("url", False, "not known"),
+    ],
+)
+def test_what_this_environment_says_of_onednn_is_said_only_of_servers_that_inherit_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, native: bool, expected: str
+) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    item = served(workspace(tmp_path), "words", "tfserving", format="savedmodel")
+    record = server(engine="tfserving", place=place, command=[])
+    assert conditions(config(), item, record, native)["oneDNN"] == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "pinned", "free"),
+    [("process", "0", "all"), ("docker", "0", "all"), ("url", "not known", "not known")],
+)
+def test_nobody_knows_the_cores_of_a_server_that_is_not_started_here(
+    tmp_path: Path, place: str, pinned: str, free: str
+) -> None:
+    item, record = served(workspace(tmp_path)), server(place=place)
+    affine = config(affinity=Affinity(servers=[0], load=[1]))
+    assert conditions(affine, item, record, native=False)["cores"] == pinned
+    assert conditions(config(), item, record, native=False)["cores"] == free
+    assert conditions(affine, item, record, native=False)["load's cores"] == "1", "the load is ours wherever it goes"
 
 
 def test_a_native_backend_names_the_library_of_its_release(tmp_path: Path) -> None:

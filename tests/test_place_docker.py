@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import docker.errors
@@ -12,6 +14,7 @@ import pytest
 from contract.errors import ServerError
 from serving import place_docker, tensorflow_serving
 from serving.launch import Launch
+from serving.starting import MOST_STARTS, start
 from tests.builders import server, workspace
 
 IMAGE = tensorflow_serving.IMAGE
@@ -245,7 +248,7 @@ def test_a_refusal_to_start_is_a_sentence_with_the_engines_words(
     monkeypatch: pytest.MonkeyPatch, launch: Launch, error: Exception
 ) -> None:
     use(monkeypatch, FakeDocker(error=error))
-    with pytest.raises(ServerError, match=f"Docker did not start {IMAGE}: ") as caught:
+    with pytest.raises(ServerError, match=f"Docker did not start {IMAGE}: .*; 'docker info' tells whether") as caught:
         place_docker.start(launch)
     assert str(error) in str(caught.value)
 
@@ -253,7 +256,7 @@ def test_a_refusal_to_start_is_a_sentence_with_the_engines_words(
 @pytest.mark.parametrize("error", REFUSALS, ids=["refused", "no engine"])
 def test_a_refusal_to_remove_is_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     use(monkeypatch, FakeDocker(error=error))
-    with pytest.raises(ServerError, match="Docker did not remove container abc: "):
+    with pytest.raises(ServerError, match=r"Docker did not remove container abc: .*'docker rm -f abc' removes it"):
         place_docker.stop(server(place="docker", container="abc"))
 
 
@@ -263,6 +266,45 @@ def test_a_container_that_the_engine_does_not_start_is_not_left_behind(engine: F
     with pytest.raises(ServerError, match=f"Docker did not start {IMAGE}: port is already allocated"):
         place_docker.start(launch)
     assert engine.container.removed == [{"force": True}]
+
+
+# What engines say of a port that another container has, of one that a process has, and Docker 28 of either.
+TAKEN = [
+    "driver failed programming external connectivity: Bind for 127.0.0.1:8500 failed: port is already allocated",
+    "failed to listen on TCP socket: listen tcp4 127.0.0.1:8500: bind: address already in use",
+    "failed to bind host port for 127.0.0.1:8500:172.17.0.2:8500/tcp: address already in use",
+]
+
+
+@pytest.mark.parametrize("words", TAKEN, ids=["a container's", "a process's", "of Docker 28"])
+def test_a_port_that_docker_finds_taken_costs_another_try_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch, launch: Launch, tmp_path: Path, words: str
+) -> None:
+    lost, won = FakeContainer(), FakeContainer()
+    lost.refusal = docker.errors.APIError(words)
+    containers = iter([lost, won])
+    engine = FakeDocker(won)
+    monkeypatch.setattr(engine, "create", lambda image, **options: next(containers))
+    use(monkeypatch, engine)
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as page:
+        Thread(target=page.serve_forever, daemon=True).start()
+        ready = launch.model_copy(update={"ports": launch.ports | {"rest": page.server_address[1]}, "ready": "/"})
+        launches = iter([launch, ready])
+        record, _ = start(lambda: next(launches), "docker", workspace(tmp_path), lambda server: "known")
+        page.shutdown()
+    assert record.ports == ready.ports
+    assert (lost.removed, won.removed) == ([{"force": True}], [])
+
+
+def test_ports_that_are_lost_every_time_end_with_docker_s_words_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, launch: Launch, tmp_path: Path
+) -> None:
+    container = FakeContainer()
+    container.refusal = docker.errors.APIError(TAKEN[0])
+    engine = use(monkeypatch, FakeDocker(container))
+    with pytest.raises(ServerError, match=r"'ss -ltnp' shows who listens.*port is already allocated"):
+        start(lambda: launch, "docker", workspace(tmp_path), lambda server: "never")
+    assert len(engine.runs) == MOST_STARTS
 
 
 def test_an_image_that_is_not_there_is_named_with_what_to_do_and_not_pulled(

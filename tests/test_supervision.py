@@ -35,6 +35,7 @@ class World:
         self.loaded: set[str] = set()
         self.instances_of: dict[str, int] = {}  # where it is not one
         self.answering = True  # its front end
+        self.hanging = False
         self.asked: list[str] = []
         self.calls: list[str] = []
         self.right = True
@@ -59,12 +60,16 @@ class World:
         monkeypatch.setattr(supervision, "start_once", self.start_once)
         monkeypatch.setattr(supervision, "model_processes", lambda _: dict(self.processes))
         monkeypatch.setattr(supervision, "recheck", self.recheck)
+        monkeypatch.setattr(supervision, "Silence", lambda: self)
 
     def alive(self, _: ServerRecord) -> bool:
         return self.living
 
     def stop(self, _: ServerRecord) -> None:
         self.stops += 1
+
+    def too_long(self, _: ServerRecord) -> bool:
+        return self.hanging
 
     def last_lines(self, _: ServerRecord) -> str:
         return "  | its last words"
@@ -73,7 +78,7 @@ class World:
         self.starts.append(launch)
         if self.refusal and len(self.starts) <= self.refusals:
             raise ServerError(self.refusal)
-        self.living = True
+        self.living, self.hanging = True, False
         return server(pid=4711), 0.1
 
     def recheck(self, item: Endpoint, workspace: Workspace) -> Any:
@@ -372,6 +377,23 @@ def test_models_of_a_container_whose_processes_cannot_be_seen_are_left_alone(
     world.loaded = {"words__onnx"}
     assert world.supervisor().look()
     assert (world.happened, world.calls) == ([], [])
+
+
+def test_a_server_that_hangs_in_its_container_is_told_ended_and_started_again(world: World) -> None:
+    world.hanging = True
+    assert world.supervisor().look()
+    assert world.happened == ["died", "restarted"]
+    assert "triton stopped answering" in read_events(world.workspace.events)[0].detail
+    assert (world.stops, len(world.starts)) == (1, 1)
+
+
+def test_a_server_that_hangs_again_and_again_is_given_up(world: World) -> None:
+    watcher = world.supervisor(most=1)
+    for _ in range(2):
+        world.hanging = True
+        still = watcher.look()
+    assert not still
+    assert world.happened == ["died", "restarted", "died", "gave up"]
 
 
 def test_a_server_of_somebody_else_is_never_restarted_and_may_come_back(

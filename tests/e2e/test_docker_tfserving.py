@@ -4,6 +4,8 @@
   slowly and knows no signal (tests/tensorflow_model_server.py). What is tested is the image's own: entrypoint, user,
   health.
 - docker/tfserving-embedded.Dockerfile is the EMBEDDED server, really.
+- `serving up --tfserving docker` runs the original's image where the engine has it. Else the EMBEDDED server stands in,
+  in an image of the original's name that is removed afterwards.
 """
 
 from __future__ import annotations
@@ -14,15 +16,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docker.client import DockerClient
 
+from contract.endpoints import Servers
+from contract.files import read_model
+from serving import place_docker, tensorflow_serving
+from serving.rechecking import recheck
 from tests.conftest import ROOT
 from tests.docker_images import Image, build, build_here
 from tests.docker_served import OFTEN, address_of, exit_code, health, mounted, published, running, wait_for
+from tests.stage import KERAS_ON_TFSERVING, Stage, served_on
 from tests.tensorflow_model_server import FAILED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -34,6 +42,12 @@ USER 0:0
 COPY tensorflow_model_server.py /usr/bin/tensorflow_model_server
 RUN chmod 755 /usr/bin/tensorflow_model_server
 ENTRYPOINT []
+"""
+SERVED_STAND_IN = """
+FROM {embedded}
+USER 0:0
+RUN printf '#!/bin/sh\\nexec python -m serving.tfserving --host=0.0.0.0 "$@"\\n' > /usr/bin/tensorflow_model_server \\
+ && chmod 755 /usr/bin/tensorflow_model_server
 """
 MODEL = ["--port=8500", "--rest_api_port=8501", "--model_name=half", "--model_base_path=/models/half"]
 HELD = """
@@ -144,3 +158,34 @@ def test_the_embedded_image_answers_says_that_it_is_embedded_and_answers_what_is
         sending.join()
         assert answers == [{"predictions": [2.5, 3.0, 4.5]}]
         assert exit_code(container) == 0
+
+
+@pytest.fixture
+def launched_image(engine: DockerClient, image: Image) -> Iterator[str]:
+    """What `serving up` runs: the original where the engine has it, else a stand-in of its name."""
+    name = tensorflow_serving.image()
+    if place_docker.has_image(name):
+        yield name
+        return
+    tag = build_here(engine, "stand-in-that-serves", SERVED_STAND_IN.format(embedded=image("tfserving-embedded")))
+    engine.images.get(tag).tag(*name.split(":"))
+    yield name
+    engine.images.remove(name)
+
+
+def test_serving_in_docker_proves_every_endpoint_and_stopping_leaves_no_container(
+    engine: DockerClient, launched_image: str, tmp_path: Path, copy_zoo: Callable[[Path], None]
+) -> None:
+    stage = Stage(tmp_path)
+    with served_on(stage, copy_zoo, f"schema_version = 1\n{KERAS_ON_TFSERVING}", "--tfserving", "docker"):
+        (server,) = read_model(stage.workspace.servers, Servers, "make serve").servers
+        assert (server.engine_kind, server.place, server.engine_version) == ("real", "docker", "2.20.0")
+        container = engine.containers.get(server.container)
+        assert container.attrs["Config"]["Image"] == launched_image
+        assert {port["HostIp"] for ports in container.ports.values() for port in ports or []} == {"127.0.0.1"}
+        assert f"(real), container {container.id}" in stage.run("serving", "status").stdout
+        assert {item.protocol for item in stage.endpoints()} == {"grpc", "rest"}
+        for item in stage.endpoints():
+            assert item.conditions["oneDNN"] == "as the server's image has it"
+            assert recheck(item, stage.workspace).passed
+    assert server.container not in {item.id for item in engine.containers.list(all=True)}

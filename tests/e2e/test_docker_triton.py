@@ -13,6 +13,8 @@ from urllib.request import Request, urlopen
 import pytest
 from docker.client import DockerClient
 
+from contract.endpoints import ServerRecord, Servers
+from contract.events import read_events
 from contract.files import read_model
 from contract.verdict import Report
 from contract.workspace import Workspace
@@ -41,6 +43,7 @@ pytest_plugins = ["tests.docker_engine"]
 LOADER = 10001  # the user of its image
 ANSWER = pytest.approx([-1.0, -15 / 17, -13 / 17])  # the first row of the weight
 WITHOUT_BACKENDS = "RUN cd /opt/tritonserver/backends && rm -r onnxruntime pytorch tensorflow\n"
+BACK_S = 180.0  # to notice that it hangs takes half a minute, to end it 20 s
 HELD_S = 2.0  # how long the server waits for more requests of a batch
 
 
@@ -77,6 +80,32 @@ def test_serving_in_docker_proves_every_endpoint_and_stopping_leaves_no_containe
     assert stopped == "stopped triton\n"
     assert record["container"] not in {item.id for item in engine.containers.list(all=True)}
     assert done(served, "serving", "status").startswith("nothing runs; ")
+
+
+@pytest.mark.parametrize(("signal", "told"), [("KILL", "triton died"), ("STOP", "triton stopped answering")])
+def test_a_container_that_dies_or_hangs_is_told_and_back_with_right_answers(
+    engine: DockerClient, image: Image, served: Workspace, signal: str, told: str
+) -> None:
+    try:
+        done(served, "serving", "up", "--place", "docker", "--triton-image", image("triton-cpu"))
+        before = _triton(served)
+        everybody = engine.api.exec_create(before.container, ["sh", "-c", f"kill -{signal} -1"])  # but process 1
+        engine.api.exec_start(everybody, detach=True)
+        wait_for(lambda: len(read_events(served.events)) == 2, BACK_S)
+        died, again = read_events(served.events)
+        assert (died.what, died.detail, again.what) == ("died", told, "restarted")
+        after = _triton(served)
+        assert (after.place, after.ports) == ("docker", before.ports)
+        assert before.container not in {item.id for item in engine.containers.list(all=True)}
+        assert infer(f"127.0.0.1:{after.ports['http']}")["outputs"][0]["data"] == ANSWER
+    finally:
+        done(served, "serving", "stop")
+    assert after.container not in {item.id for item in engine.containers.list(all=True)}
+
+
+def _triton(place: Workspace) -> ServerRecord:
+    (server,) = read_model(place.servers, Servers, "make serve").servers
+    return server
 
 
 def test_the_image_alone_serves_a_mounted_repository_as_nobody_on_a_root_file_system_that_is_read_only(

@@ -1,16 +1,23 @@
-"""A disk that fills up under running servers: who watches them stays, and tells everything when there is room again."""
+"""A disk that fills up under running servers.
+
+Who watches them stays, and tells everything when there is room again; a roll is refused, and the old version goes on.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 
+from contract.files import sha256_tree, write_json
+from contract.manifest import read_newest
 from serving.rechecking import recheck
 from tests.e2e.test_machine_refuses import fill
 from tests.open_loop import wait_for
@@ -19,6 +26,7 @@ from tests.stage import TORCH_ON_TRITON, Stage, served_on
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 MODELS = f"schema_version = 1\n{TORCH_ON_TRITON}"
+LITTLE = 64 * 1024  # bytes: much less than the model
 
 
 @pytest.fixture
@@ -56,6 +64,47 @@ def test_a_server_that_dies_on_a_full_disk_is_told_and_back_when_there_is_room(s
     stage.do("serving", "stop")
     assert not _runs(watcher)
     assert subprocess.run(["pgrep", "-f", str(stage.root)], capture_output=True).stdout == b""
+
+
+def test_a_roll_on_a_full_disk_is_a_sentence_and_the_old_version_goes_on(stage: Stage) -> None:
+    _export_newer(stage)
+    laid_out, servers = stage.workspace.triton_repository, _pids(stage)
+    before, filler = sorted(laid_out.rglob("*")), stage.root / "filler"
+    for room in (0, LITTLE):  # nothing can be begun; the files of the new version do not fit
+        fill(filler)
+        os.truncate(filler, filler.stat().st_size - room)
+        refused = stage.run("serving", "roll")
+        filler.unlink()
+        assert refused.returncode == 3, refused.stderr
+        assert "No space left on device" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert sorted(laid_out.rglob("*")) == before
+        _insist_on_version(stage, 1)
+    (event,) = stage.events()
+    assert event.what == "refused"
+    assert "version 2 of torch__onnx is refused, version 1 goes on: [Errno 28] No space left" in event.detail
+    stage.do("serving", "roll")
+    _insist_on_version(stage, 2)
+    assert _pids(stage) == servers
+
+
+def _insist_on_version(stage: Stage, version: int) -> None:
+    assert {item.version for item in stage.endpoints()} == {version}
+    assert all(recheck(endpoint, stage.workspace).passed for endpoint in stage.endpoints())
+
+
+def _export_newer(stage: Stage) -> None:
+    """Version 2, of other bytes and the same answers."""
+    folder, manifest = read_newest(stage.workspace.artifacts / "torch")
+    newer = folder.with_name("2")
+    shutil.copytree(folder, newer)
+    record = manifest.formats["onnx"]
+    assert record.path
+    model = onnx.load(newer / record.path)
+    model.doc_string = "newer"
+    onnx.save(model, newer / record.path)
+    record = record.model_copy(update={"sha256": sha256_tree(newer / record.path)})
+    write_json(newer / "manifest.json", manifest.model_copy(update={"version": 2, "formats": {"onnx": record}}))
 
 
 def _runs(pid: int) -> bool:
