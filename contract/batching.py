@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from contract.section import Count, Natural, Section
+from contract.versions import Versions
 
 GraphLevel = Literal["all", "extended", "basic", "off"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 ConvolutionSearch = Literal["exhaustive", "heuristic", "default"]
 ArenaGrowth = Literal["next-power-of-two", "same-as-requested"]
-HAVE_KEYS = {  # option of the CUDA provider -> key of its own
+CUDA_KEYS = {  # option of the CUDA provider -> key of its own
     "gpu_mem_limit": "gpu_mem_limit_mib",
     **{name: name for name in ("cudnn_conv_algo_search", "arena_extend_strategy", "do_copy_in_default_stream")},
 }
+TENSORRT_KEYS = {  # option of the TensorRT provider, as Triton or as the provider calls it -> key of its own
+    **dict.fromkeys(("precision_mode", "trt_fp16_enable", "trt_bf16_enable", "trt_int8_enable"), "precision"),
+    **dict.fromkeys(("max_workspace_size_bytes", "trt_max_workspace_size"), "workspace_mib"),
+    **dict.fromkeys(("trt_engine_cache_enable", "trt_engine_cache_path"), "engine_cache"),
+}
 GIVEN_BY_TRITON = ("device_id", "has_user_compute_stream", "user_compute_stream")
+VERSIONS = (
+    "which proven versions are served: a number is so many of the newest, `all` is every one that has the newest's "
+    "signature, a list is just these, the newest of which endpoints name; laid out by a start, left by `make roll`"
+)
+Options = dict[str, Annotated[str, Field(min_length=1)]]  # of a provider, by its own names
 Value = bool | int | tuple[int, ...]  # of a setting that may be tried out
 
 
@@ -104,6 +116,19 @@ class TensorRT(Section):
     engine_cache: str | None = Field(
         None, description="folder inside the container where built engines are kept; built at every start when absent"
     )
+    options: Options = Field(
+        {},
+        description="further options by the names of Triton's accelerator, e.g. trt_timing_cache_enable, or "
+        "trt_profile_min_shapes, _opt_shapes and _max_shapes: all three or none",
+    )
+
+    @model_validator(mode="after")
+    def _each_in_its_place(self) -> TensorRT:
+        _in_their_place(self.options, TENSORRT_KEYS)
+        for name in self.options:
+            if not name.startswith(("trt_", "int8_")):  # as all that Triton's accelerator takes
+                raise ValueError(f"options holds '{name}'; TensorRT's begin with trt_ or int8_, CUDA's go below cuda")
+        return self
 
 
 class Cuda(Section):
@@ -117,18 +142,23 @@ class Cuda(Section):
         "next-power-of-two", description="how the arena grows; `same-as-requested` takes less memory, more often"
     )
     do_copy_in_default_stream: bool = Field(True, description="copy in the stream that computes; false: beside it")
-    options: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+    options: Options = Field(
         {}, description="further options by the provider's own names, e.g. use_tf32 or cudnn_conv_use_max_workspace"
     )
 
     @model_validator(mode="after")
     def _each_in_its_place(self) -> Cuda:
-        for name in self.options:
-            if name in HAVE_KEYS:
-                raise ValueError(f"options holds '{name}', which has a key: write {HAVE_KEYS[name]} beside options")
-            if name in GIVEN_BY_TRITON:
-                raise ValueError(f"options holds '{name}', which Triton decides for each instance; leave it out")
+        _in_their_place(self.options, CUDA_KEYS)
         return self
+
+
+def _in_their_place(options: Mapping[str, str], keys: Mapping[str, str]) -> None:
+    """Raise ValueError for an option that has a key of its own in ``keys``, or that Triton decides."""
+    for name in options:
+        if name in keys:
+            raise ValueError(f"options holds '{name}', which has a key: write {keys[name]} beside options")
+        if name in GIVEN_BY_TRITON:
+            raise ValueError(f"options holds '{name}', which Triton decides for each instance; leave it out")
 
 
 class Triton(Section):
@@ -138,10 +168,7 @@ class Triton(Section):
         "auto", description="`auto`: GPUs where there are any; `gpu` does not load on a machine without one"
     )
     gpus: list[Natural] = Field([], description="ids of the GPUs to use, `instances` on each; all of them when empty")
-    versions: Count = Field(
-        1,
-        description="how many proven versions are served, the newest first: laid out by a start, left by `make roll`",
-    )
+    versions: Versions = Field(1, description=VERSIONS)
     inter_op_threads: Natural = Field(0, description="operators side by side; 0: the framework decides")
     graph_level: GraphLevel = Field("all", description="ONNX Runtime's graph optimisations")
     tensorrt: TensorRT | None = Field(None, description="ONNX formats on GPUs: TensorRT first, then CUDA; see below")
@@ -168,7 +195,4 @@ class Triton(Section):
 class TfServing(Section):
     """What only TF Serving knows (`models.config`)."""
 
-    versions: Count = Field(
-        1,
-        description="how many proven versions are served, the newest first: laid out by a start, left by `make roll`",
-    )
+    versions: Versions = Field(1, description=VERSIONS)

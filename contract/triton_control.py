@@ -12,7 +12,9 @@ from typing import Any
 
 from contract.errors import ServerError
 
-LOAD_S = 180.0
+# TensorRT builds its engines while a model loads, for minutes. A server that dies meanwhile closes the connection: only
+# one that hangs is waited for so long.
+LOAD_S = 900.0
 UNLOAD_S = 60.0
 LIVE_S = 5.0
 

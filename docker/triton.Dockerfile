@@ -43,7 +43,7 @@ ENV HOME=/tmp
 USER 1000:1000
 EXPOSE 8000 8001 8002
 # Of the server, not of its models: whoever mounts a repository knows their names. NVIDIA's entrypoint stays.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=600s --retries=3 CMD ["python3", "-c", \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=900s --retries=3 CMD ["python3", "-c", \
     "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=4)"]
 CMD ["tritonserver", "--model-repository=/models", "--disable-auto-complete-config", "--exit-timeout-secs=20", \
      "--backend-config=python,stub-timeout-seconds=120"]

@@ -31,6 +31,7 @@ from serving import (
 from serving.choice import fingerprint, keep_word
 from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
+from serving.one_version import load_version, reload_version, unload_version
 from serving.repository import Served
 from serving.supervise import MOST_RESTARTS
 from serving.triton_config import PADS
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             deploying.add_arguments(command)
         if name in (*MODEL_CONTROL, "reload"):
             command.add_argument("model", help="its name on the server, e.g. sentiment_torch__onnx")
+            command.add_argument("--version", type=int, help="this one of its versions alone")
         if name in ("repository", "up", "roll"):
             command.add_argument("--use", type=Path, help="a tuned.toml, whose settings go on top of models.toml's")
         if name in ("repository", "up"):
@@ -156,14 +158,14 @@ def _already_up(workspace: Workspace, wanted: str) -> bool:
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     ours = [server for server in known.servers if server.engine != foreign.ENGINE]
     running = bool(ours) and known.fingerprint == wanted and len(fleet.running(workspace)) == len(ours)
-    return running and fleet.still_loaded(known)
+    return running and fleet.still_loaded(known, workspace)
 
 
 def _roll(options: argparse.Namespace) -> int:
     config, ours = read_config(options.config, options.use), options.tfserving_ours
     events = rolling.roll(config, options.group, workspace_of(options), ours)
     if not events:
-        print("every model already serves its newest export")
+        print("every model already serves its newest export, or the newest that is listed for it")
     refused = [event for event in events if event.what == "refused"]
     if refused:
         raise ServerError(f"{len(refused)} of {len(events)} new versions were refused; 'make status' shows why")
@@ -171,12 +173,16 @@ def _roll(options: argparse.Namespace) -> int:
 
 
 def _control_model(options: argparse.Namespace) -> int:
-    print(MODEL_CONTROL[options.command](options.model, workspace_of(options)))
+    name, version, workspace = options.model, options.version, workspace_of(options)
+    whole, one = MODEL_CONTROL[options.command]
+    print(whole(name, workspace) if version is None else one(name, version, workspace))
     return 0
 
 
 def _reload(options: argparse.Namespace) -> int:
-    print(models.reload(options.model, workspace_of(options), options.tfserving_ours))
+    name, version, workspace, ours = options.model, options.version, workspace_of(options), options.tfserving_ours
+    done = models.reload(name, workspace, ours) if version is None else reload_version(name, version, workspace, ours)
+    print(done)
     return 0
 
 
@@ -258,7 +264,7 @@ FULL_QUEUE = (
     "(measured: 20 answers per second of 190); shed load with queue.timeout_us instead"
 )
 OURS = {"up": "a roll or a reload", "roll": "it", "reload": "it"}  # who takes the word, and what then may
-MODEL_CONTROL = {"load": models.load, "unload": models.unload}
+MODEL_CONTROL = {"load": (models.load, load_version), "unload": (models.unload, unload_version)}  # all, or one version
 COMMANDS = {
     "repository": _repository,
     "up": _up,

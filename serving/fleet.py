@@ -25,7 +25,7 @@ from serving.choice import Choice, fingerprint, read_choice, write_choice
 from serving.launch import Launch
 from serving.ports import host_port
 from serving.proving import prove, prove_older
-from serving.repository import Served, plan, version_folder
+from serving.repository import Served, plan, versions_laid_out
 from serving.starting import launch_file, place_of, start
 from serving.tfserving_config import unheard
 from serving.tfserving_state import LOAD_S, TfServingState
@@ -127,14 +127,25 @@ def up(
     return record
 
 
-def still_loaded(known: Endpoints) -> bool:
-    """Whether Triton has the models that it was given: one that is not ours may have been started again meanwhile."""
-    controls = {server.engine: _control(server) for server in known.servers if server.engine == "triton"}
+def still_loaded(known: Endpoints, workspace: Workspace) -> bool:
+    """Whether Triton has the models that it was given: one that is not ours may have been started again meanwhile.
+
+    A version beside the newest may have been unloaded, too; one at an address may have its own choice of these.
+    """
+    tritons = [server for server in known.servers if server.engine == "triton"]
     return known.one_at_a_time or all(
-        controls[item.engine].ready(item.served_name, item.version)
+        _control(server).ready(item.served_name, version)
+        for server in tritons
         for item in known.endpoints
-        if item.engine in controls
+        if item.engine == "triton"
+        for version in ({item.version} if server.place == "url" else _versions_of(item, workspace))
     )
+
+
+def _versions_of(endpoint: Endpoint, workspace: Workspace) -> set[int]:
+    """The versions of a model on Triton that lie there, and the one that the endpoint names."""
+    folders = (workspace.triton_repository / endpoint.served_name).glob("*")
+    return {endpoint.version, *(int(each.name) for each in folders if each.name.isdigit())}
 
 
 def too_many(served: list[Served]) -> bool:
@@ -153,9 +164,10 @@ def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> N
         for endpoint in known.endpoints
         if endpoint.engine != "kserve"
     }
-    # A roll passes over the exports between what was served and the newest; a start would serve them beside it.
-    older = all(version_folder(older, workspace).exists() for item in served for older in item.older)
-    if older and bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
+    # Where versions are counted, a roll passes over the exports between what was served and the newest; a start would
+    # serve them beside it. And `versions` may say something else than when the older ones were laid out.
+    same = all(versions_laid_out(item, workspace) == {each.version for each in (item, *item.older)} for item in served)
+    if same and bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
         update = {"fingerprint": fingerprint(config, served, choice), "unserved": refused}
         write_json(workspace.endpoints, known.model_copy(update=update))
 

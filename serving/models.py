@@ -23,7 +23,7 @@ ELSEWHERE = "that holds if the server at {} reads this workspace's model_reposit
 def load(name: str, workspace: Workspace) -> str:
     """Load a model that is laid out and proven, ask it again, and say how long it took."""
     with turn(workspace, "load"):
-        endpoints, control = _find_on_triton(name, workspace)
+        endpoints, control = insist_on_triton(name, workspace)
         seconds = control.load(name)
         try:
             _insist_on_answers(endpoints, workspace)
@@ -36,7 +36,7 @@ def load(name: str, workspace: Workspace) -> str:
 def unload(name: str, workspace: Workspace) -> str:
     """Unload a model; its endpoints refuse requests until it is loaded again."""
     with turn(workspace, "unload"):
-        _find_on_triton(name, workspace)[1].unload(name)
+        insist_on_triton(name, workspace)[1].unload(name)
     return f"{name} is unloaded; 'python -m serving load {name}' brings it back"
 
 
@@ -48,10 +48,10 @@ def reload(name: str, workspace: Workspace, ours: bool = False) -> str:
     (the old goes on in both cases), ParityError where the answers are wrong.
     """
     with turn(workspace, "reload"):
-        endpoints, server = _find(name, workspace)
-        _insist_on_bytes(endpoints[0], workspace)
-        roller = choose(ROLLERS, server.engine, "engine")(server, workspace, ours)
+        endpoints, server = find(name, workspace)
         version = endpoints[0].version
+        insist_on_bytes(endpoints[0], workspace, version, endpoints[0].artifact_sha256)
+        roller = choose(ROLLERS, server.engine, "engine")(server, workspace, ours)
         seconds = roller.renew(name, version)
         _insist_on_answers(endpoints, workspace)
     unseen = f"; {ELSEWHERE.format(server.host)}" if server.place == "url" else ""
@@ -66,25 +66,28 @@ def _insist_on_answers(endpoints: list[Endpoint], workspace: Workspace) -> None:
             raise ParityError(f"{endpoint.id} answers wrongly: {'; '.join(parity.reasons)}")
 
 
-def _insist_on_bytes(endpoint: Endpoint, workspace: Workspace) -> None:
+def insist_on_bytes(endpoint: Endpoint, workspace: Workspace, version: int, sha256: str) -> None:
     """Raise UsageError where what the engine would load is not what was proven: the old would be gone by then."""
-    file = _laid_out(endpoint, workspace)
-    if not file.exists() or sha256_tree(file) != endpoint.artifact_sha256:
+    file = _laid_out(endpoint, workspace, version)
+    if not file.exists() or sha256_tree(file) != sha256:
         raise UsageError(
             f"{file} is not the export that was proven, so it is not loaded and what is loaded goes on; "
             "a newer export comes with 'make roll', and 'make stop', then 'make serve' lays this one out again"
         )
 
 
-def _laid_out(endpoint: Endpoint, workspace: Workspace) -> Path:
+def _laid_out(endpoint: Endpoint, workspace: Workspace, version: int) -> Path:
     if endpoint.engine == "tfserving":
-        return workspace.tfserving_repository / endpoint.served_name / str(endpoint.version)
-    folder = workspace.triton_repository / endpoint.served_name / str(endpoint.version)
+        return workspace.tfserving_repository / endpoint.served_name / str(version)
+    folder = workspace.triton_repository / endpoint.served_name / str(version)
     return folder / BACKENDS[endpoint.format].filename
 
 
-def _find(name: str, workspace: Workspace) -> tuple[list[Endpoint], ServerRecord]:
-    """The endpoints of a served model of ours, and the server that has it."""
+def find(name: str, workspace: Workspace) -> tuple[list[Endpoint], ServerRecord]:
+    """The endpoints of a served model of ours, and the server that has it.
+
+    Raises UsageError where nothing serves it, ServerError where its server does not run.
+    """
     servers = {server.engine: server for server in fleet.running(workspace)}
     known = read_model(workspace.endpoints, Endpoints, "make serve").endpoints
     ours = [item for item in known if item.engine in ROLLERS]
@@ -98,8 +101,9 @@ def _find(name: str, workspace: Workspace) -> tuple[list[Endpoint], ServerRecord
     return endpoints, servers[engine]
 
 
-def _find_on_triton(name: str, workspace: Workspace) -> tuple[list[Endpoint], TritonControl]:
-    endpoints, server = _find(name, workspace)
+def insist_on_triton(name: str, workspace: Workspace) -> tuple[list[Endpoint], TritonControl]:
+    """The endpoints of a model on Triton, and its control. Raises UsageError where another engine serves it."""
+    endpoints, server = find(name, workspace)
     if server.engine != "triton":
         raise UsageError(f"{name} is on {server.engine}, which loads what lies in its folders; it can only be reloaded")
     return endpoints, TritonControl(host_port(server.host, server.ports["http"]))

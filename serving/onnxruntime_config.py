@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.batching import Cuda, TensorRT, Triton
+from serving.tensorrt_profiles import check_profiles
 
 GRAPH_LEVELS = {"extended": 1, "basic": -1, "off": 2}  # the backend's default is everything
 CONVOLUTION_SEARCHES = {"exhaustive": 0, "heuristic": 1, "default": 2}
@@ -18,10 +19,14 @@ PRECISION = "precision_mode"  # of the TensorRT accelerator
 
 
 def optimise(config: pb.ModelConfig, triton: Triton) -> None:
-    """Write the optimization block: the graph's level, TensorRT, and what CUDA is told as an accelerator."""
+    """Write the optimization block: the graph's level, TensorRT, and what CUDA is told as an accelerator.
+
+    Raises UsageError where TensorRT is given shapes that are not those of the model's inputs, which are written by now.
+    """
     if triton.graph_level != "all":
         config.optimization.graph.level = GRAPH_LEVELS[triton.graph_level]
     if triton.tensorrt:
+        check_profiles(config, triton.tensorrt.options)
         _accelerate(config, "tensorrt", _tensorrt(triton.tensorrt))
     if triton.cuda and triton.cuda.options:
         _accelerate(config, "cuda", triton.cuda.options)
@@ -50,7 +55,7 @@ def _tensorrt(wanted: TensorRT) -> dict[str, str]:
     }
     if wanted.engine_cache:
         found |= {"trt_engine_cache_enable": "true", "trt_engine_cache_path": wanted.engine_cache}
-    return found
+    return found | wanted.options
 
 
 def _accelerate(config: pb.ModelConfig, name: str, parameters: Mapping[str, str]) -> None:

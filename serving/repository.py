@@ -1,6 +1,6 @@
 """The model repository: a triton tree and a tfserving tree, laid out from the newest complete artifacts.
 
-Beside the newest lie as many older ones as `versions` asks for, so that a start serves what a roll left served.
+Beside the newest lie the older ones that `versions` asks for, so that a start serves what a roll left served.
 The trees are generated whole and swapped in by a rename; what does not change is left alone. Only formats that passed
 parity are laid out.
 """
@@ -19,13 +19,13 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.config import Engine, Model, ModelsFile
 from contract.errors import UsageError
-from contract.files import read_model, sha256_file, sha256_tree, write_bytes, write_text
+from contract.files import sha256_file, sha256_tree, write_bytes, write_text
 from contract.golden import Example, read_examples
-from contract.manifest import GOLDEN, MANIFEST, FormatRecord, Manifest, read_newest, versions_of
+from contract.manifest import GOLDEN, FormatRecord, Manifest
 from contract.tensors import to_bytes
 from contract.workspace import Workspace
+from serving.exports import Exports
 from serving.latency_buckets import counts_latency, latency_buckets
-from serving.signature import alike
 from serving.tfserving_config import (
     BATCHING_CONFIG,
     MODELS_CONFIG,
@@ -36,6 +36,7 @@ from serving.tfserving_config import (
 )
 from serving.triton_config import BACKENDS, model_config, to_text, warm_up_examples, warm_up_file
 from serving.turn import turn
+from serving.version_policy import Listed, VersionPolicy, version_policy
 
 EXPORT_AGAIN = "run 'make export' again, or remove {}"
 # Triton's Python backend starts its child through a shell without quoting (until 25.08).
@@ -62,9 +63,14 @@ class Served:
         return f"{self.name} on {self.engine}"
 
     @property
-    def versions(self) -> int:
-        """How many versions its engine is to serve, the newest first."""
-        return {"triton": self.model.triton.versions, "tfserving": self.model.tfserving.versions}[self.engine]
+    def policy(self) -> VersionPolicy:
+        """Which versions its engine is to serve."""
+        return policy_on(self.engine, self.model)
+
+
+def policy_on(engine: Engine, model: Model) -> VersionPolicy:
+    """Which versions of a model an engine is to serve."""
+    return version_policy({"triton": model.triton.versions, "tfserving": model.tfserving.versions}[engine])
 
 
 def served_name(model: str, form: str) -> str:
@@ -77,53 +83,73 @@ def plan(config: ModelsFile, group: str, workspace: Workspace) -> tuple[list[Ser
     served: list[Served] = []
     refused: dict[str, str] = {}
     for name, model in config.group(group).items():
-        directory, manifest = read_newest(workspace.artifacts / name)
-        for form, record in manifest.formats.items():
-            if model.serve is not None and form not in model.serve:
-                continue
-            why = _not_servable(form, record, manifest)
-            if why or record.path is None:
-                refused[f"{name} {form}"] = why or record.status
-                continue
-            engines = [engine for engine in model.engines if engine == "triton" or form == "savedmodel"]
-            if not engines:
-                refused[f"{name} {form}"] = f"none of its engines ({', '.join(model.engines)}) takes this format"
-            for engine in engines:
-                newest = Served(
-                    name=name if engine == "tfserving" else served_name(name, form),
-                    model_name=name,
-                    model=model,
-                    engine=engine,
-                    format=form,
-                    version=manifest.version,
-                    record=record,
-                    manifest=manifest,
-                    artifact=directory / record.path,
-                    golden=directory / GOLDEN,
-                )
-                served.append(replace(newest, older=_older(newest, workspace.artifacts / name)))
+        exports = {engine: _exports(name, model, engine, workspace) for engine in model.engines}
+        newest = {engine: of.newest() for engine, of in exports.items()}
+        for version in dict.fromkeys(newest.values()):  # one, unless a list of versions holds an engine back
+            engines = [engine for engine in model.engines if newest[engine] == version]
+            found, why_not = _plan_version(name, model, {engine: exports[engine] for engine in engines}, version)
+            served += found
+            refused |= why_not
     return served, refused
 
 
-def _older(newest: Served, exports: Path) -> tuple[Served, ...]:
-    """The exports that are served beside the newest, newest first: proven, and of the same signature.
+def _exports(name: str, model: Model, engine: Engine, workspace: Workspace) -> Exports:
+    return Exports(workspace.artifacts / name, policy_on(engine, model), f"models.{name}.{engine}.versions")
 
-    One config.pbtxt describes all versions of a model on Triton, so that another signature cannot be served beside this
-    one; clients of TF Serving would find it as hard to tell them apart.
-    """
-    most = newest.versions - 1
-    found: list[Served] = []
-    for version in reversed(versions_of(exports)[:-1] if most else []):
-        directory = exports / str(version)
-        manifest = read_model(directory / MANIFEST, Manifest, "make export")
-        record = manifest.formats.get(newest.format)
-        same = alike(manifest.inputs, newest.manifest.inputs) and alike(manifest.outputs, newest.manifest.outputs)
-        if same and record and record.ok and record.path:
-            artifact, golden = directory / record.path, directory / GOLDEN
-            found.append(
-                replace(newest, version=version, record=record, manifest=manifest, artifact=artifact, golden=golden)
+
+def _plan_version(
+    name: str, model: Model, exports: dict[Engine, Exports], version: int
+) -> tuple[list[Served], dict[str, str]]:
+    """What the engines whose newest is ``version`` serve of it, and what not, with its status."""
+    of_any = next(iter(exports.values()))
+    directory, manifest = of_any.folder / str(version), of_any.read(version)
+    served: list[Served] = []
+    refused: dict[str, str] = {}
+    for form, record in manifest.formats.items():
+        if model.serve is not None and form not in model.serve:
+            continue
+        why = _not_servable(form, record, manifest)
+        if why or record.path is None:
+            held = any(isinstance(of.policy, Listed) for of in exports.values())
+            of_version = f" (version {version}, the newest that is listed; list one that is proven)" if held else ""
+            refused[f"{name} {form}"] = f"{why or record.status}{of_version}"
+            continue
+        if not any(_takes(engine, form) for engine in model.engines):
+            refused[f"{name} {form}"] = f"none of its engines ({', '.join(model.engines)}) takes this format"
+        for engine in (each for each in exports if _takes(each, form)):
+            newest = Served(
+                name=name if engine == "tfserving" else served_name(name, form),
+                model_name=name,
+                model=model,
+                engine=engine,
+                format=form,
+                version=version,
+                record=record,
+                manifest=manifest,
+                artifact=directory / record.path,
+                golden=directory / GOLDEN,
             )
-    return tuple(found[:most])
+            served.append(replace(newest, older=_older(newest, exports[engine])))
+    return served, refused
+
+
+def _takes(engine: Engine, form: str) -> bool:
+    return engine == "triton" or form == "savedmodel"
+
+
+def _older(newest: Served, exports: Exports) -> tuple[Served, ...]:
+    """What is served beside it, newest first."""
+    return tuple(
+        replace(
+            newest,
+            version=manifest.version,
+            record=record,
+            manifest=manifest,
+            artifact=folder / str(record.path),
+            golden=folder / GOLDEN,
+        )
+        for folder, manifest, record in exports.older(newest.manifest, newest.format)
+    )
 
 
 def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | None:
@@ -165,6 +191,11 @@ def version_folder(item: Served, workspace: Workspace) -> Path:
     """Where a version lies for its engine, once it is laid out."""
     trees = {"triton": workspace.triton_repository, "tfserving": workspace.tfserving_repository}
     return trees[item.engine] / item.name / str(item.version)
+
+
+def versions_laid_out(item: Served, workspace: Workspace) -> set[int]:
+    """Which versions of the model lie there."""
+    return {int(each.name) for each in version_folder(item, workspace).parent.glob("*") if each.name.isdigit()}
 
 
 def check_files(item: Served) -> None:
@@ -237,7 +268,7 @@ def _lay_out_tfserving(items: list[Served], tree: Path, target: Path) -> None:
     for item in items:
         for version in (item, *item.older):
             copy_whole(version.artifact, tree / item.name / str(version.version))
-    entries = [(item.name, target / item.name, item.versions) for item in items]
+    entries = [(item.name, target / item.name, item.model.tfserving.versions) for item in items]
     write_text(tree / MODELS_CONFIG, models_config(entries))
     if items:
         write_text(tree / BATCHING_CONFIG, batching_config(items[0].model.batching, os.cpu_count() or 1))

@@ -20,6 +20,7 @@ from contract.errors import LoadproofError, ParityError, UsageError
 from contract.events import Event, append_event, happened
 from contract.files import read_model, write_json
 from contract.golden import read_examples
+from contract.manifest import versions_of
 from contract.progress import say
 from contract.table import choose
 from contract.workspace import Workspace
@@ -27,8 +28,8 @@ from serving import fleet
 from serving.payloads import PROTOCOLS, folder_name, write_payloads
 from serving.ports import host_port
 from serving.probe import probe, probe_together
-from serving.proving import prove
-from serving.repository import Served, check_files, plan
+from serving.proving import prove, prove_older
+from serving.repository import Served, check_files, plan, version_folder
 from serving.signature import alike, in_words
 from serving.turn import turn
 
@@ -50,7 +51,10 @@ def _roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool) -> l
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     servers = {item.engine: item for item in read_model(workspace.servers, Servers, "make serve").servers}
     events: list[Event] = []
-    for item, old in _newer(plan(config, group, workspace)[0], known.endpoints):
+    served = [item for item in plan(config, group, workspace)[0] if any(_same(old, item) for old in known.endpoints)]
+    for sentence in _unlisted(served, workspace):
+        say(sentence)
+    for item, old in _newer(served, known.endpoints):
         server = servers[item.engine]
         roller = choose(ROLLERS, item.engine, "engine")(server, workspace, ours)
         event, endpoints = _roll_one(config, item, old, server, workspace, roller)
@@ -63,6 +67,18 @@ def _roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool) -> l
             write_json(workspace.endpoints, known)
     fleet.renew_fingerprint(config, group, workspace)
     return events
+
+
+def _unlisted(served: list[Served], workspace: Workspace) -> Iterator[str]:
+    """A sentence for each model that has a newer export than `versions` of its engine lists."""
+    for item in served:
+        newest = versions_of(workspace.artifacts / item.model_name)[-1]
+        if not item.policy.candidates([newest]):
+            key = f"models.{item.model_name}.{item.engine}.versions"
+            yield (
+                f"version {newest} of {item.name} on {item.engine} is not served: the newest that {key} lists is "
+                f"{item.version}; add {newest} to the list to roll to it"
+            )
 
 
 def _newer(served: list[Served], running: list[Endpoint]) -> list[tuple[Served, Endpoint]]:
@@ -85,14 +101,20 @@ def _roll_one(
     """Replace one served version. The event, and the endpoints of the new version (none: the old ones stay)."""
     try:
         if item.version <= old.version:
-            raise UsageError(f"version {item.version} is not newer than the {old.version} that is served")
-        check_files(item)
+            raise UsageError(
+                f"version {item.version} is not newer than the {old.version} that is served; 'make stop', then "
+                "'make serve' goes back to it"
+            )
+        item = replace(item, older=_joining(item, workspace))
+        for version in (item, *item.older):
+            check_files(version)
         _insist_on_signature(item, old)
         with _candidate(roller, item, workspace) as candidate:
             _insist_on_answers(candidate, server, workspace)
         seconds = roller.publish(item)
         try:
             endpoints = prove(config, item, server, seconds, workspace)
+            prove_older(item, server, workspace)
         except LoadproofError:
             roller.take_back(item)
             raise
@@ -104,10 +126,17 @@ def _roll_one(
     return happened("rolled", item.engine, item.name, detail), endpoints
 
 
+def _joining(item: Served, workspace: Workspace) -> tuple[Served, ...]:
+    """The older versions that come with the new one, newest first: to be served, and not laid out yet."""
+    if not item.policy.exact:
+        return ()
+    return tuple(older for older in item.older if not version_folder(older, workspace).exists())
+
+
 @contextmanager
 def _candidate(roller: Any, item: Served, workspace: Workspace) -> Iterator[Served]:
     """The new version under another name, loaded; gone again afterwards, whatever happens."""
-    candidate = replace(item, name=f"{item.name}{CANDIDATE}")
+    candidate = replace(item, name=f"{item.name}{CANDIDATE}", older=())
     try:
         roller.load_candidate(candidate)
         yield candidate

@@ -21,6 +21,7 @@ from serving.tfserving_config import MODELS_CONFIG, add_model, keeping, policy_o
 from serving.tfserving_control import TfServingControl
 from serving.tfserving_neighbours import insist_on_ours_alone
 from serving.tfserving_state import TfServingState
+from serving.version_policy import Listed
 
 BRIDGE = 1_000_000_000  # added to a version: what answers while that version is loaded once more; no export is so new
 
@@ -62,56 +63,71 @@ class TfServingRoller:
     def publish(self, item: Served) -> float:
         """Put the version where the server looks; it loads it, then unloads the older ones beyond what is to be served.
 
-        Seconds until available.
+        With it come the older ones that it holds. Seconds until available.
         """
         started = time.monotonic()
         self._old_config = self._file.read_text(encoding="utf-8")
         try:
-            write_text(self._file, keeping(self._old_config, item.name, item.versions))
-            copy_whole(item.artifact, self._tree / item.name / str(item.version))
+            write_text(self._file, keeping(self._old_config, item.name, item.policy))
+            for version in (item, *item.older):
+                copy_whole(version.artifact, self._folder(item.name, version.version))
             self._configure(self._config())
-            self._state.wait(item.name, item.version)
+            self._state.wait_for((version.name, version.version) for version in (item, *item.older))
         except (LoadproofError, OSError):
             self.take_back(item)
             raise
         return round(time.monotonic() - started, 2)
 
     def take_back(self, item: Served) -> None:
-        """Remove the version again; one that went for it comes back."""
-        shutil.rmtree(self._tree / item.name / str(item.version), ignore_errors=True)
+        """Remove what came again; what went for it comes back."""
+        for version in (item, *item.older):
+            shutil.rmtree(self._folder(item.name, version.version), ignore_errors=True)
         write_text(self._file, self._old_config)
         self._configure(self._config())
 
     def retire(self, item: Served) -> None:
         """Remove the files of versions that are no longer served."""
-        for version in self._versions(item.name)[: -item.versions]:
-            shutil.rmtree(self._tree / item.name / str(version), ignore_errors=True)
+        versions = self.laid_out(item.name)
+        for version in set(versions) - set(item.policy.kept(versions)):
+            shutil.rmtree(self._folder(item.name, version), ignore_errors=True)
 
-    def renew(self, name: str, version: int) -> float:
-        """Load every version once more, while the files of ``version`` answer as another; seconds that all of it took.
+    def renew(self, name: str, version: int, only: int | None = None) -> float:
+        """Load every version once more, or ``only`` one; seconds that all of it took.
 
-        TF Serving never loads a version that it holds. So a newer one comes and is all that is to be served, for which
-        the others go; they come back beside it, and only then it goes: who names no version is never sent to an older.
+        TF Serving never loads a version that it holds. So what is to be loaded again goes first, and comes back. The
+        newest, ``version``, goes only while its files answer as another, newer one, which goes last: who names no
+        version is never sent to an older.
         """
         insist_on_ours_alone(self._server, self._tree, self._said)  # before it can find the bridge by itself
         started = time.monotonic()
-        versions = self._versions(name)
-        bridge = self._tree / name / str(BRIDGE + version)
+        versions = self.laid_out(name)
+        again = [each for each in versions if only in (None, each)]
+        stay = [each for each in versions if each not in again]
+        bridges = [BRIDGE + version] if version in again else []
         try:
-            if not bridge.exists():  # else somebody was interrupted at just this
-                copy_whole(self._tree / name / str(version), bridge)
+            for bridge in bridges:
+                if not self._folder(name, bridge).exists():  # else somebody was interrupted at just this
+                    copy_whole(self._folder(name, version), self._folder(name, bridge))
             try:
-                self._serve_only(name, [BRIDGE + version])
-                self._state.wait(name, BRIDGE + version)
-                for each in versions:
+                self._serve_only(name, [*stay, *bridges])
+                self._state.wait_for((name, bridge) for bridge in bridges)
+                for each in again:
                     self._state.wait(name, each, available=False)
             finally:  # whatever failed: without its files there would be nothing to serve
-                self._serve_only(name, [*versions, BRIDGE + version])
+                self._serve_only(name, [*versions, *bridges])
             self._state.wait_for((name, each) for each in versions)
         finally:
-            shutil.rmtree(bridge, ignore_errors=True)
+            shutil.rmtree(self._folder(name, BRIDGE + version), ignore_errors=True)
             self._configure(self._config())
         return round(time.monotonic() - started, 2)
+
+    def laid_out(self, name: str) -> list[int]:
+        """The versions whose files lie in a model's folder, oldest first."""
+        found = (int(child.name) for child in (self._tree / name).iterdir() if child.name.isdigit())
+        return sorted(version for version in found if version < BRIDGE)
+
+    def _folder(self, name: str, version: int) -> Path:
+        return self._tree / name / str(version)
 
     @property
     def _file(self) -> Path:
@@ -123,15 +139,10 @@ class TfServingRoller:
 
     def _serve_only(self, name: str, versions: list[int]) -> None:
         config = self._config()
-        policy_of(config, name).specific.versions.extend(versions)
+        Listed(tuple(versions)).write(policy_of(config, name))
         self._configure(config)
 
     def _configure(self, config: Any) -> None:
         """Have the server serve this, and look at its folders. What it had besides is unloaded."""
         insist_on_ours_alone(self._server, self._tree, self._said)  # every time: a model may have come meanwhile
         self._control.configure(config)
-
-    def _versions(self, name: str) -> list[int]:
-        """The versions whose files lie in a model's folder, oldest first."""
-        found = (int(child.name) for child in (self._tree / name).iterdir() if child.name.isdigit())
-        return sorted(version for version in found if version < BRIDGE)

@@ -14,6 +14,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from contract.batching import Batching
+from contract.versions import Versions
+from serving.version_policy import VersionPolicy, version_policy
 
 MODELS_CONFIG, BATCHING_CONFIG, MONITORING_CONFIG = "models.config", "batching.config", "monitoring.config"
 # The flags that a server is told its settings by.
@@ -25,11 +27,11 @@ UNLIMITED = 100_000  # TF Serving has no word for it
 PARAMETER = re.compile(r"^(\w+) \{ value: (\d+) \}$", re.MULTILINE)
 
 
-def models_config(models: Iterable[tuple[str, Path, int]]) -> str:
-    """A ModelServerConfig in text format: of each model its name, absolute base path, and how many versions of it."""
+def models_config(models: Iterable[tuple[str, Path, Versions]]) -> str:
+    """A ModelServerConfig in text format: of each model its name, absolute base path, and which versions of it."""
     config = model_server_config_pb2.ModelServerConfig()
     for name, base, versions in models:
-        add_model(config, name, base).model_version_policy.latest.num_versions = versions
+        version_policy(versions).write(add_model(config, name, base).model_version_policy)
     return str(text_format.MessageToString(config))
 
 
@@ -49,10 +51,10 @@ def policy_of(config: Any, name: str) -> Any:
     return entry.model_version_policy
 
 
-def keeping(text: str, name: str, versions: int) -> str:
-    """The same configuration, with the newest ``versions`` of one model served."""
+def keeping(text: str, name: str, policy: VersionPolicy) -> str:
+    """The same configuration, with the versions of one model served that ``policy`` says."""
     config = read_models(text)
-    policy_of(config, name).latest.num_versions = versions
+    policy.write(policy_of(config, name))
     return str(text_format.MessageToString(config))
 
 

@@ -19,6 +19,7 @@ from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
 from serving.latency_buckets import add_latency_buckets
 from serving.onnxruntime_config import cuda_parameters, optimise
+from serving.version_policy import version_policy
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def model_config(
         _pad(config, inputs, outputs, padding or {}, pad_with or {})
         _pad_to_buckets(config, batching.length_buckets)
     config.instance_group.add(kind=KINDS[triton.device], count=batching.instances, gpus=triton.gpus)
-    config.version_policy.latest.num_versions = triton.versions
+    version_policy(triton.versions).write(config.version_policy)
     parameters = {row.thread_parameter: str(batching.threads), ARTIFACT_SHA256: artifact_sha256}
     if triton.inter_op_threads:
         parameters[row.inter_op_parameter] = str(triton.inter_op_threads)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from contract.batching import Batching, Cuda, Triton
+from contract.batching import Batching, Cuda, TensorRT, Triton
 from serving.triton_config import model_config
 from tests.builders import LOGITS, TOKENS
 from tests.conftest import ROOT
@@ -111,6 +111,30 @@ def test_numbers_that_mean_names_are_translated_for_cuda() -> None:
     (_, cuda), _ = load("onnxruntime").providers(on_gpu([{"name": "cuda", "parameters": parameters}]))
     assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
     assert cuda["arena_extend_strategy"] == "kSameAsRequested"
+
+
+def test_what_models_toml_says_of_tensorrt_reaches_the_provider() -> None:
+    profiles = {
+        "trt_profile_min_shapes": "tokens:1x1",
+        "trt_profile_opt_shapes": "tokens:8x16",
+        "trt_profile_max_shapes": "tokens:32x64",
+    }
+    wanted = TensorRT(
+        workspace_mib=1, engine_cache="/tmp/engines", options=profiles | {"trt_cuda_graph_enable": "true"}
+    )
+    made = model_config("words", "onnx", [TOKENS], [LOGITS], Batching(), [], "a" * 64, Triton(tensorrt=wanted))
+    read = json_format.MessageToDict(made, preserving_proto_field_name=True)
+    accelerators = read["optimization"]["execution_accelerators"]["gpu_execution_accelerator"]
+    (_, tensorrt), _, _ = load("onnxruntime").providers(on_gpu(accelerators))
+    assert tensorrt == {
+        "device_id": "2",
+        "trt_fp16_enable": "1",
+        "trt_max_workspace_size": "1048576",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/tmp/engines",
+        "trt_cuda_graph_enable": "1",
+        **profiles,
+    }
 
 
 def test_what_models_toml_says_of_cuda_reaches_the_provider() -> None:

@@ -22,6 +22,7 @@ from contract.workspace import Workspace
 from serving import fleet, repository
 from serving.repository import Served, lay_out, plan, served_name
 from serving.tfserving_config import keeping, models_config, policy_of, read_models
+from serving.version_policy import version_policy
 from tests.builders import config, example, examples, format_record, model, workspace, write_artifacts
 
 
@@ -331,7 +332,8 @@ def test_tf_serving_is_laid_out_and_told_as_many_versions_as_it_is_to_serve(tmp_
 
 
 def test_a_roll_tells_tf_serving_of_one_model_and_leaves_the_others_as_they_are() -> None:
-    told = keeping(models_config([("words", Path("/m/words"), 1), ("images", Path("/m/images"), 3)]), "words", 2)
+    before = models_config([("words", Path("/m/words"), 1), ("images", Path("/m/images"), 3)])
+    told = keeping(before, "words", version_policy(2))
     assert told == models_config([("words", Path("/m/words"), 2), ("images", Path("/m/images"), 3)])
 
 

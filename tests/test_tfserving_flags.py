@@ -40,7 +40,11 @@ def test_both_spellings_of_a_flag_mean_the_same() -> None:
     [
         ([*BASE, "--prot=1"], "the nearest flag is --port"),
         ([*BASE, "--rest_port=1"], "the nearest flag is --rest_api_port"),
-        ([*BASE, "--enable_profiler=false"], "not in the embedded server; leave it out"),
+        ([*BASE, "--enable_profiler"], "not in the embedded server; leave it out, or give --enable_profiler=false."),
+        ([*BASE, "--enable_profiler=maybe"], "--enable_profiler is true or false, got 'maybe'"),
+        ([*BASE, "--ssl_config_file=/etc/ssl.cfg"], "not in the embedded server; leave it out."),
+        ([*BASE, "--num_tflite_pools"], "--num_tflite_pools needs a value"),
+        ([*BASE, "--ssl_confg_file="], "unknown flag --ssl_confg_file"),
         ([*BASE, "8500"], "'8500' is not a flag"),
         ([*BASE, "--port=high"], "--port is a whole number, got 'high'"),
         ([*BASE, "--port=70000"], "--port is a port from 0 (off) to 65535, got 70000"),
@@ -66,6 +70,25 @@ def test_a_flag_of_the_original_is_one_here_or_refused_as_one_of_its_own(name: s
         return
     with pytest.raises(SetupError, match=f"^--{name} exists in tensorflow_model_server but not in the embedded"):
         flags.parse([*BASE, f"--{name}=1"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--enable_profiler=false"],
+        ["--enable_profiler", "false"],
+        ["--enable_signature_method_name_check=0"],
+        ["--prefer_tflite_model=F"],
+        ["--rest_api_enable_cors_support=false"],
+        ["--use_alts_credentials=false"],
+        ["--xla_cpu_compilation_enabled=false", "--xla_gpu_compilation_enabled=false"],
+        ["--ssl_config_file="],
+        ["--ssl_config_file", ""],
+        ["--mixed_precision=", "--platform_config_file=", "--thread_pool_factory_config_file="],
+    ],
+)
+def test_to_ask_for_what_is_not_here_to_be_off_changes_nothing(arguments: list[str]) -> None:
+    assert flags.parse([*BASE, *arguments, "--port=1"]) == flags.parse([*BASE, "--port=1"])
 
 
 def test_help_lists_every_flag_with_its_default() -> None:

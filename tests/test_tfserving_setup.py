@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from serving.tfserving.errors import HTTP_STATUS, Code, SetupError, StatusError
 from serving.tfserving.metrics import BUCKET_LIMITS, Histogram, Metrics
 from serving.tfserving.states import State
 from serving.tfserving.storage import ModelEntry, VersionPolicy, find_versions
+from tests.conftest import ROOT
 
 BASE = ("--model_base_path=/models/m",)
 
@@ -250,6 +252,15 @@ def test_a_histogram_counts_each_value_in_the_bucket_that_it_does_not_exceed() -
     assert lines[1] == 'h_bucket{a="b",le="18"} 3'
     assert lines[len(BUCKET_LIMITS)] == 'h_bucket{a="b",le="+Inf"} 4'
     assert lines[-1] == 'h_count{a="b"} 4'
+
+
+def test_the_page_has_what_serving_counts_itself_as_the_documentation_lists_it() -> None:
+    names = [line.split()[2] for line in Metrics().page().splitlines()]
+    assert all(name.startswith(":tensorflow:serving:") for name in names)
+    lines = (ROOT / "docs" / "serving.md").read_text().splitlines()
+    (said,) = (line for line in lines if line.startswith("- *Metrics.*"))
+    listed = re.findall("`([a-z_]+)`", said.partition("What TensorFlow counts beneath")[0])
+    assert sorted(listed) == sorted(name.rpartition(":")[2] for name in names)
 
 
 def test_metrics_lose_nothing_to_concurrency() -> None:

@@ -242,6 +242,38 @@ def test_tensorrt_is_an_accelerator_of_gpu_instances_of_onnx_only() -> None:
     assert not parsed("savedmodel", triton=wanted).HasField("optimization")
 
 
+def test_further_options_of_tensorrt_are_written_beside_its_own_keys() -> None:
+    profiles = {
+        "trt_profile_min_shapes": "tokens:1x1",
+        "trt_profile_opt_shapes": "tokens:8x16",
+        "trt_profile_max_shapes": "tokens:32x64",
+    }
+    options = profiles | {"trt_cuda_graph_enable": "true", "int8_calibration_table_name": "calibration.flatbuffers"}
+    read = parsed("onnx-int8", triton=Triton(tensorrt=TensorRT(precision="int8", workspace_mib=1, options=options)))
+    (accelerator,) = read.optimization.execution_accelerators.gpu_execution_accelerator
+    own = {"precision_mode": "INT8", "max_workspace_size_bytes": "1048576"}
+    assert dict(accelerator.parameters) == own | options
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"precision_mode": "FP16"}, "options holds 'precision_mode', which has a key: write precision beside options"),
+        ({"trt_bf16_enable": "1"}, "options holds 'trt_bf16_enable', .* write precision beside options"),
+        ({"trt_max_workspace_size": "1"}, "options holds 'trt_max_workspace_size', .* write workspace_mib"),
+        ({"trt_engine_cache_path": "/tmp"}, "options holds 'trt_engine_cache_path', .* write engine_cache"),
+        ({"device_id": "1"}, "options holds 'device_id', which Triton decides for each instance"),
+        ({"use_tf32": "1"}, "options holds 'use_tf32'; TensorRT's begin with trt_ or int8_, CUDA's go below cuda"),
+        ({"trt_dla_core": ""}, "at least 1 character"),
+    ],
+)
+def test_an_option_of_tensorrt_that_would_be_lost_is_refused_with_its_place(
+    options: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        TensorRT(options=options)
+
+
 def test_what_the_native_backend_would_overwrite_in_the_accelerator_is_a_parameter_of_the_model() -> None:
     wanted = Cuda(
         gpu_mem_limit_mib=2,

@@ -119,6 +119,7 @@ def test_the_hash_does_not_see_buckets_warm_up_or_the_artifact() -> None:
         {"triton": Triton(graph_level="off")},
         {"triton": Triton(tensorrt=TensorRT())},
         {"triton": Triton(tensorrt=TensorRT(workspace_mib=2048))},
+        {"triton": Triton(tensorrt=TensorRT(options={"trt_cuda_graph_enable": "1"}))},
         {"triton": Triton(device="cpu")},
         {"triton": Triton(gpus=[1])},
         {"triton": Triton(parameters={"onnx": {"enable_mem_arena": "0"}})},

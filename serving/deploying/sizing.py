@@ -18,7 +18,7 @@ MEMORY_MARGIN = 0.5  # what was sampled is not the most that can be: longer requ
 SHM_MIB = 1024  # the volume at /dev/shm (k8s/base/triton), which counts as the pod's memory
 MEMORY_STEP_MIB = 256
 READY_FACTOR = 10  # an empty page cache, a busy node
-LEAST_STARTUP_S = 600  # what the bases grant
+LEAST_STARTUP_S = {"triton": 900, "tfserving": 600}  # what the bases grant; TensorRT builds its engines meanwhile
 SLACK_S = 300  # from the startup probe to the deadline of the rollout: the image, the copy of the model
 GIB = 2**30
 LEAST_QUEUE_US = 50  # a shorter wait is the clock's noise: a pod at its limit cannot be told by it
@@ -85,7 +85,7 @@ def measured(case: Case, model_bytes: int) -> Size:
         memory_mib=memory(item),
         queue_us=queue_us,
         pending=pending(item) if queue_us else None,
-        startup_s=startup(item.load_to_ready_s),
+        startup_s=startup(item),
         models_gib=models(model_bytes),
     )
 
@@ -102,7 +102,7 @@ def asked(case: Case, model_bytes: int) -> Size:
         pending=Figure(batch, "a batch: what waits at that queue time was not measured")
         if queue_us and case.wanted.scales and case.recommended.engine == "triton"
         else None,
-        startup_s=Figure(LEAST_STARTUP_S, "as the base grants"),
+        startup_s=Figure(LEAST_STARTUP_S[case.recommended.engine], "as the base grants"),
         models_gib=models(model_bytes),
     )
 
@@ -165,12 +165,11 @@ def pending(item: Recommended) -> Figure | None:
     return Figure(value, f"the larger of a batch ({batch}) and twice {waiting:.1f} = rate * queue time (Little's law)")
 
 
-def startup(load_to_ready_s: float) -> Figure:
+def startup(item: Recommended) -> Figure:
     """Seconds that the startup probe grants."""
-    value = max(LEAST_STARTUP_S, ceil(READY_FACTOR * load_to_ready_s))
-    return Figure(
-        value, f"{READY_FACTOR} * the load that was measured ({load_to_ready_s:g} s), {LEAST_STARTUP_S} at least"
-    )
+    least_s, load_s = LEAST_STARTUP_S[item.engine], item.load_to_ready_s
+    value = max(least_s, ceil(READY_FACTOR * load_s))
+    return Figure(value, f"{READY_FACTOR} * the load that was measured ({load_s:g} s), {least_s} at least")
 
 
 def models(model_bytes: int) -> Figure:

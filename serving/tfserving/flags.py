@@ -21,24 +21,22 @@ from serving.tfserving.errors import SetupError
 _INTEGER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _INT32 = range(-(2**31), 2**31)
 _TRUTH = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
-# flags of tensorflow_model_server that this server deliberately lacks
-_ELSEWHERE = frozenset(
-    (
-        "enable_profiler",
-        "enable_signature_method_name_check",
-        "mixed_precision",
-        "num_tflite_interpreters_per_pool",
-        "num_tflite_pools",
-        "platform_config_file",
-        "prefer_tflite_model",
-        "rest_api_enable_cors_support",
-        "ssl_config_file",
-        "thread_pool_factory_config_file",
-        "use_alts_credentials",
-        "xla_cpu_compilation_enabled",
-        "xla_gpu_compilation_enabled",
-    )
-)
+# Flags of tensorflow_model_server with nothing behind them here, and the value of each that asks for just that.
+_LACKING: dict[str, bool | str | None] = {
+    "enable_profiler": False,
+    "enable_signature_method_name_check": False,
+    "mixed_precision": "",
+    "num_tflite_interpreters_per_pool": None,
+    "num_tflite_pools": None,
+    "platform_config_file": "",
+    "prefer_tflite_model": False,
+    "rest_api_enable_cors_support": False,
+    "ssl_config_file": "",
+    "thread_pool_factory_config_file": "",
+    "use_alts_credentials": False,
+    "xla_cpu_compilation_enabled": False,
+    "xla_gpu_compilation_enabled": False,
+}
 _MAY_BE_NEGATIVE = frozenset(("load_retry_interval_micros",))
 
 
@@ -135,27 +133,35 @@ def version() -> str:
 
 def parse(arguments: Sequence[str]) -> Settings:
     """Settings from argv; SetupError (exit 2) with a next step for anything that is not understood."""
-    kinds: dict[str, type] = {flag.name: type(flag.default) for flag in fields(Settings)}
+    ours: dict[str, type] = {flag.name: type(flag.default) for flag in fields(Settings)}
+    kinds = ours | {name: type(without) for name, without in _LACKING.items()}
     given: dict[str, Any] = {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
         name, equals, text = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in kinds:
-            raise SetupError(_not_a_flag(word, name, sorted(kinds)))
+            raise SetupError(_not_a_flag(word, name, sorted(ours)))
         if not equals:
             text = _next_value(name, kinds[name], rest)
-        given[name] = _converted(name, kinds[name], text)
+        value = _converted(name, kinds[name], text)
+        if name in ours:
+            given[name] = value
+        elif value != _LACKING[name]:
+            raise SetupError(_lacking(name))
     return _checked(Settings(**given))
 
 
 def _not_a_flag(word: str, name: str, known: list[str]) -> str:
     if not word.startswith("--"):
         return f"'{word}' is not a flag; flags begin with --. Use --help to see them."
-    if name in _ELSEWHERE:
-        return f"--{name} exists in tensorflow_model_server but not in the embedded server; leave it out."
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
     return f"unknown flag --{name}; the nearest flag is --{nearest}. Use --help to see all flags."
+
+
+def _lacking(name: str) -> str:
+    off = f", or give --{name}=false" if _LACKING[name] is False else ""
+    return f"--{name} exists in tensorflow_model_server but not in the embedded server; leave it out{off}."
 
 
 def _next_value(name: str, kind: type, rest: list[str]) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 from contract.codecs import codec_for
 from contract.errors import ServerError
 from contract.tensors import Tensors, TensorSpec
+from contract.triton_control import LOAD_S
 
 METRIC = re.compile(r"^(?P<name>nv_[a-z_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$", re.MULTILINE)
 NATIVE = {"onnxruntime": "libtriton_onnxruntime.so", "pytorch": "libtriton_pytorch.so"}
-LOAD_S = 900.0  # TensorRT builds its engines while a model loads
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from contract.batching import Batching
 from contract.endpoints import Endpoint
-from contract.errors import ParityError, ServerError
+from contract.errors import ParityError, ServerError, UsageError
 from contract.progress import say
 from contract.records import VariantPlan
 from contract.trials import Climb, Trial
@@ -107,7 +107,7 @@ class Climber:
             endpoint = own.model_copy(update={"id": variant})  # another configuration, so an endpoint of its own
             load_s = endpoint.load_to_ready_s
             worth = gauge(self._session, self._question(climb, step, variant, endpoint), self._setting)
-        except (ServerError, ParityError) as error:
+        except (ServerError, ParityError, UsageError) as error:  # the last: a batch beyond TensorRT's profiles
             if step.configuration == climb.start:
                 raise
             worth = Worth("failed", None, str(error))
