@@ -160,7 +160,7 @@ class Endpoints(Entry):
     started: str = Field(description="UTC, ISO 8601")
     machine: Machine = Field(description="where the servers run")
     target: str = Field(description="Triton release that production runs")
-    fingerprint: str = Field(description="SHA-256 over what is served and how; the same means already up")
+    fingerprint: str = Field(description="over how models are served, and over which: the same means already up")
     unserved: dict[str, str] = Field(description="exports that are not served, with their status")
     servers: list[ServerRecord] = Field(description="what runs")
     endpoints: list[Endpoint] = Field(description="what can be loaded")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from contract.config import ModelsFile
 from contract.files import read_model, write_json
@@ -12,6 +13,10 @@ from contract.manifest import Entry
 from contract.workspace import Workspace
 from serving import supervise
 from serving.repository import Served
+
+HALF = 32  # digits of a fingerprint
+# Of a model's settings: what is nothing to servers of ours, and what a roll brings about itself.
+ROLLED: Any = {"elsewhere": True, "triton": {"versions"}, "tfserving": {"versions"}}
 
 
 class Choice(Entry):
@@ -41,20 +46,33 @@ def keep_word(choice: Choice, workspace: Workspace) -> None:
 
 
 def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
-    """SHA-256 over what is served and how. A word about a server changes neither, and is left out."""
-    facts = [
+    """64 hexadecimal digits over what is served and how. A word about a server changes neither, and is left out.
+
+    The first half is about how: a roll changes the other one alone (`same_settings`).
+    """
+    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
+    settings = [[item.name, item.engine, item.model.model_dump(mode="json", exclude=ROLLED)] for item in served]
+    exports = [
         [
             item.name,
             item.engine,
             item.version,
             item.record.sha256,
             [[older.version, older.record.sha256] for older in item.older],
-            item.model.model_dump(mode="json", exclude={"elsewhere"}),
+            [item.model.triton.versions, item.model.tfserving.versions],
         ]
         for item in served
     ]
-    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
-    return hashlib.sha256(json.dumps([how, facts], sort_keys=True).encode()).hexdigest()
+    return _digest([how, settings]) + _digest(exports)
+
+
+def same_settings(one: str, other: str) -> bool:
+    """Whether two fingerprints differ in the exports alone, if at all."""
+    return one[:HALF] == other[:HALF]
+
+
+def _digest(facts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:HALF]
 
 
 def _file(workspace: Workspace) -> Path:

@@ -21,7 +21,7 @@ from contract.triton_control import TritonControl
 from contract.workspace import Workspace
 from serving import supervise, tensorflow_serving, triton
 from serving.addresses import is_address
-from serving.choice import Choice, fingerprint, read_choice, write_choice
+from serving.choice import Choice, fingerprint, read_choice, same_settings, write_choice
 from serving.launch import Launch
 from serving.ports import host_port
 from serving.proving import prove, prove_older
@@ -155,7 +155,7 @@ def too_many(served: list[Served]) -> bool:
 
 
 def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> None:
-    """After a roll: what is served now is what `up` would serve."""
+    """After a roll: what is served now is what `up` would serve, unless settings have changed: a start applies them."""
     served, refused = plan(config, group, workspace)
     choice = read_choice(workspace)
     known = read_model(workspace.endpoints, Endpoints, "make serve")
@@ -168,7 +168,11 @@ def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> N
     # serve them beside it. And `versions` may say something else than when the older ones were laid out.
     same = all(versions_laid_out(item, workspace) == {each.version for each in (item, *item.older)} for item in served)
     if same and bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
-        update = {"fingerprint": fingerprint(config, served, choice), "unserved": refused}
+        renewed = fingerprint(config, served, choice)
+        if not same_settings(renewed, known.fingerprint):
+            say("settings have changed since the servers were started; 'make serve' starts them with the new ones")
+            return
+        update = {"fingerprint": renewed, "unserved": refused}
         write_json(workspace.endpoints, known.model_copy(update=update))
 
 

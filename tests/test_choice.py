@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from contract.batching import Triton
+from contract.batching import Batching, Triton
 from contract.endpoints import Endpoints
 from contract.files import read_model, write_json
+from contract.workspace import Workspace
 from serving import fleet
 from serving.choice import Choice, fingerprint, keep_word, read_choice, write_choice
 from serving.repository import Served, lay_out, plan
@@ -59,7 +60,30 @@ def test_after_a_roll_a_start_finds_all_as_it_would_serve_it_unless_an_export_wa
     if passed_over:
         (place.triton_repository / "words__onnx" / "1").rename(place.triton_repository / "words__onnx" / "0")
     write_choice(Choice(), place)
-    write_json(place.endpoints, endpoints(endpoint(version=2, artifact_sha256=wanted[0].record.sha256)))
+    before = fingerprint(described, [replace(wanted[0], version=1, older=())], Choice())
+    _serving(wanted[0], before, place)
     fleet.renew_fingerprint(described, "all", place)
     known = read_model(place.endpoints, Endpoints, "make serve").fingerprint
     assert (known == fingerprint(described, wanted, Choice())) != passed_over
+
+
+def test_a_roll_leaves_settings_that_have_changed_to_the_next_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = workspace(tmp_path)
+    write_artifacts(place, "words", ("onnx",))
+    started, now = (config({"words": model(batching=Batching(max_batch_size=size))}) for size in (8, 16))
+    wanted, _ = plan(now, "all", place)
+    lay_out(wanted, place)
+    write_choice(Choice(), place)
+    before = fingerprint(started, plan(started, "all", place)[0], Choice())
+    _serving(wanted[0], before, place)
+    fleet.renew_fingerprint(now, "all", place)
+    assert read_model(place.endpoints, Endpoints, "make serve").fingerprint == before
+    assert "settings have changed" in capsys.readouterr().err
+
+
+def _serving(item: Served, fingerprint: str, place: Workspace) -> None:
+    """Describe this model as what runs."""
+    known = endpoints(endpoint(version=item.version, artifact_sha256=item.record.sha256))
+    write_json(place.endpoints, known.model_copy(update={"fingerprint": fingerprint}))
