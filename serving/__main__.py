@@ -15,27 +15,20 @@ from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import (
-    choosing,
-    elsewhere,
-    fleet,
-    foreign,
-    models,
-    releases,
-    repository,
-    rolling,
-    supervise,
-    tensorflow_serving,
-    triton,
-)
+from serving import choosing, fleet, supervise
 from serving.choice import fingerprint, keep_word
 from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
-from serving.one_version import load_version, reload_version, unload_version
-from serving.repository import Served
+from serving.engines import tensorflow_serving, triton
+from serving.layout import releases, repository
+from serving.layout.repository import Served
+from serving.layout.triton_config import PADS
+from serving.places.turn import turn
+from serving.proof import elsewhere, foreign
+from serving.rolling import models
+from serving.rolling.one_version import load_version, reload_version, unload_version
+from serving.rolling.roll import roll
 from serving.supervise import MOST_RESTARTS
-from serving.triton_config import PADS
-from serving.turn import turn
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -163,7 +156,7 @@ def _already_up(workspace: Workspace, wanted: str) -> bool:
 
 def _roll(options: argparse.Namespace) -> int:
     config, ours = read_config(options.config, options.use), options.tfserving_ours
-    events = rolling.roll(config, options.group, workspace_of(options), ours)
+    events = roll(config, options.group, workspace_of(options), ours)
     if not events:
         print("every model already serves its newest export, or the newest that is listed for it")
     refused = [event for event in events if event.what == "refused"]

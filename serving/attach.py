@@ -20,12 +20,13 @@ from contract.errors import ServerError, UsageError, nearest
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import fleet, repository, supervise
-from serving.addresses import parse_addresses
+from serving import fleet, supervise
 from serving.choice import Choice
-from serving.ports import answers, host_port
-from serving.tensorflow_serving import USUAL_PORTS as TFSERVING_PORTS
-from serving.triton import USUAL_PORTS as TRITON_PORTS
+from serving.engines.tensorflow_serving import USUAL_PORTS as TFSERVING_PORTS
+from serving.engines.triton import USUAL_PORTS as TRITON_PORTS
+from serving.layout import repository
+from serving.places.addresses import parse_addresses
+from serving.places.ports import answers, host_port
 
 # The scheme that only one of the two has -> the engine, and its ports by purpose.
 ENGINES: dict[str, tuple[Engine, dict[str, int]]] = {

@@ -12,7 +12,7 @@ from contract.files import read_model, write_json
 from contract.manifest import Entry
 from contract.workspace import Workspace
 from serving import supervise
-from serving.repository import Served
+from serving.layout.repository import Served
 
 HALF = 32  # digits of a fingerprint
 # Of a model's settings: what is nothing to servers of ours, and what a roll brings about itself.

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.errors import UsageError
-from serving import fleet, tensorflow_serving
-from serving.addresses import is_address
+from serving import fleet
 from serving.choice import Choice
-from serving.repository import Served
+from serving.engines import tensorflow_serving
+from serving.layout.repository import Served
+from serving.places.addresses import is_address
 
 TRITON_AT = "http://HOST:8000,grpc://HOST:8001"
 TFSERVING_AT = "rest://HOST:8501,grpc://HOST:8500"
@@ -29,7 +30,7 @@ NAMES = {"triton": "Triton", "tfserving": "TF Serving"}
 
 @dataclass(frozen=True)
 class Ways:
-    """How each engine is run: a name of `serving.triton` and `serving.tensorflow_serving`, or an address."""
+    """How each engine is run: by a name of `engines.triton` and `engines.tensorflow_serving`, or at an address."""
 
     triton: str = "process"
     tfserving: str = "auto"

@@ -19,18 +19,19 @@ from contract.machine import this_machine
 from contract.progress import say, track
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving import supervise, tensorflow_serving, triton
-from serving.addresses import is_address
+from serving import supervise
 from serving.choice import Choice, fingerprint, read_choice, same_settings, write_choice
-from serving.launch import Launch
-from serving.ports import host_port
-from serving.proving import prove, prove_older
-from serving.repository import Served, plan, versions_laid_out
-from serving.starting import launch_file, place_of, start
-from serving.tfserving_config import unheard
-from serving.tfserving_state import LOAD_S, TfServingState
-from serving.triton_config import BACKENDS
-from serving.turn import last_turn, turn
+from serving.engines import tensorflow_serving, triton
+from serving.engines.tfserving_state import LOAD_S, TfServingState
+from serving.layout.repository import Served, plan, versions_laid_out
+from serving.layout.tfserving_config import unheard
+from serving.layout.triton_config import BACKENDS
+from serving.places.addresses import is_address
+from serving.places.launch import Launch
+from serving.places.ports import host_port
+from serving.places.starting import launch_file, place_of, start
+from serving.places.turn import last_turn, turn
+from serving.proof.proving import prove, prove_older
 
 # What is added to Triton's own words when a release has no such backend.
 NO_BACKEND = (

@@ -20,8 +20,8 @@ from contract.endpoints import Supervisor as SupervisorRecord
 from contract.errors import LoadproofError
 from contract.files import read_model, write_json
 from contract.workspace import Workspace
-from serving.processes import find, runs
-from serving.supervision import Supervisor
+from serving.places.processes import find, runs
+from serving.watch.supervision import Supervisor
 
 MOST_RESTARTS = 3
 INTERVAL_S = 1.0

@@ -25,7 +25,7 @@ from contract.search import Found, Probe, Search
 from contract.slo import Slo
 from contract.tensors import Tensors, TensorSpec
 from contract.workspace import Workspace
-from serving.repository import Served
+from serving.layout.repository import Served
 
 TOKENS = TensorSpec(name="tokens", dtype="int64", dims=["batch", "length"])
 LOGITS = TensorSpec(name="logits", dtype="float32", dims=["batch", 2])

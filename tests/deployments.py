@@ -17,8 +17,8 @@ from contract.workspace import Workspace
 from serving.deploying.case import Case
 from serving.deploying.command import add_arguments, deploy
 from serving.deploying.wanted import Wanted
-from serving.repository import lay_out, plan, triton_config
-from serving.triton_configuration import triton_configuration
+from serving.layout.repository import lay_out, plan, triton_config
+from serving.layout.triton_configuration import triton_configuration
 from tests.builders import LOGITS, MACHINE, config, model, workspace, write_artifacts
 
 TARGET, VERSION = "26.08", "2.72.0"  # a release of Triton, and what its server calls itself

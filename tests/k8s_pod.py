@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.workspace import Workspace
-from serving import triton
+from serving.engines import triton
 from tests.k8s_rendered import flags, server
 
 CONFIG = """

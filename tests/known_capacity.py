@@ -1,7 +1,7 @@
 """A machine of known capacity: reloads a model at once, and measures it exactly, without time and without noise.
 
-It stands for `serving.reconfiguring.Reconfigured` and `loadtest.session.Session` together, and writes the records that
-a session leaves, so that whoever reads percentiles reads them from files.
+It stands for `serving.rolling.reconfiguring.Reconfigured` and `loadtest.session.Session` together, and writes the
+records that a session leaves, so that whoever reads percentiles reads them from files.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from contract.files import write_bytes, write_json, write_text
 from contract.golden import Example
 from contract.records import Plan
 from loadtest.plan.payloads import read_requests
-from serving.payloads import write_payloads
+from serving.proof.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, server, workspace
 from tests.conftest import ROOT
 from tests.triton_answers import http_body

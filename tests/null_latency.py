@@ -17,7 +17,7 @@ from contract.records import Observation, StageObservation, answer_frame, read_r
 from loadtest.certification.figures import Matched, match
 from loadtest.certification.null_server import NullServer, null_server
 from loadtest.certification.self_made import SelfMade, self_made
-from serving.payloads import write_payloads
+from serving.proof.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, workspace
 from tests.conftest import ROOT
 from tests.known_latency import TOML

@@ -17,7 +17,7 @@ from contract.codecs import codec_for
 from contract.codecs.tfserving_messages import PredictRequest
 from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
-from serving.probe import TRANSPORTS, Send
+from serving.proof.probe import TRANSPORTS, Send
 
 WORKERS = 256
 CLOSE = 1e-3

@@ -14,6 +14,7 @@ from contract.events import Event, read_events
 from contract.files import read_model
 from contract.workspace import Workspace
 from tests.conftest import run_module
+from tests.kept_exports import exports_kept
 from tests.usual_ports import usual_ports_taken
 
 S = TypeVar("S", bound="Stage")
@@ -65,6 +66,11 @@ class Stage:
         ended = self.run(*words)
         assert ended.returncode == 0, ended.stderr
 
+    def export(self) -> None:
+        """The first export of this workspace. Where others have made the same before, it is found up to date."""
+        with exports_kept(self.root):
+            self.do("export")
+
     def endpoints(self) -> list[Endpoint]:
         return list(read_model(self.workspace.endpoints, Endpoints, "make serve").endpoints)
 
@@ -83,7 +89,7 @@ def served_on(stage: S, copy_zoo: Callable[[Path], None], models: str, *flags: s
     copy_zoo(stage.root)
     (stage.root / "models.toml").write_text(models)
     try:
-        stage.do("export")
+        stage.export()
         with usual_ports_taken():
             stage.do("serving", "up", *flags)
         yield stage

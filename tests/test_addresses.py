@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.errors import UsageError
-from serving.addresses import is_address, parse_addresses
+from serving.places.addresses import is_address, parse_addresses
 
 USUAL = {"http": 8000, "grpc": 8001}
 

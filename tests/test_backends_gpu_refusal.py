@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from serving.device import device
+from serving.engines.device import device
 from tests.conftest import ROOT
 
 EXTENSIONS = ["model_repository", "model_configuration", "statistics"]

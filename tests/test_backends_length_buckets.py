@@ -17,9 +17,9 @@ from contract.batching import Batching
 from contract.tensors import TensorSpec
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving import triton
-from serving.starting import place_of, start
-from serving.triton_config import model_config, to_text
+from serving.engines import triton
+from serving.layout.triton_config import model_config, to_text
+from serving.places.starting import place_of, start
 
 pytestmark = [pytest.mark.e2e]
 

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf import json_format
 
 from contract.batching import Batching, Cuda, TensorRT, Triton
-from serving.triton_config import model_config
+from serving.layout.triton_config import model_config
 from tests.builders import LOGITS, TOKENS
 from tests.conftest import ROOT
 from tests.test_backends_batch import PB_UTILS, reading, settings

@@ -13,7 +13,7 @@ from bench.peers.asking import Question, ask
 from bench.preparing import one_row
 from contract.compare import Tolerance
 from contract.triton_control import TritonControl
-from serving.supervision import Supervisor
+from serving.watch.supervision import Supervisor
 from tests.stage import TORCH_ON_TRITON, Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from contract.slo import Slo
-from serving.burn_rates import BURNS, alerts, burns, document, to_yaml
-from serving.recordings import WINDOWS, bucket, served
+from serving.monitoring.burn_rates import BURNS, alerts, burns, document, to_yaml
+from serving.monitoring.recordings import WINDOWS, bucket, served
 from tests.conftest import Command
 from tests.k8s_rendered import RULES
 
@@ -27,9 +27,9 @@ def named(slo: Slo, alert: str) -> list[dict[str, Any]]:
 
 
 def test_the_committed_rules_are_those_of_models_toml(command: Command) -> None:
-    result = command("serving.burn_rates")
+    result = command("serving.monitoring.burn_rates")
     assert result.returncode == 0, result.stderr
-    assert RULES.read_text() == result.stdout, f"run 'python -m serving.burn_rates > {RULES}'"
+    assert RULES.read_text() == result.stdout, f"run 'python -m serving.monitoring.burn_rates > {RULES}'"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,6 @@ def test_the_file_says_what_the_document_does() -> None:
 
 
 def test_a_group_that_does_not_exist_is_a_usage_error(command: Command) -> None:
-    result = command("serving.burn_rates", "--group", "nowhere")
+    result = command("serving.monitoring.burn_rates", "--group", "nowhere")
     assert (result.returncode, result.stdout) == (2, "")
     assert "no model is in group 'nowhere'" in result.stderr

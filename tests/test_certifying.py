@@ -12,6 +12,7 @@ import pytest
 
 from contract.certificate import MOST_OF_CEILING, Certificate, Certificates, size_class
 from contract.client import Client
+from contract.config import read_config
 from contract.errors import LoadproofError, ServerError, UsageError
 from contract.files import read_model, write_json, write_text
 from contract.load import Load
@@ -202,12 +203,6 @@ class TestCommand:
         )
         assert again != certified
 
-    def test_a_certificate_that_cannot_be_read_is_measured_anew(self, nulled: Nulled, certified: Certificates) -> None:
-        (file,) = stored(nulled)
-        file.write_text('{"schema_version": 0}')
-        assert nulled.run("certify").returncode == 0
-        assert read_model(file, Certificate, "certify").setting.key == file.stem
-
 
 @pytest.mark.e2e
 @pytest.mark.slow
@@ -227,15 +222,41 @@ def test_an_endpoint_under_tls_is_certified_under_tls(tmp_path: Path, protocol: 
         assert found.added.server_p50_ms >= 5.0 and 0.0 < found.added.p50_ms < 3.0
 
 
-@pytest.mark.e2e
-@pytest.mark.slow
-def test_a_ceiling_under_tls_can_be_had_where_the_endpoints_are_plain(tmp_path: Path) -> None:
-    with null_latency(tmp_path, "http") as nulled:
+@pytest.fixture(scope="module")
+def in_place_of_a_broken_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Certificates, Path]:
+    """What ``--tls`` measures for a plain endpoint, and the file, in which something was that is no certificate."""
+    root = tmp_path_factory.mktemp("broken")
+    with null_latency(root, "http") as nulled:
         nulled.configure(concurrency=[4], closed_s=1.0, open_s=1.0, rate=50.0)
+        ask(nulled.endpoint, root / "live", Client(), root / "asked.bin")
+        wanted = setting_of(
+            nulled.endpoint, root / "live", root / "asked.bin", read_config(root / "models.toml"), tls=True
+        )
+        file = root / "certificates" / f"{wanted.key}.json"
+        write_text(file, '{"schema_version": 0}')
         result = nulled.run("certify", "--tls", "--json")
     assert result.returncode == 0, result.stderr
-    (found,) = Certificates.model_validate_json(result.stdout).certificates.values()
+    return Certificates.model_validate_json(result.stdout), file
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_ceiling_under_tls_can_be_had_where_the_endpoints_are_plain(
+    in_place_of_a_broken_one: tuple[Certificates, Path],
+) -> None:
+    (found,) = in_place_of_a_broken_one[0].certificates.values()
     assert found.setting.client.tls
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_certificate_that_cannot_be_read_is_measured_anew(
+    in_place_of_a_broken_one: tuple[Certificates, Path],
+) -> None:
+    found, file = in_place_of_a_broken_one
+    (certificate,) = found.certificates.values()
+    assert list(file.parent.glob("*.json")) == [file]
+    assert read_model(file, Certificate, "certify") == certificate
 
 
 def test_without_openssl_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

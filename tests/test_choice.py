@@ -13,7 +13,7 @@ from contract.files import read_model, write_json
 from contract.workspace import Workspace
 from serving import fleet
 from serving.choice import Choice, fingerprint, keep_word, read_choice, write_choice
-from serving.repository import Served, lay_out, plan
+from serving.layout.repository import Served, lay_out, plan
 from tests.builders import config, endpoint, endpoints, format_record, model, served, workspace, write_artifacts
 
 AT = "rest://gpu2:8501,grpc://gpu2:8500"

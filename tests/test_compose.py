@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving import tensorflow_serving, triton
+from serving.engines import tensorflow_serving, triton
 from tests.compose_stack import FILE, ROOT, VARIABLE, Stack, compose, file, of_profile, services, text
 
 NAMES = sorted(services())

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from contract.slo import Slo
-from serving.burn_rates import document, rule_file
-from serving.tfserving_config import MONITORING
+from serving.layout.tfserving_config import MONITORING
+from serving.monitoring.burn_rates import document, rule_file
 from tests.compose_stack import FILE, ROOT, of_profile, services
 from tests.conftest import Command
 from tests.k8s_rendered import promtool
@@ -37,9 +37,11 @@ def jobs() -> dict[str, dict[str, Any]]:
 
 
 def test_the_committed_rules_are_those_of_models_toml(command: Command) -> None:
-    result = command("serving.burn_rates", "--form", "prometheus")
+    result = command("serving.monitoring.burn_rates", "--form", "prometheus")
     assert result.returncode == 0, result.stderr
-    assert RULES.read_text() == result.stdout, f"run 'python -m serving.burn_rates --form prometheus > {RULES}'"
+    assert RULES.read_text() == result.stdout, (
+        f"run 'python -m serving.monitoring.burn_rates --form prometheus > {RULES}'"
+    )
 
 
 def test_a_cluster_and_a_laptop_have_the_same_rules() -> None:
@@ -48,7 +50,7 @@ def test_a_cluster_and_a_laptop_have_the_same_rules() -> None:
 
 
 def test_an_unknown_form_is_refused_with_those_that_are_known(command: Command) -> None:
-    result = command("serving.burn_rates", "--form", "grafana")
+    result = command("serving.monitoring.burn_rates", "--form", "grafana")
     assert result.returncode == 2 and "operator" in result.stderr and "prometheus" in result.stderr
 
 

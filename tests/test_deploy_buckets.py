@@ -9,8 +9,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.slo import Slo
-from serving.latency_buckets import buckets_of, latency_buckets
-from serving.recordings import HISTOGRAM, bucket
+from serving.layout.latency_buckets import buckets_of, latency_buckets
+from serving.monitoring.recordings import HISTOGRAM, bucket
 from tests.deployments import TARGET, site
 
 

@@ -11,8 +11,8 @@ import yaml
 
 from contract.errors import UsageError
 from contract.slo import Slo
-from serving.burn_rates import rule_file
 from serving.deploying import kubectl
+from serving.monitoring.burn_rates import rule_file
 from tests.deployments import ON_CPU, ON_TFSERVING, UNMEASURED, Site, site
 from tests.k8s_api_server import cluster
 from tests.k8s_rendered import of_kind, promtool, rendered

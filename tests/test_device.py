@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.device import device, holds_gpu
+from serving.engines.device import device, holds_gpu
 
 INFORMATION = """Model: \t\t NVIDIA A10G
 IRQ:   \t\t 100

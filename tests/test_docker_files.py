@@ -10,7 +10,8 @@ import pytest
 from docker.utils.build import exclude_paths
 
 from bootstrap import IMAGES
-from serving import releases, tensorflow_serving
+from serving.engines import tensorflow_serving
+from serving.layout import releases
 from tests.import_closure import brought_by, reached_from
 
 ROOT = Path(__file__).parents[1]

@@ -65,7 +65,9 @@ def test_without_a_dynamic_axis_or_a_range_there_is_no_edge(spec: TensorSpec, ar
 
 def test_inputs_that_share_an_axis_stay_equally_long() -> None:
     example = Example("r0000", {"tokens": np.ones((2, 4), np.int64), "mask": np.ones((2, 4), bool)})
-    for edge in extremes([TOKENS, MASK], [example]):
+    found = list(extremes([TOKENS, MASK], [example]))
+    assert {"shortest-0000", "longest-0000"} <= {edge.key for edge in found}
+    for edge in found:
         assert edge.inputs["tokens"].shape == edge.inputs["mask"].shape
         check_inputs([edge], [TOKENS, MASK], Path("edges.npz"))
 
@@ -73,7 +75,9 @@ def test_inputs_that_share_an_axis_stay_equally_long() -> None:
 def test_an_axis_that_is_the_first_of_one_input_and_the_second_of_another_has_one_size() -> None:
     weights = TensorSpec(name="weights", dtype="float32", dims=["length"])
     example = Example("r0000", {"tokens": np.ones((2, 4), np.int64), "weights": np.ones(4, np.float32)})
-    for edge in extremes([TOKENS, weights], [example]):
+    found = list(extremes([TOKENS, weights], [example]))
+    assert {"shortest-0000", "longest-0000"} <= {edge.key for edge in found}
+    for edge in found:
         assert edge.inputs["weights"].shape[0] == edge.inputs["tokens"].shape[1], edge.key
 
 

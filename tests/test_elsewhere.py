@@ -17,7 +17,7 @@ from contract.files import read_model
 from contract.tensors import Tensors
 from contract.workspace import Workspace
 from report import words
-from serving import elsewhere, foreign
+from serving.proof import elsewhere, foreign
 from tests import builders
 from tests.builders import answer_of, config, endpoints, free_port, model, write_artifacts
 from tests.conftest import ROOT, run_module

@@ -82,7 +82,7 @@ def test_the_values_of_the_worst_element_are_kept_only_when_asked_for(version: P
 
 def test_a_step_that_hangs_is_ended(version: Path, children: Children) -> None:
     again.main([str(version)])
-    assert all(options.get("limit_s") for options in children.options)
+    assert children.options and all(options.get("limit_s") for options in children.options)
 
 
 @pytest.mark.parametrize("tamper", [flip, Path.unlink], ids=["a flipped byte", "a file that is gone"])

@@ -14,7 +14,7 @@ from contract.records import VariantPlan
 from report.beside.fairness import sheets
 from report.beside.neighbours import neighbours, with_neighbours
 from report.page.html import render_html
-from serving.conditions import conditions
+from serving.proof.conditions import conditions
 from tests.builders import config, endpoint, model, plan, served, server, workspace
 from tests.report_samples import INJECTION, report, variant
 

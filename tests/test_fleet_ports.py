@@ -11,11 +11,12 @@ import pytest
 
 from contract.errors import ServerError
 from contract.workspace import Workspace
-from serving import fleet, tensorflow_serving, triton
-from serving.launch import Launch
-from serving.ports import choose_ports
-from serving.repository import lay_out
-from serving.starting import start
+from serving import fleet
+from serving.engines import tensorflow_serving, triton
+from serving.layout.repository import lay_out
+from serving.places.launch import Launch
+from serving.places.ports import choose_ports
+from serving.places.starting import start
 
 METRICS = "/monitoring/prometheus/metrics"
 LOSER = "print('Socket 127.0.0.1:8001 already in use'); raise SystemExit(1)"

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from serving import attach
-from serving.addresses import parse_addresses
-from serving.triton import USUAL_PORTS as TRITON_PORTS
+from serving.engines.triton import USUAL_PORTS as TRITON_PORTS
+from serving.places.addresses import parse_addresses
 from tests.conftest import ROOT
 from tests.k8s_jobs import IMAGE, JOBS, job_objects, named, of_kind, steps, template, variables
 from tests.k8s_rendered import K8S, OVERLAYS, kustomize, rendered

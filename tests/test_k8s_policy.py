@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.releases import FIRST_WITHOUT_KNOWN_FLAWS, parse
+from serving.layout.releases import FIRST_WITHOUT_KNOWN_FLAWS, parse
 from serving.tfserving import flags as tfserving_flags
 from tests.k8s_rendered import K8S, OVERLAYS, RULES, deployment, flags, grace_s, of_kind, pod, rendered, server
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from contract.slo import Slo
-from serving.burn_rates import document
+from serving.monitoring.burn_rates import document
 from tests.k8s_rendered import RULES, promtool
 
 SLOS = {"churn": Slo(p99_ms=50, error_rate=0.001), "churn_next": Slo(p50_ms=20, p99_ms=40, error_rate=0)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.files import write_json
-from serving.payloads import write_payloads
+from serving.proof.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, workspace
 from tests.conftest import ROOT
 from tests.fake_kubectl import Cluster

@@ -21,7 +21,7 @@ from contract.endpoints import Protocol
 from contract.files import read_model, write_json, write_text
 from contract.records import Observation, read_records
 from contract.verdict import Report, StageResult
-from serving.payloads import write_payloads
+from serving.proof.payloads import write_payloads
 from tests.builders import endpoint, endpoints, examples, served, workspace
 from tests.conftest import ROOT
 from tests.failing_server import DROPPED, FAILURES, Answer, Failing, failing_server

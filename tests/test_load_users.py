@@ -14,7 +14,7 @@ from contract.endpoints import Protocol
 from contract.files import write_bytes
 from contract.records import answer_frame
 from loadtest.certification.null_server import null_server
-from serving.payloads import folder_name, write_payloads
+from serving.proof.payloads import folder_name, write_payloads
 from tests.builders import examples, free_port, served, workspace
 from tests.conftest import ROOT
 from tests.known_latency import known_latency

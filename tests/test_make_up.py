@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.tensorflow_serving import GPU_IMAGE
+from serving.engines.tensorflow_serving import GPU_IMAGE
 from tests.making import told
 
 

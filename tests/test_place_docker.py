@@ -12,9 +12,10 @@ import docker.errors
 import pytest
 
 from contract.errors import ServerError
-from serving import place_docker, tensorflow_serving
-from serving.launch import Launch
-from serving.starting import MOST_STARTS, start
+from serving.engines import tensorflow_serving
+from serving.places import docker as place_docker
+from serving.places.launch import Launch
+from serving.places.starting import MOST_STARTS, start
 from tests.builders import server, workspace
 
 IMAGE = tensorflow_serving.IMAGE

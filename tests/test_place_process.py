@@ -18,10 +18,13 @@ import pytest
 from contract.endpoints import ServerRecord, Servers
 from contract.errors import ServerError
 from contract.files import read_model
-from serving import fleet, place_process, starting, tensorflow_serving, triton
+from serving import fleet
 from serving.choice import Choice
-from serving.launch import Launch
-from serving.place_process import alive, last_lines, start, stop, wait_gone
+from serving.engines import tensorflow_serving, triton
+from serving.places import process as place_process
+from serving.places import starting
+from serving.places.launch import Launch
+from serving.places.process import alive, last_lines, start, stop, wait_gone
 from tests.builders import config, free_port, served, wait_until, workspace
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.ports import LOOPBACK, choose_ports, is_free
+from serving.places.ports import LOOPBACK, choose_ports, is_free
 from tests.builders import free_port
 
 

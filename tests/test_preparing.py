@@ -23,7 +23,7 @@ from contract.workspace import Workspace
 from loadtest.plan.payloads import read_requests
 from loadtest.plan.planning import Choice, make_plan
 from loadtest.plan.preparing import MOST_ERRORS_AWAY, admitted, prepare
-from serving.payloads import write_payloads
+from serving.proof.payloads import write_payloads
 from tests.builders import MACHINE, endpoint, endpoints, examples, served, workspace
 
 INPUTS = [TensorSpec(name="tokens", dtype="int64", dims=["batch", "length"])]

@@ -13,7 +13,7 @@ import pytest
 import bootstrap
 from contract.errors import UsageError
 from contract.workspace import Workspace
-from serving import triton
+from serving.engines import triton
 
 
 def test_a_missing_libpython_names_the_package_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

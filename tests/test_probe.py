@@ -19,9 +19,9 @@ from contract.endpoints import PayloadIndex
 from contract.errors import ServerError
 from contract.golden import Example
 from contract.tensors import Tensors, from_bytes, to_bytes
-from serving.payloads import write_payloads
-from serving.probe import Probed, batch_limit, probe
-from serving.repository import Served
+from serving.layout.repository import Served
+from serving.proof.payloads import write_payloads
+from serving.proof.probe import Probed, batch_limit, probe
 from tests.builders import answer_of, examples, free_port, model, served, workspace
 
 Answer = Callable[[Tensors], tuple[int, dict[str, str], bytes]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.batching import Triton
-from serving import proving
+from serving.proof import proving
 from tests.builders import model, served, server, workspace
 
 

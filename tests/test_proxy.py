@@ -10,8 +10,8 @@ import pytest
 
 from contract.endpoints import Protocol
 from contract.errors import UsageError
-from serving import proxy
-from serving.proxy_config import BALANCES, Balance, check_of, render
+from serving.replication import proxy
+from serving.replication.proxy_config import BALANCES, Balance, check_of, render
 
 PORTS: dict[str, dict[Protocol, int]] = {
     "triton": {"http": 18000, "grpc": 18001},

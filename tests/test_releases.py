@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.errors import UsageError
-from serving.releases import flags, format_warnings, parse, release, stand_in_for, warnings
+from serving.layout.releases import flags, format_warnings, parse, release, stand_in_for, warnings
 
 
 @pytest.mark.parametrize(

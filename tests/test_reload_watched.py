@@ -14,9 +14,9 @@ from contract.endpoints import Servers
 from contract.events import read_events
 from contract.files import read_model
 from contract.workspace import Workspace
-from serving import models
-from serving.model_processes import model_processes
-from serving.supervision import Supervisor
+from serving.engines.model_processes import model_processes
+from serving.rolling import models
+from serving.watch.supervision import Supervisor
 from tests.builders import wait_until
 from tests.stage import TORCH_ON_TRITON, Stage, served_on
 

@@ -19,10 +19,11 @@ from contract.golden import Example, read_examples, write_examples
 from contract.manifest import Manifest
 from contract.tensors import TensorSpec, from_bytes, to_bytes
 from contract.workspace import Workspace
-from serving import fleet, repository
-from serving.repository import Served, lay_out, plan, served_name
-from serving.tfserving_config import keeping, models_config, policy_of, read_models
-from serving.version_policy import version_policy
+from serving import fleet
+from serving.layout import repository
+from serving.layout.repository import Served, lay_out, plan, served_name
+from serving.layout.tfserving_config import keeping, models_config, policy_of, read_models
+from serving.layout.version_policy import version_policy
 from tests.builders import config, example, examples, format_record, model, workspace, write_artifacts
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from contract.errors import UsageError
 from contract.tensors import TensorSpec
-from serving.rolling import _insist_on_signature
-from serving.signature import alike, in_words
+from serving.layout.signature import alike, in_words
+from serving.rolling.roll import _insist_on_signature
 from tests.builders import LOGITS, TOKENS, endpoint, served, workspace
 
 

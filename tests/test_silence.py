@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from contract.endpoints import ServerRecord
-from serving import silence
-from serving.silence import MOST_MISSED, Silence
+from serving.watch import silence
+from serving.watch.silence import MOST_MISSED, Silence
 from tests.builders import free_port, server
 
 

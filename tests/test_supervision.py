@@ -13,10 +13,10 @@ from contract.errors import ServerError
 from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.workspace import Workspace
-from serving import supervision
-from serving.launch import Launch
-from serving.starting import launch_file
-from serving.supervision import Supervisor
+from serving.places.launch import Launch
+from serving.places.starting import launch_file
+from serving.watch import supervision
+from serving.watch.supervision import Supervisor
 from tests.builders import endpoint, endpoints, parity, server, workspace
 
 Processes = dict[int, tuple[str, int]]
@@ -350,7 +350,7 @@ def test_a_reload_that_fitted_into_one_held_up_question_is_no_death(
     watcher.look()
     world.processes = {}  # as a question saw it that began before a reload and ended after it
     monkeypatch.setattr(
-        "serving.supervision.time.sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)})
+        "serving.watch.supervision.time.sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)})
     )
     watcher.look()
     assert (world.happened, world.calls) == ([], [])

@@ -9,8 +9,8 @@ import pytest
 
 from contract.errors import UsageError
 from contract.tensors import TensorSpec
-from serving import place_docker, tensorflow_serving
-from serving.tensorflow_serving import (
+from serving.engines import tensorflow_serving
+from serving.engines.tensorflow_serving import (
     BINARY,
     EXPOSED,
     FLAVOURS,
@@ -21,7 +21,8 @@ from serving.tensorflow_serving import (
     may_batch,
     place_of,
 )
-from serving.tfserving_config import BATCHES
+from serving.layout.tfserving_config import BATCHES
+from serving.places import docker as place_docker
 from tests.builders import TOKENS, workspace
 
 VERSION = """TensorFlow ModelServer: 2.20.0-rc0+dev.sha.3a2f4a8

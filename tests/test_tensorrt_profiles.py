@@ -8,7 +8,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from contract.batching import Batching, TensorRT, Triton
 from contract.errors import UsageError
 from contract.tensors import TensorSpec
-from serving.triton_config import model_config
+from serving.layout.triton_config import model_config
 from tests.builders import LOGITS, TOKENS
 
 MASK = TensorSpec(name="mask", dtype="bool", dims=["batch", "length"])

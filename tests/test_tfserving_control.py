@@ -13,7 +13,7 @@ from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from contract.errors import ServerError
-from serving.tfserving_control import TfServingControl
+from serving.engines.tfserving_control import TfServingControl
 from tests.builders import server
 
 

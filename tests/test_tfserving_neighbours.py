@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import UsageError
-from serving.tfserving_neighbours import insist_on_ours_alone, neighbours
+from serving.engines.tfserving_neighbours import insist_on_ours_alone, neighbours
 from tests.builders import free_port, server
 
 # As the original writes it; the embedded server has no load_attempt_count, but a warm-up of every version.

@@ -16,9 +16,9 @@ from contract.endpoints import ServerRecord
 from contract.errors import ServerError
 from contract.files import write_json
 from serving import fleet
-from serving.launch import Launch
-from serving.starting import launch_file, start_once
-from serving.tfserving_state import TfServingState
+from serving.engines.tfserving_state import TfServingState
+from serving.places.launch import Launch
+from serving.places.starting import launch_file, start_once
 from tests.builders import free_port, served, server, workspace
 
 LONG_S = 60.0  # never waited for

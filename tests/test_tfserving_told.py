@@ -9,13 +9,14 @@ import pytest
 from contract.batching import Batching, Queue
 from contract.endpoints import Configuration, ServerRecord
 from report import words
-from serving import fleet, proving
+from serving import fleet
 from serving.choice import Choice
-from serving.conditions import conditions
-from serving.repository import Served
-from serving.tensorflow_serving import launch
-from serving.tfserving_config import THREADS, batching_config, unheard
-from serving.tfserving_told import told
+from serving.engines.tensorflow_serving import launch
+from serving.engines.tfserving_told import told
+from serving.layout.repository import Served
+from serving.layout.tfserving_config import THREADS, batching_config, unheard
+from serving.proof import proving
+from serving.proof.conditions import conditions
 from tests.builders import config, model, served, server, workspace
 
 FIRST = Batching(max_batch_size=8, max_queue_delay_us=100, threads=2, queue=Queue(max_size=20))

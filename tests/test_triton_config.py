@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from contract.batching import Batching, Cuda, Queue, TensorRT, Triton
 from contract.golden import Example
 from contract.tensors import DTYPES, TensorSpec
-from serving.triton_config import (
+from serving.layout.triton_config import (
     BACKENDS,
     WARM_UP_REQUESTS,
     model_config,

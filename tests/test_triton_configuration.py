@@ -13,9 +13,9 @@ from contract.batching import Batching, Queue, TensorRT, Triton
 from contract.endpoints import Configuration
 from report import words
 from serving import __main__ as commands
-from serving.conditions import conditions
-from serving.triton_config import PADS, model_config, to_text
-from serving.triton_configuration import config_sha256, triton_configuration
+from serving.layout.triton_config import PADS, model_config, to_text
+from serving.layout.triton_configuration import config_sha256, triton_configuration
+from serving.proof.conditions import conditions
 from tests.builders import LOGITS, TOKENS, config, example, model, served, server, workspace
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from contract.errors import UsageError
-from serving import place_docker, triton
 from serving.choosing import choice_of
-from serving.launch import Launch
+from serving.engines import triton
+from serving.places import docker as place_docker
+from serving.places.launch import Launch
 from tests.builders import workspace
 
 

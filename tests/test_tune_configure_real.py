@@ -22,7 +22,7 @@ from contract.endpoints import Endpoint
 from contract.files import read_model
 from contract.scaling import Scaling
 from contract.trials import Climb, Trials
-from serving.reconfiguring import reconfigurable
+from serving.rolling.reconfiguring import reconfigurable
 from tests.conftest import ROOT
 from tests.on_terminal import on_terminal
 from tests.stage import TORCH_ON_TRITON, Stage, served_on

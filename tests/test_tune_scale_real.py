@@ -22,12 +22,12 @@ from contract.events import read_events
 from contract.files import read_model
 from contract.scaling import Scaling
 from loadtest.watching import counters
-from serving import proxy
-from serving.place_process import alive
-from serving.processes import find, runs
-from serving.proxy_config import BALANCES, Balance
-from serving.rechecking import recheck
+from serving.places.process import alive
+from serving.places.processes import find, runs
+from serving.proof.rechecking import recheck
+from serving.replication import proxy
 from serving.replication.fronting import How, fronted
+from serving.replication.proxy_config import BALANCES, Balance
 from serving.replication.replicas import replicated
 from serving.supervise import watched
 from tests.builders import wait_until

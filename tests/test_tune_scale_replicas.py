@@ -17,7 +17,7 @@ from contract.records import Stage
 from contract.scaling import Point
 from contract.workspace import Workspace
 from loadtest.master.asking import Measured
-from serving.launch import Launch
+from serving.places.launch import Launch
 from serving.replication.allotment import allot
 from serving.replication.apart import start_apart
 from serving.replication.launches import replica_launch

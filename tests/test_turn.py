@@ -14,15 +14,15 @@ import pytest
 
 from contract.errors import ServerError, UsageError
 from contract.workspace import Workspace
-from serving import turn as turns
-from serving.turn import last_turn, turn
+from serving.places import turn as turns
+from serving.places.turn import last_turn, turn
 from tests.conftest import ROOT
 
 OTHER = """
 import signal, sys
 from pathlib import Path
 from contract.workspace import Workspace
-from serving.turn import turn
+from serving.places.turn import turn
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 with turn(Workspace(Path(sys.argv[1])), sys.argv[2]):

@@ -18,9 +18,9 @@ from contract.tensors import TensorSpec
 from contract.versions import Versions
 from contract.workspace import Workspace
 from serving import fleet
-from serving.repository import Served, lay_out, plan, versions_laid_out
-from serving.tfserving_config import keeping, models_config, policy_of, read_models
-from serving.version_policy import Every, Listed, Newest, version_policy
+from serving.layout.repository import Served, lay_out, plan, versions_laid_out
+from serving.layout.tfserving_config import keeping, models_config, policy_of, read_models
+from serving.layout.version_policy import Every, Listed, Newest, version_policy
 from tests.builders import config, format_record, model, workspace, write_artifacts
 
 MODEL = """

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from serving import tensorflow_serving, triton
-from serving.ports import LOOPBACK
+from serving.engines import tensorflow_serving, triton
+from serving.places.ports import LOOPBACK
 
 
 @contextmanager

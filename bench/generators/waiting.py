@@ -12,7 +12,7 @@ from contract.endpoints import Endpoint
 from contract.errors import UsageError
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving.triton_config import to_text
+from serving.layout.triton_config import to_text
 
 BUSY = 0.5  # share of the time that each instance may wait, so that requests do not wait for one another
 MOST = 8  # instances; each is a process

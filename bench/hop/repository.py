@@ -7,7 +7,7 @@ from pathlib import Path
 from contract.batching import Batching
 from contract.errors import UsageError
 from contract.manifest import Manifest
-from serving.triton_config import BACKENDS, model_config, to_text
+from serving.layout.triton_config import BACKENDS, model_config, to_text
 
 LARGEST = 64  # rows of a batch that Triton may form
 FORMATS = {"onnxruntime": "onnx", "pytorch": "torchscript", "tensorflow": "savedmodel"}

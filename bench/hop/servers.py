@@ -15,10 +15,10 @@ from contract.golden import Example
 from contract.manifest import Manifest
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving import triton
-from serving.ports import LOOPBACK, choose_ports, host_port
-from serving.starting import place_of, start
-from serving.tfserving_config import THREADS
+from serving.engines import triton
+from serving.layout.tfserving_config import THREADS
+from serving.places.ports import LOOPBACK, choose_ports, host_port
+from serving.places.starting import place_of, start
 
 Addresses = dict[tuple[bool, str], str]  # (whether it is the embedded server's, protocol) -> host:port
 

@@ -13,8 +13,8 @@ from contract.endpoints import Endpoints
 from contract.files import read_model
 from contract.tensors import TensorSpec
 from contract.workspace import Workspace
-from serving.ports import LOOPBACK, choose_ports, host_port
-from serving.triton import library_folder
+from serving.engines.triton import library_folder
+from serving.places.ports import LOOPBACK, choose_ports, host_port
 
 OURS = "loadproof"
 SERVED = "sentiment"  # the model's name where a peer's protocol asks for one

@@ -16,8 +16,9 @@ from contract.endpoints import Endpoint
 from contract.errors import ServerError
 from contract.manifest import Manifest
 from contract.workspace import Workspace
-from serving import place_process, triton
-from serving.triton_config import BACKENDS
+from serving.engines import triton
+from serving.layout.triton_config import BACKENDS
+from serving.places import process as place_process
 
 READY_S = 60.0
 POLL_S = 0.005

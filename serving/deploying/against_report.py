@@ -6,11 +6,11 @@ size alone but the choice of the engine rests on a server that nobody runs.
 
 from __future__ import annotations
 
-from serving import releases
 from serving.deploying.case import Case
 from serving.deploying.refusals import Refusal, figures
 from serving.deploying.versions import is_of_release, is_version
 from serving.deploying.wanted import LABEL, product
+from serving.layout import releases
 
 
 def _embedded(case: Case) -> str | None:

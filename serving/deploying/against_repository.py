@@ -6,7 +6,7 @@ from contract.endpoints import Configuration
 from serving.deploying.case import Case
 from serving.deploying.laid_out import AGAIN, LaidOut
 from serving.deploying.refusals import Refusal, figures
-from serving.latency_buckets import counts_latency
+from serving.layout.latency_buckets import counts_latency
 
 HASH = "config_sha256"
 

@@ -14,7 +14,6 @@ from contract.files import read_model
 from contract.progress import say
 from contract.recommendation import Recommendation
 from contract.workspace import Workspace
-from serving import releases
 from serving.deploying import kubectl, laid_out, sizing
 from serving.deploying.against_report import AGAINST_REPORT
 from serving.deploying.against_repository import AGAINST_REPOSITORY
@@ -25,6 +24,7 @@ from serving.deploying.plan import Plan
 from serving.deploying.refusals import reasons
 from serving.deploying.wanted import HEADROOM, NAMESPACE, PROMETHEUS, WITHOUT, Wanted
 from serving.deploying.words import described, steps
+from serving.layout import releases
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 DIFFERENT = 1  # exit code of --diff, as of `kubectl diff`

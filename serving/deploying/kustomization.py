@@ -7,10 +7,10 @@ from typing import Any
 from serving.deploying.manifest_text import to_yaml
 from serving.deploying.plan import Plan
 from serving.deploying.wanted import MONITORING, PROMETHEUS, SPACE, Wanted, split_image
-from serving.tensorflow_serving import GPU_IMAGE
-from serving.tensorflow_serving import REPOSITORY as TFSERVING_IMAGE
-from serving.tfserving_config import BATCHES, PARAMETERS
-from serving.triton import IMAGE as TRITON_IMAGE
+from serving.engines.tensorflow_serving import GPU_IMAGE
+from serving.engines.tensorflow_serving import REPOSITORY as TFSERVING_IMAGE
+from serving.engines.triton import IMAGE as TRITON_IMAGE
+from serving.layout.tfserving_config import BATCHES, PARAMETERS
 
 KIND = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 IMAGES = {"triton": TRITON_IMAGE, "tfserving": TFSERVING_IMAGE}  # as the bases name them

@@ -15,14 +15,14 @@ from contract.errors import UsageError
 from contract.files import sha256_file, sha256_tree
 from contract.recommendation import Recommended
 from contract.workspace import Workspace
-from serving.latency_buckets import buckets_of
-from serving.releases import LAST_WITH_TENSORFLOW, parse
-from serving.repository import served_name
-from serving.tensorflow_serving import may_batch
-from serving.tfserving_config import batching_parameters
-from serving.tfserving_told import NOT_TOLD, Told
-from serving.triton_config import PYTHON_RUNTIME
-from serving.triton_configuration import triton_configuration
+from serving.engines.tensorflow_serving import may_batch
+from serving.engines.tfserving_told import NOT_TOLD, Told
+from serving.layout.latency_buckets import buckets_of
+from serving.layout.releases import LAST_WITH_TENSORFLOW, parse
+from serving.layout.repository import served_name
+from serving.layout.tfserving_config import batching_parameters
+from serving.layout.triton_config import PYTHON_RUNTIME
+from serving.layout.triton_configuration import triton_configuration
 
 UNKNOWN = "unknown"  # the version of a TF Serving at an address
 AGAIN = "run 'python -m serving repository --target {target}'"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.burn_rates import document
 from serving.deploying.origin import origin
 from serving.deploying.plan import Plan, or_required
 from serving.deploying.sizing import Size
 from serving.deploying.wanted import product
+from serving.monitoring.burn_rates import document
 
 STARTUP_PERIOD_S = 5  # of the bases' startup probes
 Document = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from serving.releases import KNOWN, parse, release
+from serving.layout.releases import KNOWN, parse, release
 
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 RELEASE = re.compile(r"(?<![\d.])\d\d\.(?:0[1-9]|1[0-2])(?![\d.])")  # in a tag: `26.08-py3`, `v1-26.08`, not `0.26.08`

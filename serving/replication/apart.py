@@ -15,8 +15,8 @@ from pathlib import Path
 from contract.cli import run
 from contract.endpoints import ServerRecord
 from contract.errors import ServerError, UsageError
-from serving import place_process
-from serving.launch import Launch
+from serving.places import process as place_process
+from serving.places.launch import Launch
 
 ROOT = Path(__file__).parents[2]
 

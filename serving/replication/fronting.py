@@ -10,13 +10,14 @@ import psutil
 
 from contract.endpoints import Endpoint, ServerRecord
 from contract.workspace import Workspace
-from serving import place_process, proxy
-from serving.launch import Launch
-from serving.ports import host_port
-from serving.processes import find
-from serving.proving import insist
-from serving.proxy_config import Balance
-from serving.rechecking import FEW, recheck
+from serving.places import process as place_process
+from serving.places.launch import Launch
+from serving.places.ports import host_port
+from serving.places.processes import find
+from serving.proof.proving import insist
+from serving.proof.rechecking import FEW, recheck
+from serving.replication import proxy
+from serving.replication.proxy_config import Balance
 from serving.replication.running import start, stop_all
 
 

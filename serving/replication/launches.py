@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving.launch import Launch
+from serving.places.launch import Launch
 
 # Engine -> purpose of a port -> the flag that sets it.
 PORT_FLAGS: dict[str, dict[str, str]] = {

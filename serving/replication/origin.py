@@ -9,8 +9,8 @@ from contract.errors import ServerError, UsageError
 from contract.files import read_model
 from contract.workspace import Workspace
 from serving import fleet
-from serving.launch import Launch
-from serving.starting import launch_file
+from serving.places.launch import Launch
+from serving.places.starting import launch_file
 
 MIB = 2**20
 

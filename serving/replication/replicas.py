@@ -13,16 +13,16 @@ from contract.files import write_text
 from contract.progress import say
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving import place_process
-from serving.launch import Launch
-from serving.model_processes import model_processes
-from serving.ports import choose_ports, host_port
-from serving.proving import insist
-from serving.rechecking import recheck
+from serving.engines.model_processes import model_processes
+from serving.layout.tfserving_config import models_config
+from serving.places import process as place_process
+from serving.places.launch import Launch
+from serving.places.ports import choose_ports, host_port
+from serving.proof.proving import insist
+from serving.proof.rechecking import recheck
 from serving.replication.launches import replica_launch
 from serving.replication.origin import launch_of, server_of
 from serving.replication.running import beside, start, stop_all
-from serving.tfserving_config import models_config
 
 EVERY = 10**6  # golden requests, however many there are
 

@@ -18,11 +18,12 @@ from contract.errors import ServerError
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import fleet, place_process, supervise
-from serving.launch import Launch
-from serving.ports import host_port
+from serving import fleet, supervise
+from serving.places import process as place_process
+from serving.places.launch import Launch
+from serving.places.ports import host_port
+from serving.places.starting import MOST_STARTS, PORT_TAKEN
 from serving.replication.apart import start_apart
-from serving.starting import MOST_STARTS, PORT_TAKEN
 
 LOOK_S = 0.1
 

@@ -22,8 +22,8 @@ from tritonclient.utils import InferenceServerException
 from contract.errors import ServerError
 from contract.triton_control import TritonControl
 from contract.workspace import Workspace
-from serving import triton
-from serving.starting import place_of, start
+from serving.engines import triton
+from serving.places.starting import place_of, start
 
 pytestmark = [pytest.mark.e2e]
 

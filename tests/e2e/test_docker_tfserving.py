@@ -25,8 +25,9 @@ from docker.client import DockerClient
 
 from contract.endpoints import Servers
 from contract.files import read_model
-from serving import place_docker, tensorflow_serving
-from serving.rechecking import recheck
+from serving.engines import tensorflow_serving
+from serving.places import docker as place_docker
+from serving.proof.rechecking import recheck
 from tests.conftest import ROOT
 from tests.docker_images import Image, build, build_here
 from tests.docker_served import OFTEN, address_of, exit_code, health, mounted, published, running, wait_for

@@ -18,7 +18,7 @@ import pytest
 
 from contract.files import sha256_tree, write_json
 from contract.manifest import read_newest
-from serving.rechecking import recheck
+from serving.proof.rechecking import recheck
 from tests.e2e.test_machine_refuses import fill
 from tests.open_loop import wait_for
 from tests.stage import TORCH_ON_TRITON, Stage, served_on

@@ -16,7 +16,8 @@ import pytest
 
 from contract.endpoints import ServerRecord
 from contract.workspace import Workspace
-from serving import place_process, triton
+from serving.engines import triton
+from serving.places import process as place_process
 from tests.builders import write_artifacts
 from tests.conftest import ROOT, run_module
 from tests.open_loop import wait_for

@@ -16,7 +16,7 @@ from contract.endpoints import Servers
 from contract.files import read_model, sha256_tree, write_json
 from contract.manifest import Manifest
 from contract.triton_control import TritonControl
-from serving.ports import host_port
+from serving.places.ports import host_port
 from tests.stage import TORCH_ON_TRITON, Stage, served_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -25,7 +25,7 @@ from contract.endpoints import Endpoint, Servers
 from contract.files import read_model, write_json
 from contract.golden import Example, read_examples
 from contract.manifest import Manifest
-from serving.probe import TRANSPORTS
+from serving.proof.probe import TRANSPORTS
 from tests.open_loop import OpenLoop
 from tests.stage import KERAS_ON_TFSERVING, Stage, served_on
 

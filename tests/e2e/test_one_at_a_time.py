@@ -31,7 +31,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], N
     stage = Stage(tmp_path_factory.mktemp("turns"))
     copy_zoo(stage.root)
     (stage.root / "models.toml").write_text(MODELS)
-    stage.do("export")
+    stage.export()
     try:
         with usual_ports_taken():
             yield stage

@@ -52,6 +52,7 @@ model.save(sys.argv[1])
 """
 RATE = 200.0
 DEATHS = 9  # more than this file brings about, for each server
+PROGRESS = ".progress.json"  # in the folder of a run, as long as it is under way
 BACKOFF_S = 0.5  # a channel that could not connect waits so long before it tries again
 SERVED = {"triton": ("torch", "torch__onnx"), "tfserving": ("keras", "keras")}
 
@@ -293,28 +294,43 @@ def test_what_is_killed_is_noticed_told_and_back_with_right_answers(
     assert again.detail in status
 
 
-def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Reliable) -> None:
-    config = ["--config", str(stage.root / "models.toml"), "--workspace", str(stage.root)]
-    command = [sys.executable, "-m", "loadtest", *config, "--variant", "torch__onnx__triton__http", "--uncertified"]
+@pytest.mark.parametrize(
+    ("variant", "back"),
+    [
+        ("torch__onnx__triton__http", "restarted"),
+        ("torch__onnx__triton__http", "reloaded"),  # the process of the model alone is killed
+        ("keras__savedmodel__tfserving__grpc", "restarted"),
+        ("keras__savedmodel__tfserving__rest", "restarted"),
+    ],
+)
+def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Reliable, variant: str, back: str) -> None:
+    _, _, engine, _ = variant.split("__")
     before = len(stage.events())
+    command = [sys.executable, "-m", "loadtest", *stage.flags, "--variant", variant, "--uncertified"]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        progress = stage.root / "results" / "latest" / ".progress.json"
-        assert wait_for(progress.exists, 20)
+        assert wait_for((stage.root / "results" / "latest" / PROGRESS).exists, 60.0)
         time.sleep(2.0)  # in the midst of the load
-        os.kill(stage.pid("triton"), signal.SIGKILL)
-        _, errors = running.communicate(timeout=120)
+        if back == "reloaded":
+            _kill_model_process(stage)
+        else:
+            os.kill(stage.pid(engine), signal.SIGKILL)
+        _, errors = running.communicate(timeout=180)
     finally:
         running.kill()
     assert running.returncode == 0, errors
-    assert wait_for(lambda: len(stage.events()) > before + 1, 60.0)  # died, and restarted
+    assert wait_for(lambda: len(stage.events()) > before + 1, 60.0), "not brought back"
+    died, again = stage.events()[before:]
+    assert (died.what, died.engine, again.what, again.engine) == ("died", engine, back, engine)
     result = run_module("report", "--workspace", str(stage.root))
     assert result.returncode == 0, result.stderr
     report: Any = json.loads((stage.root / "reports/latest/report.json").read_text())
-    (variant,) = report["variants"]
-    assert variant["complete"]
-    assert sum(sum(item["errors"].values()) for item in variant["stages"]) > 0
-    assert all(item["wrong_answers"] == 0 for item in variant["stages"])
+    (told,) = report["variants"]
+    assert (told["id"], told["complete"]) == (variant, True)
+    assert len(told["stages"]) == 2, "it went on to the last stage"
+    assert sum(sum(item["errors"].values()) for item in told["stages"]) > 0
+    assert all(item["wrong_answers"] == 0 for item in told["stages"])
+    assert any(died.detail in sentence for sentence in report["warnings"])
 
 
 @pytest.mark.parametrize(("engine", "protocol"), [("triton", "grpc"), ("tfserving", "grpc"), ("tfserving", "rest")])

@@ -16,7 +16,7 @@ import pytest
 
 from contract.endpoints import ServerRecord, Servers
 from contract.files import read_model
-from serving.model_processes import model_processes
+from serving.engines.model_processes import model_processes
 from tests.conftest import ROOT
 from tests.open_loop import wait_for
 from tests.stage import KERAS_ON_TFSERVING, TORCH_ON_TRITON, Stage
@@ -106,7 +106,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], N
     stage = Stopping(tmp_path_factory.mktemp("stopping"))
     copy_zoo(stage.root)
     (stage.root / "models.toml").write_text(MODELS)
-    stage.do("export")
+    stage.export()
     try:
         yield stage
     finally:

@@ -17,8 +17,8 @@ import pytest
 
 from contract.endpoints import ServerRecord, Servers
 from contract.files import read_model
-from serving.rechecking import recheck
-from serving.tensorflow_serving import BINARY, EXPOSED
+from serving.engines.tensorflow_serving import BINARY, EXPOSED
+from serving.proof.rechecking import recheck
 from tests.open_loop import wait_for
 from tests.stage import KERAS_ON_TFSERVING, Stage
 from tests.usual_ports import usual_ports_taken

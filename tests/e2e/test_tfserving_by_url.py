@@ -57,7 +57,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, copy_zoo: Callable[[Path], N
     stage = OnTheirs(tmp_path_factory.mktemp("theirs"))
     copy_zoo(stage.root)
     (stage.root / "models.toml").write_text(f"schema_version = 1\n{KERAS_ON_TFSERVING}")
-    stage.do("export")
+    stage.export()
     stage.do("serving", "repository")
     shutil.copytree(stage.workspace.tfserving_repository / "keras" / "1", stage.theirs / "1")
     return stage

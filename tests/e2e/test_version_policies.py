@@ -26,8 +26,8 @@ from contract.files import read_model, sha256_tree, write_json, write_text
 from contract.golden import read_examples
 from contract.manifest import Manifest
 from contract.triton_control import TritonControl
-from serving.model_processes import model_processes
-from serving.ports import host_port
+from serving.engines.model_processes import model_processes
+from serving.places.ports import host_port
 from tests.open_loop import OpenLoop, wait_for
 from tests.stage import KERAS_ON_TFSERVING, TORCH_ON_TRITON, Stage, served_on
 

@@ -17,7 +17,7 @@ import pytest
 from contract.errors import ServerError
 from contract.manifest import Manifest, read_newest
 from contract.workspace import Workspace
-from serving.device import device
+from serving.engines.device import device
 from tests.conftest import ROOT
 from tests.gpu.asked import GpuTriton
 

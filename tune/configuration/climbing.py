@@ -23,7 +23,7 @@ LOUD = 0.2  # noise that hides what most settings gain
 
 
 class Reloading(Protocol):
-    """What a climb needs of `serving.reconfiguring.Reconfigured`."""
+    """What a climb needs of `serving.rolling.reconfiguring.Reconfigured`."""
 
     batching: Batching
 

@@ -17,7 +17,7 @@ from contract.progress import say
 from contract.trials import FILE, Climb, Trials
 from contract.tuned import FILE as TUNED
 from contract.workspace import Workspace
-from serving.reconfiguring import check, reconfigurable
+from serving.rolling.reconfiguring import check, reconfigurable
 from tune.configuration.climbing import Climber, Limits
 from tune.configuration.gauging import Setting
 from tune.configuration.machine_room import room

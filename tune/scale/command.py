@@ -18,7 +18,7 @@ from contract.scaling import FILE, Point, Scaling
 from contract.table import load
 from loadtest.options import overridden
 from loadtest.plan.admission import refuse_foreign, refuse_unbounded
-from serving.proxy_config import BALANCES
+from serving.replication.proxy_config import BALANCES
 from tune.configuration.gauging import Setting
 from tune.scale.chosen import chosen
 from tune.scale.counting import USERS, Counting

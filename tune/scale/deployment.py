@@ -12,8 +12,8 @@ from contract.errors import ServerError, UsageError
 from contract.hosts import beyond_loopback
 from contract.progress import say
 from contract.workspace import Workspace
-from serving.proving import insist
-from serving.rechecking import FEW, recheck
+from serving.proof.proving import insist
+from serving.proof.rechecking import FEW, recheck
 from tune.scale.kubectl import ROLLOUT_S, Deployment, Kubectl, autoscaler_of, ready, wanted
 from tune.scale.unit import Name, Reading, Subject
 

@@ -10,7 +10,7 @@ from contract.config import ModelsFile
 from contract.endpoints import Endpoint
 from contract.errors import UsageError
 from contract.hosts import beyond_loopback
-from serving.reconfiguring import check, reconfigurable
+from serving.rolling.reconfiguring import check, reconfigurable
 from tune.configuration.climbing import Reloading
 from tune.configuration.machine_room import room
 from tune.configuration.space import now

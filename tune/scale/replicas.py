@@ -11,11 +11,11 @@ import psutil
 from contract.endpoints import Endpoint, ServerRecord
 from contract.errors import UsageError
 from loadtest.watching import counters
-from serving import proxy
-from serving.proxy_config import BALANCES
+from serving.replication import proxy
 from serving.replication.allotment import Allotment, allot
 from serving.replication.fronting import Front, How, fronted
 from serving.replication.origin import replica_mib, server_of
+from serving.replication.proxy_config import BALANCES
 from serving.replication.replicas import Replicas, replicated
 from tune.configuration.machine_room import MIB, SPARE
 from tune.scale.consumption import Consumption

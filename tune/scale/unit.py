@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from contract.config import ModelsFile
 from contract.endpoints import Endpoint
 from contract.workspace import Workspace
-from serving.proxy_config import Balance
+from serving.replication.proxy_config import Balance
 from tune.scale.consumption import Used
 
 Name = Literal["instances", "replicas"]

@@ -1,0 +1,1 @@
+"""What Prometheus is given: recordings, and alerts on the burn of error budgets."""

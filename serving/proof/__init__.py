@@ -1,0 +1,1 @@
+"""What is served agrees with the trained model, here and on servers of somebody else."""

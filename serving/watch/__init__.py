@@ -1,0 +1,1 @@
+"""What dies or hangs is noticed, told, and started again a few times at most."""
