@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import math
 import os
 import select
@@ -15,21 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from contract.errors import LoadproofError, ServerError, nearest
+from contract.errors import LoadproofError, ServerError, nearest, of_the_machine
 from contract.workspace import Workspace
 
 SILENT = 141  # 128 + SIGPIPE, as a shell reports a command whose reader left
-# What a file system can refuse, and what a person does about it.
-ELSEWHERE = "or choose another folder with --workspace"
-OF_THE_MACHINE = {
-    errno.ENOSPC: f"make room {ELSEWHERE}",
-    errno.EDQUOT: f"make room {ELSEWHERE}",
-    errno.EROFS: f"make it writable {ELSEWHERE}",
-    errno.EACCES: f"give this user the right to it {ELSEWHERE}",
-    errno.EPERM: f"give this user the right to it {ELSEWHERE}",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENOMEM: "free memory, or serve fewer models at a time",
-}
 DEFECT = 70  # EX_SOFTWARE of sysexits.h: not one of the meanings of contract/errors.py
 
 
@@ -103,9 +91,9 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
             sys.exit(SILENT)
-        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"error: {where}{error.strerror}; {OF_THE_MACHINE[error.errno]}", file=sys.stderr)
+        refused = of_the_machine(error)
+        if refused:
+            print(f"error: {refused}", file=sys.stderr)
             sys.exit(ServerError.exit_code)
         traceback.print_exc()
         print(

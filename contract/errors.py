@@ -11,6 +11,8 @@ exit code; nothing below it prints or exits.
 
 from __future__ import annotations
 
+import errno
+
 EXIT_MEANINGS = {
     0: "pass: every model has a variant that keeps its objectives",
     1: "SLO missed: the best variant of some model misses an objective",
@@ -19,6 +21,18 @@ EXIT_MEANINGS = {
     4: "INVALID: the measurement cannot carry a verdict",
     5: "parity failed: an export does not agree with the trained model",
     130: "interrupted",
+}
+
+# What a machine can refuse, and what a person does about it.
+ELSEWHERE = "or choose another folder with --workspace"
+NEXT_STEPS = {
+    errno.ENOSPC: f"make room {ELSEWHERE}",
+    errno.EDQUOT: f"make room {ELSEWHERE}",
+    errno.EROFS: f"make it writable {ELSEWHERE}",
+    errno.EACCES: f"give this user the right to it {ELSEWHERE}",
+    errno.EPERM: f"give this user the right to it {ELSEWHERE}",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "free memory, or serve fewer models at a time",
 }
 
 
@@ -44,6 +58,14 @@ class ParityError(LoadproofError):
     """An artifact or an endpoint gives other answers than the trained model."""
 
     exit_code = 5
+
+
+def of_the_machine(error: BaseException) -> str:
+    """The sentence for what the machine refused: which file, why, what to do next. Empty for any other error."""
+    if not isinstance(error, OSError) or error.errno not in NEXT_STEPS:
+        return ""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}; {NEXT_STEPS[error.errno]}"
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from contract.config import ModelsFile
 from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
-from contract.errors import LoadproofError, ParityError, UsageError
+from contract.errors import LoadproofError, ParityError, UsageError, of_the_machine
 from contract.events import Event, append_event, happened
 from contract.files import read_model, write_json
 from contract.golden import read_examples
@@ -115,11 +115,12 @@ def _roll_one(
         try:
             endpoints = prove(config, item, server, seconds, workspace)
             prove_older(item, server, workspace)
-        except LoadproofError:
+        except (LoadproofError, OSError):
             roller.take_back(item)
             raise
     except (LoadproofError, OSError) as error:
-        why = f"version {item.version} of {item.name} is refused, version {old.version} goes on: {error}"
+        reason = of_the_machine(error) or error
+        why = f"version {item.version} of {item.name} is refused, version {old.version} goes on: {reason}"
         return happened("refused", item.engine, item.name, why), []
     roller.retire(item)
     detail = f"{item.name} on {item.engine} went from version {old.version} to {item.version}"

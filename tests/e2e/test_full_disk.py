@@ -82,7 +82,8 @@ def test_a_roll_on_a_full_disk_is_a_sentence_and_the_old_version_goes_on(stage: 
         _insist_on_version(stage, 1)
     (event,) = stage.events()
     assert event.what == "refused"
-    assert "version 2 of torch__onnx is refused, version 1 goes on: [Errno 28] No space left" in event.detail
+    assert "version 2 of torch__onnx is refused, version 1 goes on: " in event.detail
+    assert "No space left on device; make room" in event.detail
     stage.do("serving", "roll")
     _insist_on_version(stage, 2)
     assert _pids(stage) == servers
