@@ -18,7 +18,7 @@ from export.routes import packages
 
 # What an export does not depend on: objectives, serving, and where files are (their contents count).
 NOT_EXPORTED = {
-    *("slo", "batching", "triton", "engines", "serve", "group", "elsewhere"),
+    *("slo", "batching", "triton", "tfserving", "engines", "serve", "group", "elsewhere"),
     *("weights", "examples", "validation", "time_limit_s"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,10 @@ def test_an_onnx_file_counts_with_the_external_data_that_it_names(tmp_path: Path
     assert fingerprint(described) == before
     (tmp_path / "weights.bin").write_bytes(b"2")
     assert fingerprint(described) != before
+
+
+@pytest.mark.parametrize("settings", [{"triton": {"versions": 2}}, {"tfserving": {"versions": 2}}])
+def test_how_a_model_is_served_exports_nothing_again(settings: dict[str, Any]) -> None:
+    described = model(source="package_of_job.factory:build")
+    served = type(described).model_validate(described.model_dump() | settings)
+    assert fingerprint(served) == fingerprint(described)
