@@ -184,11 +184,12 @@ def test_a_variant_looks_the_same_in_every_chart_and_unlike_its_neighbours() -> 
     report = samples.report()
     looks = styles(report)
     for model in words.models(report):
-        colors = [looks[variant.id].color for variant in report.variants if variant.model == model]
-        assert len(colors) == len(set(colors))
-        for trace in traces(report, model):
-            if trace.get("meta"):
-                assert trace["line"]["color"] == looks[trace["meta"]].color
+        colors_of = {variant.id: looks[variant.id].color for variant in report.variants if variant.model == model}
+        assert len(colors_of) == len(set(colors_of.values()))
+        of_variants = [trace for trace in traces(report, model) if trace.get("meta")]
+        assert {trace["meta"] for trace in of_variants} >= set(colors_of)
+        for trace in of_variants:
+            assert trace["line"]["color"] == looks[trace["meta"]].color
 
 
 def test_variants_that_differ_only_in_configuration_get_names_and_colours_of_their_own() -> None:
