@@ -53,6 +53,8 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 typed = str(found[action.dest])
+                if flag in action.choices[typed]._option_string_actions:
+                    return f"'{flag}' comes after '{typed}'"
                 owners = [f"'{name}'" for name, each in action.choices.items() if flag in each._option_string_actions]
                 if owners:
                     return f"'{flag}' is a flag of {' and '.join(owners)}, not of '{typed}'"

@@ -38,6 +38,9 @@ def exports_kept(root: Path) -> Iterator[None]:
         for name in models:
             folder, manifest = read_newest(artifacts / name)
             kept = _folder(name, manifest.fingerprint)
+            if folder.name != "1":  # what was kept was damaged: the next one makes it anew
+                shutil.rmtree(kept, ignore_errors=True)
+                continue
             if not kept.is_dir():
                 making = kept.with_name(f"{kept.name}.{os.getpid()}")  # a copy that is cut short is not kept
                 shutil.copytree(folder, making)

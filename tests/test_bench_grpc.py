@@ -55,7 +55,7 @@ def echo(request: bytes, context: Any) -> bytes:
 def test_right_answers_are_counted_and_sampled_by_a_process_of_its_own() -> None:
     with serving(echo) as address:
         window = drive(to(address))
-    assert window.answers > 20 and (window.errors, window.first_error) == (0, "")
+    assert window.answers > 0 and (window.errors, window.first_error) == (0, "")
     assert window.seconds >= 0.4 and window.cpu > 0
     assert 0 < window.p50_ms <= window.p99_ms
     headers, kept = window.kept[0]

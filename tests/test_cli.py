@@ -120,6 +120,7 @@ def with_commands() -> Parser:
     [
         (["up", "--forget"], "'--forget' is a flag of 'down', not of 'up'"),
         (["down", "--install=yes"], "'--install' is a flag of 'up', not of 'down'"),
+        (["--install", "up"], "'--install' comes after 'up'"),
         (["list", "--address", "8000"], "'--address' is a flag of 'up' and 'down', not of 'list'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.builders import MACHINE, endpoint
 from tests.measured_runs import write_run
 from tune.comparison.command import main
 from tune.comparison.pairing import pair_up
-from tune.comparison.runs import Run
+from tune.comparison.runs import read_run
 
 ROOT = Path(__file__).parents[1]
 STEADY = (1.0, 1.02, 0.99, 1.01, 0.98)
@@ -129,11 +130,17 @@ def test_runs_of_different_machines_are_compared_on_demand_only(
     assert code == 0 and "another machine" in document["warnings"][0]
 
 
-def test_each_figure_has_the_wider_of_the_margins_that_both_runs_left() -> None:
-    base, new = samples.report(), samples.report(id="b")
-    wider = new.noise.model_copy(update={"p99_high": 0.3, "p50_low": -0.01, "p50_high": 0.02})
-    found = pair_up([Run(base)], [Run(new.model_copy(update={"noise": wider}))]).pairs
-    assert {pair.figure: pair.noise for pair in found} == {"p50": 0.041, "p99": 0.3, "throughput": 0.0}
+def test_of_two_runs_the_wider_margin_counts_and_of_more_their_own_scatter_alone(tmp_path: Path) -> None:
+    noise = samples.report().noise
+    wider = noise.model_copy(update={"p99_high": 0.3, "p50_low": -0.01, "p50_high": 0.02})
+    base, new, more = (
+        replace(run, report=run.report.model_copy(update={"noise": left}))
+        for name, left in (("a", noise), ("b", wider), ("c", wider))
+        for run in (read_run(write_run(tmp_path / name, STEADY)),)
+    )
+    two, several = pair_up([base], [new]).pairs, pair_up([base], [new, more]).pairs
+    assert {pair.figure: pair.noise for pair in two} == {"p50": 0.041, "p99": 0.3, "throughput": 0.0}
+    assert {pair.noise for pair in several} == {0.0}
 
 
 def test_runs_without_a_common_variant_cannot_be_compared(tmp_path: Path) -> None:

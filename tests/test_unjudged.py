@@ -62,7 +62,7 @@ def _stage(name: str, throughput_rps: float) -> StageResult:
 
 def test_an_overload_is_headed_by_what_it_found() -> None:
     assert unjudged("overload", MISSING, [overloaded()]) == (
-        "INVALID: the load plan 'overload' goes beyond the maximum, where nothing is promised, so nothing is judged. "
+        "INVALID: the load plan 'overload' goes beyond the maximum and has no stage to judge, so nothing is judged. "
         "words, onnx on Triton, HTTP, asked for more, still answered 94 % of its maximum and was itself again after "
         "1.50 s. Objectives are judged by 'make loadtest'."
     )
@@ -73,6 +73,14 @@ def test_a_server_that_did_not_recover_is_a_finding_and_no_spoiled_measurement()
     sentence = unjudged("overload", MISSING, [overloaded(spoiled=spoiled, shown={"recovery_s": None})])
     assert FOUND in sentence and "was not itself again in time" in sentence
     assert "and was itself again at once." in unjudged("overload", MISSING, [overloaded(shown={"recovery_s": 0.0})])
+
+
+@pytest.mark.parametrize(("checked", "found"), [(0, True), (7, False)])
+def test_answers_that_never_came_are_no_wrong_ones(checked: int, found: bool) -> None:
+    variant = overloaded(spoiled={"open-500-2": "answers"}, shown={"recovery_s": None})
+    stages = [item.model_copy(update={"answers_checked": checked}) for item in variant.stages]
+    told = unjudged("overload", MISSING, [variant.model_copy(update={"stages": stages})])
+    assert (FOUND in told) is found
 
 
 @pytest.mark.parametrize(
@@ -164,7 +172,7 @@ def test_the_gate_lets_no_overload_through(run: Run, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main(["--verdict", *where]) == 4
     assert capsys.readouterr().out.startswith(
-        "INVALID: the load plan 'overload' goes beyond the maximum, where nothing is promised"
+        "INVALID: the load plan 'overload' goes beyond the maximum and has no open-loop stage"
     )
 
 

@@ -69,7 +69,7 @@ class Http2:
     # In the hub.
 
     def received(self, data: bytes, now_ns: int) -> None:
-        self._wire.hold()  # the answers of one read bring about the next calls: one send, and the server wakes up once
+        self._wire.cork()  # the answers of one read bring about the next calls: one send, and the server wakes up once
         try:
             for kind, flags, number, payload in self._frames.cut(data, h2.SMALLEST_FRAME):
                 if self._open_block and kind != h2.CONTINUATION:
@@ -80,7 +80,7 @@ class Http2:
         except h2.ProtocolError:
             self._end(failure(MALFORMED))
         finally:
-            self._wire.release()
+            self._wire.uncork()
 
     def ended(self, error: str) -> None:
         self.left = self.left or not (self._streams or self._sending.queued)

@@ -40,7 +40,7 @@ class Wire:
             self._recv, self._send = opened._sock.recv, opened._sock.send  # less gevent's waiting around each call
         self._tls = isinstance(opened, ssl.SSLSocket)
         self._unsent = bytearray()
-        self._held: list[bytes] | None = None
+        self._corked: list[bytes] | None = None
         self._broken = ""  # how the last write failed
         self._reading = loop.io(opened.fileno(), READ)
         self._writing = loop.io(opened.fileno(), WRITE)
@@ -51,8 +51,8 @@ class Wire:
         """Send all of it: what the kernel does not take now goes out as soon as it does."""
         if not self.open or not data:
             return
-        if self._held is not None:
-            self._held.append(data)
+        if self._corked is not None:
+            self._corked.append(data)
             return
         if self._unsent:
             self._unsent += data
@@ -62,15 +62,15 @@ class Wire:
             self._unsent += memoryview(data)[sent:]
             self._writing.start(self._writable)
 
-    def hold(self) -> None:
-        """Keep what is written from now on, for `release` to send all of it at once."""
-        self._held = []
+    def cork(self) -> None:
+        """Keep what is written from now on, for `uncork` to send at once; what a call waits here is latency."""
+        self._corked = []
 
-    def release(self) -> None:
-        """Send what was held."""
-        held, self._held = self._held, None
-        if held:
-            self.write(b"".join(held))
+    def uncork(self) -> None:
+        """Send what was kept."""
+        corked, self._corked = self._corked, None
+        if corked:
+            self.write(b"".join(corked))
 
     def close(self) -> None:
         """Leave; the receiver is not told."""

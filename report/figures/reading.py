@@ -91,8 +91,8 @@ def measure(results: Path, item: VariantPlan, context: Context, compared: bool =
             confident[number] = confidence(good_latencies(records, number, rounds), item.endpoint.slo)
         if compared and result.of_slo:
             latencies[stage.name] = good_latencies(records, number, rounds)
-    beyond = _overload(item, stages, parts, observation)
-    return Measured(stages, observation.complete, latencies, rows, beyond, confident)
+    shown = _overload(item, stages, parts, observation)
+    return Measured(stages, observation.complete, latencies, rows, shown, confident)
 
 
 def _rows_per_request(results: Path, item: VariantPlan, number: int) -> float:

@@ -1,5 +1,5 @@
 """Below which relative difference two variants, or two runs of one, are the same, by what one variant measured twice
-(A/A) says. Pure. The ranking, runs side by side and `tune compare` all take it from here.
+(A/A) says. Pure. The ranking, runs side by side and `tune compare` all take it from here; p50 is for runs alone.
 
 A/A is one pair, and a single difference is small by luck as easily as it is large, so intervals count where there are
 some, by their farther end:

@@ -255,6 +255,15 @@ def test_a_corrupt_version_never_becomes_available_and_the_old_one_goes_on(
         shutil.rmtree(stage.workspace.artifacts / model / "3")
 
 
+def _stage_entered(stage: Reliable) -> int | None:
+    """The number of the stage that the load test has come to; None before the first."""
+    progress = stage.root / "results" / "latest" / PROGRESS
+    try:
+        return int(json.loads(progress.read_text())["stage"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
 def _kill_model_process(stage: Reliable) -> None:
     (stub,) = [child for child in psutil.Process(stage.pid("triton")).children() if "stub" in child.cmdline()[0]]
     stub.kill()
@@ -309,7 +318,8 @@ def test_a_load_test_records_an_outage_as_errors_and_goes_on(stage: Reliable, va
     command = [sys.executable, "-m", "loadtest", *stage.flags, "--variant", variant, "--uncertified"]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert wait_for((stage.root / "results" / "latest" / PROGRESS).exists, 60.0)
+        # A model's process is back within a second or two, so it is killed where the load is sure to be on.
+        assert wait_for(lambda: _stage_entered(stage) == (1 if back == "reloaded" else 0), 60.0)
         time.sleep(2.0)  # in the midst of the load
         if back == "reloaded":
             _kill_model_process(stage)

@@ -40,9 +40,8 @@ BODIES = 5000  # each for gRPC and REST
 FRAMED = 2000  # further ones over REST, in chunks or in gzip
 BOMBS = 100
 BOMB_BYTES = 100 << 20
-REACHED = (
-    40  # bombs after which the allocator keeps no more than it did: what 4 at once need, once in each of its arenas
-)
+# Bombs after which the allocator keeps no more than it did: what 4 at once need, once in each of its arenas.
+REACHED = 40
 HALF_SENT = 200
 FLAT_MIB = 64
 SETTINGS, HEADERS, DATA, END_HEADERS = 4, 1, 0, 4  # of HTTP/2's frames

@@ -82,7 +82,10 @@ def _by_rounds(base: Run, new: Run, variant: Variant) -> Iterator[tuple[Pair, Un
         ours, theirs, unit = _replications(before, after)
         for figure in OF_STAGE[stage.mode]:
             yield (
-                _pair((base, new), variant, stage.name, figure, values(ours, figure), values(theirs, figure), refused),
+                replace(
+                    _pair(variant, stage.name, figure, values(ours, figure), values(theirs, figure), refused),
+                    noise=_noise((base, new), figure),
+                ),
                 unit,
             )
 
@@ -94,7 +97,8 @@ def _by_runs(base: Sequence[Run], new: Sequence[Run], variant: Variant) -> Itera
             refused = _spoiled((*base, *new), variant.id, stage.name)
             for figure in OF_STAGE[stage.mode]:
                 ours, theirs = (_over(side, variant.id, stage.name, figure) for side in (base, new))
-                yield _pair((*base, *new), variant, stage.name, figure, ours, theirs, refused), "runs"
+                # How far runs of the same lie apart is in the replications; a measurement within one adds nothing.
+                yield _pair(variant, stage.name, figure, ours, theirs, refused), "runs"
 
 
 def _max_rate(base: Sequence[Run], new: Sequence[Run], variant: Variant) -> Iterator[tuple[Pair, Unit]]:
@@ -103,17 +107,19 @@ def _max_rate(base: Sequence[Run], new: Sequence[Run], variant: Variant) -> Iter
     searches = [run.report.search for run in runs if run.report.search is not None]
     if len(searches) == len(runs):
         ours, theirs = _rates(base, variant.id), _rates(new, variant.id)
-        pair = _pair(runs, variant, "", MAX_RATE, ours, theirs, _no_rate(base, new, variant.id))
-        yield replace(pair, resolution=max(search.resolution for search in searches)), "runs"
+        pair = _pair(variant, "", MAX_RATE, ours, theirs, _no_rate(base, new, variant.id))
+        resolution = max(search.resolution for search in searches)
+        yield replace(pair, noise=_noise(runs, MAX_RATE), resolution=resolution), "runs"
 
 
-def _pair(
-    runs: Iterable[Run], variant: Variant, stage: str, figure: str, base: Floats, new: Floats, refused: str
-) -> Pair:
+def _pair(variant: Variant, stage: str, figure: str, base: Floats, new: Floats, refused: str) -> Pair:
     about = HEADLINES[figure]
-    noise = [about.noise(run.report.noise) or 0.0 for run in runs]
     names = (variant.model, variant.id, stage, figure, about.unit, about.better)
-    return Pair(*names, base=base, new=new, noise=max(noise), refused=refused)
+    return Pair(*names, base=base, new=new, refused=refused)
+
+
+def _noise(runs: Iterable[Run], figure: str) -> float:
+    return max(HEADLINES[figure].noise(run.report.noise) or 0.0 for run in runs)
 
 
 def _replications(before: Measured, after: Measured) -> tuple[Sequence[Round], Sequence[Round], Unit]:

@@ -53,7 +53,7 @@ class Pair:
     better: Literal["lower", "higher"]
     base: Floats
     new: Floats
-    noise: float = 0.0  # relative, up to which one variant measured twice (A/A) may differ, the larger of both runs
+    noise: float = 0.0  # relative, up to which one variant measured twice (A/A) may differ, of the runs the largest
     resolution: float | None = None  # relative, of a rate that was sought: a difference below it means nothing
     refused: str = ""  # why the figures may not be compared
 
@@ -91,7 +91,7 @@ class Judged:
 def judge(pairs: Sequence[Pair], min_effect: float, level: float = LEVEL) -> list[Judged]:
     """Judge the pairs together. ``min_effect`` is the smallest relative change that counts, e.g. 0.05.
 
-    A pair whose run saw more than that between two measurements of the same variant needs more than that much.
+    A pair whose runs leave more than that open (A/A, `report/judging/margin.py`) needs more than that much.
     """
     judgeable = [pair for pair in pairs if not _refusal(pair)]
     tail = (1 - level) / 2 / max(len(judgeable), 1)
