@@ -43,7 +43,7 @@ def test_ratios_are_of_one_round_and_stand_beside_what_is_wanted() -> None:
         "loadproof/http": {64: {0: 200.0, 1: 100.0, 2: 300.0}, 1: {0: 10.0}},
         "mosec/msgpack": {64: {0: 100.0, 1: 200.0}, 1: {0: 20.0}},
     }
-    versus = {"mosec/msgpack": "loadproof/http", "absent/json": "loadproof/http"}
+    versus = {"mosec/msgpack": ["loadproof/http"], "absent/json": ["loadproof/http"]}
     one, many = figures.ratios(rates, versus, (1, 64))
     assert (one.users, one.spread.median, one.wanted, one.reached) == (1, 0.5, None, None)
     assert (many.spread.least, many.spread.median, many.spread.most) == (0.5, 1.25, 2.0)
@@ -61,8 +61,9 @@ def test_every_peer_has_a_server_pinned_requirements_and_a_row_of_ours_beside_it
         lines = [line for line in environments.requirements(name).read_text().splitlines() if line[:1] != "#"]
         assert lines and all("==" in line for line in lines)
         assert environments.version(name, peer.package)[0].isdigit()
-    assert contenders.compared_with("pytriton/grpc") == "loadproof/grpc"
-    assert contenders.compared_with("mosec/msgpack") == "loadproof/http"
+    assert contenders.compared_with("pytriton/grpc") == ["loadproof/grpc"]
+    assert contenders.compared_with("litserve/json") == ["loadproof/http"]
+    assert contenders.compared_with("mosec/msgpack") == ["loadproof/http", "loadproof/grpc"]
 
 
 def test_one_model_is_left_of_the_configuration(tmp_path: Path) -> None:

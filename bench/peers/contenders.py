@@ -88,9 +88,11 @@ def labels(name: str, outputs: list[TensorSpec]) -> list[str]:
     return [f"{name}/{label}" for label in PEERS[name].protocols(outputs)]
 
 
-def compared_with(label: str) -> str:
-    """Which row of ours stands beside a peer's: gRPC beside gRPC, HTTP beside all others."""
-    return f"{OURS}/grpc" if label.endswith("/grpc") else f"{OURS}/http"
+def compared_with(label: str) -> list[str]:
+    """Which rows of ours stand beside a peer's: the same protocol where both have it, else both of ours."""
+    protocol = label.split("/")[1]
+    same = {"grpc": ["grpc"], "http": ["http"], "json": ["http"]}
+    return [f"{OURS}/{ours}" for ours in same.get(protocol, ["http", "grpc"])]
 
 
 def _start_peer(name: str, stage: Stage, folder: Path) -> Started:

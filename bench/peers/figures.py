@@ -65,14 +65,17 @@ def wanted(peer: str, users: int) -> float | None:
     return WANTED.get(users, {}).get(peer)
 
 
-def ratios(rates: dict[str, dict[int, dict[int, float]]], versus: dict[str, str], users: Sequence[int]) -> list[Ratio]:
+def ratios(
+    rates: dict[str, dict[int, dict[int, float]]], versus: dict[str, list[str]], users: Sequence[int]
+) -> list[Ratio]:
     """Per round, ours over the peer's: only rounds in which both were measured count.
 
-    ``rates`` is name -> users -> round -> requests per second; ``versus`` is peer -> which of ours it is compared with.
+    ``rates`` is name -> users -> round -> requests per second; ``versus`` is peer -> those of ours that it is
+    compared with.
     """
     found = []
     for count in users:
-        for peer, ours in versus.items():
+        for peer, ours in ((peer, ours) for peer, several in versus.items() for ours in several):
             left, right = rates.get(ours, {}).get(count, {}), rates.get(peer, {}).get(count, {})
             both = [left[number] / right[number] for number in sorted(left.keys() & right.keys()) if right[number]]
             if both:
