@@ -61,6 +61,8 @@ zoo: $(STAMP) ## train the example models of the group that are missing
 	@$(RUN) -m zoo $(STAGE)
 
 tensorboard: $(STAMP) ## look at the training of the example models, on http://127.0.0.1:6006
+	@[ -n "$$(find zoo/out/ -name 'events.out.tfevents*' -print -quit 2>/dev/null)" ] \
+	  || { echo "error: no training was logged here; run 'make zoo' first" >&2; exit 2; }
 	@$(VENV)/bin/tensorboard --logdir zoo/out --host 127.0.0.1 --port 6006
 
 export: zoo ## export every model, prove each format, write the manifests

@@ -18,7 +18,7 @@ from contract.elsewhere import Elsewhere
 from contract.errors import UsageError, nearest
 from contract.load import Affinity, Load
 from contract.prices import Price
-from contract.section import Positive, Section
+from contract.section import NotNegative, Number, Positive, Section
 from contract.shapes import BUILT_IN, Closed, LoadPlan, Payloads, Ramp, Sine, Spike, Steady, Step, Trace
 from contract.slo import Slo
 from contract.tensors import TensorSpec
@@ -37,14 +37,16 @@ SOURCE_FILES: dict[str, dict[str, str]] = {
     "tensorflow": {"": "savedmodel"},
     "onnx": {".onnx": "onnx"},
 }
+# ending of a source that nothing here opens -> what to do
+SAVED_OTHERWISE = dict.fromkeys((".h5", ".hdf5"), "load it with Keras and save it as .keras")
 
 
 class Closeness(Section):
     """How far one format's answers may be from the trained model's; what is absent keeps its default."""
 
-    atol: Annotated[float, Field(ge=0)] | None = Field(None, description="absolute tolerance")
-    rtol: Annotated[float, Field(ge=0)] | None = Field(None, description="relative tolerance")
-    agreement: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="least share of equal classes")
+    atol: NotNegative | None = Field(None, description="absolute tolerance")
+    rtol: NotNegative | None = Field(None, description="relative tolerance")
+    agreement: Annotated[Number, Field(ge=0, le=1)] | None = Field(None, description="least share of equal classes")
 
 
 def _not_all(group: str) -> str:
@@ -71,10 +73,10 @@ class Model(Section):
         [], description="tensors of the signature; read from an ONNX file or a SavedModel when absent"
     )
     outputs: list[TensorSpec] = Field([], description="tensors of the signature; read from the model when absent")
-    padding: dict[str, float] = Field(
+    padding: dict[str, Number] = Field(
         {}, description="dynamic axis -> value: a request that is padded with it along this axis has the same answer"
     )
-    pad_with: dict[str, float] = Field(
+    pad_with: dict[str, Number] = Field(
         {}, description="input -> value that it is padded with instead: tokens with 1, say, and their mask with 0"
     )
     serve: list[Format] | None = Field(
@@ -86,10 +88,10 @@ class Model(Section):
     group: Annotated[str, Field(min_length=1), AfterValidator(_not_all)] = Field(
         "default", description="`make … GROUP=name` works on one group"
     )
-    atol: Annotated[float, Field(ge=0)] | None = Field(
+    atol: NotNegative | None = Field(
         None, description="absolute tolerance of parity, where no precision is given up; by dtype when absent"
     )
-    rtol: Annotated[float, Field(ge=0)] | None = Field(None, description="relative tolerance of parity, likewise")
+    rtol: NotNegative | None = Field(None, description="relative tolerance of parity, likewise")
     tolerances: dict[Format, Closeness] = Field({}, description="by format, e.g. for `onnx-int8`")
     trust: bool = Field(False, description="let the source run code of its own (Keras Lambda layers, pickled modules)")
     time_limit_s: Positive = Field(600.0, description="of one step of the export")
@@ -146,8 +148,10 @@ class Model(Section):
                 raise ValueError(f"elsewhere names '{other.format}', formats has {', '.join(self.formats)}")
         known = SOURCE_FILES[self.framework]
         if self.path is not None and self.framework != "tensorflow" and self.path.suffix not in known:
+            advice = SAVED_OTHERWISE.get(self.path.suffix)
             raise ValueError(
                 f"source '{self.source}' is neither package.module:factory nor a file that ends in {', '.join(known)}"
+                f"{f'; {advice}' if advice else ''}"
             )
         if self.path is None and self.framework == "onnx":
             raise ValueError(f"source '{self.source}' is not the path of an .onnx file")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from contract.section import Count, Natural, Positive, Section
+from contract.section import Count, Natural, NotNegative, Positive, Section
 
 SHORTEST_S, LONGEST_S = 6.0, 60.0  # of an open-loop stage whose length nobody stated
 # Requests of such a stage. A p99 needs 459 (contract/statistics.py), which are due of 600 in practically every draw.
@@ -34,7 +34,7 @@ class Load(Section):
         description=f"measured seconds of the open-loop stage, all rounds together; by default {SHORTEST_S:g}, and "
         f"longer, up to {LONGEST_S:g}, where its rate needs that for the {REQUESTS} requests that make it valid",
     )
-    warmup_s: Annotated[float, Field(ge=0)] = Field(0.5, description="excluded seconds before each stage's window")
+    warmup_s: NotNegative = Field(0.5, description="excluded seconds before each stage's window")
     attempts: Count = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
     answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
@@ -51,7 +51,7 @@ class Load(Section):
     max_rps: Positive | None = Field(
         None, description="never more requests per second; `--max-rps` says it for one run"
     )
-    abort_error_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+    abort_error_rate: Annotated[Positive, Field(le=1)] | None = Field(
         None, description="end a stage when so many of its last 200 requests failed; 0.2 for hosts beyond this machine"
     )
 

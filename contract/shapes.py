@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from contract.section import Count, Positive, Section
+from contract.section import Count, NotNegative, Positive, Section
 
-Rate = Annotated[float, Field(ge=0)]
+Rate = NotNegative
 Arrivals = Literal["poisson", "constant"]
 
 
@@ -39,7 +39,7 @@ class Timing(Section):
     """What every stage has; what is absent comes from `[load]`."""
 
     duration_s: Positive | None = Field(None, description="measured seconds")
-    warmup_s: Annotated[float, Field(ge=0)] | None = Field(None, description="excluded seconds before the window")
+    warmup_s: NotNegative | None = Field(None, description="excluded seconds before the window")
     payloads: Payloads = Field(Payloads(), description="see below")
 
 
@@ -100,7 +100,7 @@ class Spike(Open):
     shape: Literal["spike"] = Field(description="which shape this is")
     rate: Positive = Field(description="before and after")
     peak: Positive = Field(description="during the spike")
-    begin_s: Annotated[float, Field(ge=0)] = Field(description="when the spike begins, since the window's start")
+    begin_s: NotNegative = Field(description="when the spike begins, since the window's start")
     length_s: Positive = Field(description="how long it lasts")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from contract.section import Positive, Section
+from contract.section import NotNegative, Positive, Section
 from contract.statistics import PERCENTILES
 
 DEFAULT_P99_MS = 50.0
@@ -27,7 +27,7 @@ class Slo(Section):
     p99_ms: Positive | None = Field(None, description="99th percentile at most, milliseconds; 50 when none is named")
     p999_ms: Positive | None = Field(None, description="99.9th percentile at most, milliseconds")
     p9999_ms: Positive | None = Field(None, description="99.99th percentile at most, milliseconds")
-    error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.001, description="largest share of failed requests")
+    error_rate: Annotated[NotNegative, Field(lt=1)] = Field(0.001, description="largest share of failed requests")
 
     @property
     def latency_ms(self) -> dict[str, float]:

@@ -29,7 +29,8 @@ def load(target: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UsageError(
-                f"there is no module '{module_name}' (from '{target}'); run from the project's root"
+                f"there is no module '{module_name}' (from '{target}') in the current folder, beside models.toml or on "
+                "PYTHONPATH; put its folder there, or correct the name"
             ) from error
         raise
     if not attribute:

@@ -116,10 +116,10 @@ class ServerSide(Entry):
     load_cpu: Used | None = Field(description="cores that the load generator used, all its processes")
     machine_cpu: Used | None = Field(description="share of all cores that was busy where the load comes from")
     busiest_core: float | None = Field(description="share of the time that the busiest core was busy")
+    cores: int | None = Field(None, description="of the machine that the load comes from; null where not sampled")
+    other_cpu: float | None = Field(None, description="cores that neither server nor load generator used, mean")
     steal: float | None = Field(description="share of all cores that a hypervisor kept from the machine")
-    reported_cpu: Used | None = Field(
-        description="share of all cores of the server's machine that was busy, by Triton's metrics page"
-    )
+    reported_cpu: Used | None = Field(description="share of its machine's cores that was busy, by Triton's metrics")
     memory_begin_mib: float | None = Field(description="resident, MiB; pages that processes share count in each")
     memory_end_mib: float | None = Field(description="resident, MiB; pages that processes share count in each")
     memory_slope: Slope | None = Field(description="null where none may be claimed; `absent` says why")
@@ -219,6 +219,7 @@ class MaxRate(Entry):
     low: float | None = Field(description="same as value: it was measured")
     high: float | None = Field(description="lowest rate that was seen to fail; null when none was tried")
     limited_by: Limit = Field("", description="what a search met above `value`; empty where none was made")
+    kept_waiting: bool = Field(False, description="the load generator had time: other work kept it from sending")
 
 
 class SloResult(Entry):
@@ -277,9 +278,7 @@ class Winner(Entry):
     model: str
     rank_class: str = Field(description="the equals among which it won")
     variant: str | None = Field(description="null for a tie")
-    tied: list[str] = Field(
-        description="variants closer to the best than the noise, or all alike where it was not measured"
-    )
+    tied: list[str] = Field(description="closer to the best than the noise, or all alike where it was not measured")
     passed: bool = Field(description="keeps its objectives")
     sentence: str = Field(description="with the reason")
 

@@ -29,8 +29,9 @@ def main(arguments: Sequence[str]) -> int:
         known = list(COMMANDS)
         raise UsageError(f"'{first}' is neither a source nor one of {', '.join(known)}{nearest(first, known)}")
     if first and not first.startswith("-"):
-        job = one.job(arguments)
-        return _outcome([*export_all([job], force=True)])
+        with one.described(arguments) as job:
+            manifests = export_all([job], force=True)
+        return _outcome(manifests)
     parser = Parser(
         prog="python -m export",
         description="Export trained models and prove that the exports agree.",

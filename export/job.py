@@ -27,12 +27,16 @@ OF_THE_MACHINE = ("failed: killed by signal", "failed: took longer than its limi
 
 @dataclass(frozen=True)
 class Job:
-    """What is exported, from which configuration file, to where (``artifacts/<model>``)."""
+    """What is exported, from which configuration file, to where (``artifacts/<model>``).
+
+    ``code`` is the folder of a factory that lies neither in the current folder nor beside the configuration.
+    """
 
     name: str
     model: Model
     config: Path
     directory: Path
+    code: Path | None = None
 
 
 def fingerprint(model: Model) -> str:

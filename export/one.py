@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
 from contract.cli import Parser
-from contract.config import FACTORY, NAME, Format, Framework, read_config
+from contract.config import FACTORY, NAME, SAVED_OTHERWISE, Format, Framework, read_config
 from contract.errors import UsageError
-from contract.files import write_text
+from contract.files import write_bytes, write_text
 from contract.progress import say
 from export.job import Job
 
 FRAMEWORKS = {".pt": "pytorch", ".jit": "pytorch", ".pt2": "pytorch", ".keras": "keras", ".onnx": "onnx"}
+FACTORY_FILE = re.compile(r"^(?P<folder>.*/)?(?P<module>[A-Za-z_]\w*)\.py:(?P<attribute>[A-Za-z_][\w.]*)$")
 TENSOR = re.compile(r"^(?P<name>[^=\s]+?):(?P<dtype>[a-z0-9]+):(?P<dims>[A-Za-z0-9_,]*)(?:@(?P<range>[^@]+))?$")
 
 
-def job(arguments: Sequence[str]) -> Job:
-    """Read the command line, write ``DIR/NAME/models.toml`` and return the job that it describes."""
+@contextmanager
+def described(arguments: Sequence[str]) -> Iterator[Job]:
+    """The job of a command line, for as long as it is carried out.
+
+    Its ``DIR/NAME/models.toml`` stays, and is announced, where the export came to its end; else it is what it was.
+    """
+    file = _file(_parser().parse_args(arguments))
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        made = job(arguments)
+        yield made
+    except BaseException:
+        _put_back(file, before)
+        raise
+    beside = f"; beside {made.model.source.partition(':')[0]}.py its source is found" if made.code else ""
+    say(f"wrote {file}: what was asked for, to keep or to put into your own models.toml{beside}")
+
+
+def _parser() -> Parser:
     parser = Parser(prog="python -m export SOURCE", description="Export one model and prove that the exports agree.")
-    parser.add_argument("source", help="package.module:factory, or a .pt .jit .pt2 .keras .onnx file, or a SavedModel")
+    parser.add_argument(
+        "source",
+        help="package.module:factory, folder/module.py:factory, a .pt .jit .pt2 .keras .onnx file, or a SavedModel",
+    )
     parser.add_argument("--name", required=True, help="name of the model")
     parser.add_argument("--artifacts", type=Path, required=True, help="folder that receives NAME/VERSION/")
     parser.add_argument("--framework", choices=get_args(Framework), help="of a factory; files tell it by their ending")
@@ -37,11 +60,31 @@ def job(arguments: Sequence[str]) -> Job:
     parser.add_argument("--examples", type=Path, help=".npz of real requests")
     parser.add_argument("--validation", type=Path, help=".npz of labelled inputs")
     parser.add_argument("--trust", action="store_true", help="let the source run code of its own")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _file(options: argparse.Namespace) -> Path:
     if not re.match(NAME, options.name):  # it becomes a folder
         raise UsageError(f"'{options.name}' is not a model name: letters, digits, '.', '-' and single '_' between them")
-    factory = bool(FACTORY.match(options.source))
-    source = options.source if factory else str(Path(options.source).resolve())
+    folder: Path = options.artifacts.resolve() / options.name
+    return folder / "models.toml"
+
+
+def _put_back(file: Path, before: bytes | None) -> None:
+    if before is not None:
+        write_bytes(file, before)
+        return
+    file.unlink(missing_ok=True)
+    with suppress(OSError):  # it holds versions, or was never made
+        file.parent.rmdir()
+
+
+def job(arguments: Sequence[str]) -> Job:
+    """Read the command line, write ``DIR/NAME/models.toml`` and return the job that it describes."""
+    options = _parser().parse_args(arguments)
+    file = _file(options)
+    source, code = _source(options.source)
+    factory = bool(FACTORY.match(source))
     entry: dict[str, Any] = {
         "framework": options.framework or _framework(options.source, factory),
         "source": source,
@@ -53,12 +96,21 @@ def job(arguments: Sequence[str]) -> Job:
         "outputs": [_tensor(text) for text in options.output],
         "trust": options.trust or None,
     }
-    file = options.artifacts.resolve() / options.name / "models.toml"
     write_text(file, toml(options.name, entry))
-    say(f"wrote {file}: what was asked for, to keep or to put into your own models.toml")
     if factory:
-        sys.path.append(str(Path.cwd()))
-    return Job(options.name, read_config(file).models[options.name], file, file.parent)
+        sys.path.append(str(code or Path.cwd()))
+    return Job(options.name, read_config(file).models[options.name], file, file.parent, code)
+
+
+def _source(text: str) -> tuple[str, Path | None]:
+    """What models.toml names, and the folder of a factory that is named by its file."""
+    named = FACTORY_FILE.match(text)  # first: churn.py:build has the form of a package's module, too
+    if named is None:
+        return (text if FACTORY.match(text) else str(Path(text).resolve())), None
+    folder = Path(named["folder"] or ".").resolve()
+    if not (folder / f"{named['module']}.py").is_file():
+        raise UsageError(f"{folder / named['module']}.py does not exist; correct the path")
+    return f"{named['module']}:{named['attribute']}", folder
 
 
 def _framework(source: str, factory: bool) -> str:
@@ -69,7 +121,8 @@ def _framework(source: str, factory: bool) -> str:
         return "tensorflow"
     if path.suffix not in FRAMEWORKS:
         known = ", ".join(FRAMEWORKS)
-        raise UsageError(f"'{source}' is no directory and does not end in {known}: name a source of these kinds")
+        advice = SAVED_OTHERWISE.get(path.suffix, "name a source of these kinds")
+        raise UsageError(f"'{source}' is no directory and does not end in {known}: {advice}")
     return FRAMEWORKS[path.suffix]
 
 

@@ -224,7 +224,7 @@ def step_command(step: str, job: Job, folder: Path, form: str | None = None, rou
     if route and step == "export":
         words += ["--route", route.name]
     if step != "verify":
-        words += ["--config", str(job.config)]
+        words += ["--config", str(job.config), *(["--code", str(job.code)] if job.code else [])]
     return python("export.step", *words, "--directory", str(folder))
 
 

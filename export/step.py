@@ -65,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--config", type=Path, default=Path("models.toml"), help="the dial of the run (golden and export)"
     )
+    parser.add_argument("--code", type=Path, help="folder of the model's factory (default: beside the configuration)")
     parser.add_argument("--directory", type=Path, required=True, help="where suite, golden.npz and the artifacts are")
     parser.add_argument("--route", help="which way to the format; the first of the table if absent")
     parser.add_argument("--out", type=Path, help="verify: where the proof goes, instead of beside the artifact")
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"step '{options.step}' needs a format: one of {', '.join(FILES)}")
     if options.step == "verify":
         return _verify(options.format, options.directory, options.out, options.include_payloads)
-    sys.path.append(str(options.config.resolve().parent))  # a user's own factory is found beside models.toml
+    sys.path.append(str((options.code or options.config.parent).resolve()))  # where a user's own factory is found
     models = read_config(options.config).models
     if options.model not in models:
         raise UsageError(f"{options.config} has no model '{options.model}'{nearest(options.model, list(models))}")

@@ -14,6 +14,7 @@ from loadtest.showing.live import read_live
 from loadtest.showing.view import View
 
 LATE_S = 180.0  # beyond the time that a run should take
+SPOILED = "the machine was busy: it was unsteady, or requests left late"
 
 
 def total_seconds(plan: Plan) -> float:
@@ -57,6 +58,7 @@ class Shown:
         self._view = view
         self._text = ""
         self._at = (0, -1)  # round, variant
+        self._again = False  # the stage before was measured once more
         self._base = 0.0  # where the step begins on the bar
         self._since = time.monotonic()
 
@@ -69,16 +71,22 @@ class Shown:
             return
         if text != self._text:
             self._text, self._since = text, time.monotonic()
-            self._enter(step["round"], step["variant"], step["stage"])
+            self._enter(step["round"], step["variant"], step["stage"], step["attempt"])
         self._view.move_to(self._base + time.monotonic() - self._since)
 
-    def _enter(self, turn: int, variant: int, stage: int) -> None:
+    def _enter(self, turn: int, variant: int, stage: int, attempt: int) -> None:
         plan = self._plan
         item = plan.variants[variant]
         lengths = [seconds(each) for each in plan.variants]
         begun = item.model_copy(update={"stages": item.stages[:stage]})
         self._base = 3.0 + (turn - 1) * sum(lengths) + sum(lengths[:variant]) + seconds(begun)
-        if (turn, variant) != self._at:
-            self._at = turn, variant
-            which = f"round {turn}/{plan.rounds} " if plan.rounds > 1 else ""
-            self._view.note(f"{which}[{variant + 1}/{len(plan.variants)}] {item.id} ({lengths[variant]:.0f} s)")
+        which = f"round {turn}/{plan.rounds} " if plan.rounds > 1 else ""
+        what = f"{which}[{variant + 1}/{len(plan.variants)}] {item.id}"
+        name = item.stages[stage].name
+        if attempt > 1:
+            self._view.note(f"{what}: {name} again ({attempt} of at most {plan.attempts}), {SPOILED}")
+        elif (turn, variant) != self._at:
+            self._view.note(f"{what} ({lengths[variant]:.0f} s)")
+        elif self._again:  # a terminal goes on showing what was said last
+            self._view.note(f"{what}: {name}")
+        self._at, self._again = (turn, variant), attempt > 1

@@ -13,11 +13,12 @@ from contract.files import read_model
 from contract.records import Plan, VariantPlan
 from contract.scaling import Scaling
 from contract.search import Search
-from contract.verdict import Report, SloResult, StageResult, Variant, VariantParity
+from contract.verdict import Report, SloResult, Variant, VariantParity
 from report.beside import caveats
 from report.beside.neighbours import with_neighbours
 from report.figures import promise
 from report.figures.certificate import sentences
+from report.figures.kept_waiting import kept_waiting
 from report.figures.origin import as_it_ran, origin
 from report.figures.reading import Context, Measured, measure
 from report.judging import objectives as judging
@@ -25,6 +26,7 @@ from report.judging import ranking
 from report.judging.advice import advise
 from report.judging.cost import Basis, priced
 from report.judging.deciding import decide
+from report.judging.invalid import in_full
 from report.judging.merit import merit_of
 from report.judging.noise import noise_of_run, noise_of_search
 from report.judging.unjudged import unjudged
@@ -63,6 +65,8 @@ def assemble(results: Path) -> Report:
         sentence=sentence,
         warnings=[
             *caveats.cut_short(plan, search),
+            *caveats.busy(variants),
+            *caveats.invalid(variants),
             *caveats.warnings(plan),
             *caveats.outages(read_events(results / "events.jsonl")),
         ],
@@ -108,7 +112,9 @@ def _judge(plan: Plan, item: VariantPlan, measured: Measured, search: Search | N
         return priced(judging.judge(measured.stages, slo, promise.unlikenesses(item.stages)), item.endpoint, basis)
     found = search.of(item.id)
     number = -1 if found is None or found.confirmed is None else found.confirmed
-    judged = judging.judge_found(found, measured.by_number.get(number), slo, measured.confidence.get(number))
+    waiting = found is not None and kept_waiting(found, measured.by_number)
+    confidence = measured.confidence.get(number)
+    judged = judging.judge_found(found, measured.by_number.get(number), slo, confidence, waiting)
     basis = Basis(plan.price, sought=True, rows=measured.rows.get(number, 1.0), shared=plan.same_machine)
     return priced(judged, item.endpoint, basis)
 
@@ -161,13 +167,7 @@ def _not_ranked(endpoint: Endpoint, measured: Measured, slo: SloResult, search: 
         reasons.append(f"{wrong} of {checked} sampled answers under load were wrong")
     opened = [stage for stage in measured.stages if stage.mode == "open"]
     if search is None and not any(stage.valid for stage in opened):
-        reasons.append(_invalid(opened))
+        reasons.append(in_full(opened))
     elif slo.passed is None and not reasons:
         reasons += slo.reasons if search else slo.reasons[-1:]  # what was tried and kept is no reason
     return reasons
-
-
-def _invalid(opened: list[StageResult]) -> str:
-    """Why no open-loop stage is valid: by which checks."""
-    spoiled = [f"{stage.name}: {', '.join(c.name for c in stage.checks if not c.passed)}" for stage in opened]
-    return f"it has no valid open-loop stage ({'; '.join(spoiled) or 'none was finished'})"

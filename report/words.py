@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from typing import Literal
 
 from contract.endpoints import Configuration
 from contract.search import Limit
@@ -18,8 +19,10 @@ from contract.verdict import MaxRate, Noise, Percentile, Report, StageResult, Va
 ABSENT = "–"  # noqa: RUF001
 ENGINES = {"triton": "Triton", "tfserving": "TF Serving", "kserve": "KServe v2"}
 # What ended a search, where the figure is not the server's own limit.
-LIMITS: dict[Limit, str] = {
+Ended = Limit | Literal["machine"]
+LIMITS: dict[Ended, str] = {
     "load generator": "limited by the load generator",
+    "machine": "limited by other work on the machine",
     "answers": "wrong answers above",
     "range": "not sought higher",
 }
@@ -223,6 +226,11 @@ def max_rate(value: MaxRate) -> str:
     if value.high is None:
         return f"holds {plain(value.value)} req/s"
     return f"holds {plain(value.value)}, misses at {plain(value.high)} req/s"
+
+
+def ended_by(value: MaxRate) -> Ended:
+    """What ended a search: the machine where the load generator had time and was kept waiting."""
+    return "machine" if value.kept_waiting else value.limited_by
 
 
 def missed_at(value: MaxRate) -> str:

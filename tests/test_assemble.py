@@ -88,10 +88,12 @@ def test_wrong_answers_make_a_stage_invalid_and_the_run_with_it(run: Run) -> Non
     assert not opened.valid
     assert opened.wrong_answers == 1
     assert any(reason.startswith("answers: 1 of 1") and "r0000" in reason for reason in opened.reasons)
-    assert report.variants[0].not_ranked_because == [
-        "1 of 2 sampled answers under load were wrong",
-        "it has no valid open-loop stage (open-200: answers)",
-    ]
+    wrong, unjudged = report.variants[0].not_ranked_because
+    assert wrong == "1 of 2 sampled answers under load were wrong"
+    assert unjudged.startswith(
+        "it has no valid open-loop stage (open-200: 1 of 1 sampled answers differ from the trained model's"
+    )
+    assert "1 of 2 stages is INVALID: nothing is judged from what is shown of them." in report.warnings
 
 
 def test_a_variant_that_gave_wrong_answers_in_any_stage_is_not_ranked(run: Run) -> None:

@@ -337,6 +337,26 @@ def test_an_unknown_dtype_names_the_value_and_the_known_ones(tmp_path: Path) -> 
     assert sentence.startswith("'models.m.inputs.0.dtype': unknown dtype 'flaot32': one of bool, uint8, int8")
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('slo = { p99_ms = "20" }', "slo.p99_ms"),
+        ('slo = { error_rate = "0.1" }', "slo.error_rate"),
+        ("slo = { rate = true }", "slo.rate"),
+        ('batching = { max_batch_size = "8" }', "batching.max_batch_size"),
+        ('atol = "0.1"', "atol"),
+        ('padding = { length = "0" }', "padding.length"),
+    ],
+)
+def test_a_number_in_quotation_marks_is_refused(tmp_path: Path, line: str, key: str) -> None:
+    assert refusal(tmp_path, f"{GOOD}\n{line}\n").startswith(f"'models.m.{key}': input should be a valid ")
+
+
+def test_a_keras_file_of_the_old_kind_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    text = GOOD.replace('"pytorch"', '"keras"').replace("package.module:build", "net.h5")
+    assert refusal(tmp_path, text).endswith("ends in .keras; load it with Keras and save it as .keras")
+
+
 @pytest.mark.parametrize("bounds", ["[5, 1]", "[1, 1]", "[0, inf]"])
 def test_a_range_that_holds_no_value_is_refused(tmp_path: Path, bounds: str) -> None:
     text = with_inputs(f'{{ name = "x", dtype = "float32", dims = ["batch"], range = {bounds} }}')

@@ -14,6 +14,7 @@ from contract.errors import LoadproofError, UsageError
 from export import one
 from export.__main__ import main
 from export.one import _tensor, job, toml
+from export.pipeline import step_command
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +142,7 @@ def test_a_range_without_an_end_is_refused_in_the_words_that_were_typed(ends: st
     [
         (["package.module:factory"], "is a factory: say --framework pytorch, keras or tensorflow"),
         (["model.bin"], r"does not end in \.pt, \.jit, \.pt2, \.keras, \.onnx: name a source of these kinds"),
+        (["model.h5"], r"\.onnx: load it with Keras and save it as \.keras"),
         (["model.onnx", "--input", "x:int65:batch"], "unknown dtype 'int65'"),
         (["model.onnx", "--framework", "keras"], r"neither package\.module:factory nor a file that ends in \.keras"),
     ],
@@ -163,6 +165,58 @@ def test_a_source_that_is_not_there_is_a_sentence_with_a_next_step() -> None:
     assert "models.toml" not in str(caught.value)  # nobody wrote one: the path stands on the command line
 
 
+@pytest.mark.parametrize("typed", ["own/churn.py:build", "{folder}/own/churn.py:build"])
+def test_a_factory_may_be_named_by_its_file_wherever_that_lies(tmp_path: Path, typed: str) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "churn.py").write_text("")
+    made = job(asked(typed.format(folder=tmp_path), "--framework", "pytorch"))
+    assert (made.model.source, made.code) == ("churn:build", tmp_path / "own")
+    assert step_command("golden", made, tmp_path)[-4:-2] == ["--code", str(tmp_path / "own")]
+
+
+def test_the_file_of_a_factory_in_the_current_folder_is_no_package(tmp_path: Path) -> None:
+    (tmp_path / "churn.py").write_text("")
+    made = job(asked("churn.py:build", "--framework", "pytorch"))
+    assert (made.model.source, made.code) == ("churn:build", tmp_path)
+
+
+def test_the_file_of_a_factory_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"{tmp_path}/own/churn\.py does not exist; correct the path"):
+        job(asked("own/churn.py:build", "--framework", "pytorch"))
+
+
+def failed(source: str) -> None:
+    """An export that fails once its steps have read the file."""
+    with one.described(asked(source)) as made:
+        assert source in made.config.read_text()
+        raise LoadproofError("it failed")
+
+
+def test_a_failed_export_leaves_no_file_and_announces_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LoadproofError, match="it failed"):
+        failed("model.onnx")
+    assert list(tmp_path.glob("artifacts/*")) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_failed_export_leaves_the_file_of_an_earlier_one_as_it_was() -> None:
+    with one.described(asked("model.onnx")) as made:
+        pass
+    kept = made.config.read_bytes()
+    with pytest.raises(LoadproofError, match="it failed"):
+        failed("other.onnx")
+    assert made.config.read_bytes() == kept
+
+
+def test_the_file_is_announced_where_the_export_came_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with one.described(asked("model.onnx")) as made:
+        assert capsys.readouterr().err == ""
+    assert made.config.is_file()
+    assert f"wrote {made.config}" in capsys.readouterr().err
+
+
 def test_keys_without_a_value_are_left_out() -> None:
     text = toml("words", {"framework": "onnx", "weights": None, "inputs": [], "trust": None, "formats": ["onnx"]})
     assert tomllib.loads(text) == {
@@ -176,10 +230,3 @@ def test_a_misspelt_command_is_not_taken_for_a_source(capsys: pytest.CaptureFixt
         main(["verfy", "artifacts"])
     said = capsys.readouterr().err + str(caught.value)
     assert "verify" in said, said
-
-
-def test_the_file_that_is_written_is_the_one_that_the_steps_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(one, "say", said.append)
-    made = job(asked("model.onnx"))
-    assert said == [f"wrote {made.config}: what was asked for, to keep or to put into your own models.toml"]

@@ -42,7 +42,7 @@ SAMPLES: dict[str, Callable[[], Report]] = {
 BESIDE: dict[str, Callable[[], Beside]] = {"rare": report_rare_samples.rare_beside}
 LEAST_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
 LIMIT_BYTES = 6_000_000
-PHONE, DESK = 360, 1280  # pixels wide
+PHONE, DESK, WIDE = 360, 1280, 1920  # pixels wide
 LEAST_COLOURS = 50  # of a picture; letters with smooth edges alone have more
 TEXTS = {
     "color": ("h1", "p.lead", ".good", "nav a", "small", "table td", ".badge"),
@@ -56,6 +56,13 @@ OF_COLOUR = """(marks, name) => {
     probe.remove();
     return marks.filter(mark => getComputedStyle(mark).fill === wanted).length;
 }"""
+PROBE = """(name => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(${name})`;
+    const colour = getComputedStyle(probe).color;
+    probe.remove();
+    return colour;
+})"""
 MARKS = "path.point, .barlayer .point path, .js-line"
 
 
@@ -151,6 +158,31 @@ def test_the_page_opens_from_disk_without_an_error_and_asks_for_nothing(sample: 
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_the_page_fits_a_phone_and_a_desk(sample: str, width: int, look: Look) -> None:
     assert look(sample, width).page.evaluate("document.scrollingElement.scrollWidth") <= width
+
+
+REGION = "document.querySelector('#comparison .scroll')"
+
+
+def test_the_comparison_takes_the_room_at_its_sides_and_the_text_keeps_its_measure(look: Look) -> None:
+    page = look("usual", WIDE).page
+    shown, whole = page.evaluate(f"[{REGION}.clientWidth, {REGION}.scrollWidth]")
+    beside = page.evaluate("document.querySelector('#validity, main > section').clientWidth")
+    assert whole <= shown + 1 and shown > beside  # nothing to scroll, in more than the text's width
+    left, right = page.evaluate(f"(r => [r.left, innerWidth - r.right])({REGION}.getBoundingClientRect())")
+    assert left >= 0 and right >= 0 and abs(left - right) < 20  # in the middle, but for a scroll bar
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_an_invalid_stage_is_red_on_a_phone_and_a_desk(width: int, look: Look) -> None:
+    page = look("awkward", width).page
+    colours = page.eval_on_selector_all(
+        "#comparison .badge",
+        "marks => marks.filter(m => m.offsetParent && m.textContent.startsWith('INVALID'))"
+        ".map(m => getComputedStyle(m).color)",
+    )
+    bad = page.evaluate(f"{PROBE}('--bad')")
+    assert colours and set(colours) == {bad}
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])

@@ -13,11 +13,12 @@ from contract.errors import UsageError
 from contract.files import write_json
 from contract.search import Search
 from contract.verdict import Report
+from report import words
 from report.__main__ import main
 from report.runs.history import read_reports
 from report.runs.history_page import HEIGHT, MARGIN, draw, render_html
 from report.runs.history_text import BLOCKS, render_terminal, sparkline
-from report.runs.history_trends import Trend, changes, trends
+from report.runs.history_trends import Trend, changes, trends, undrawn
 from tests import report_samples as samples
 from tests.builders import MACHINE
 
@@ -184,3 +185,42 @@ def test_the_page_is_small_whole_and_asks_for_nothing(reports: list[Report]) -> 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     reports = [day(1), day(2, versions={"locust": "\x1b[2J"})]
     assert "\x1b" not in render_terminal(reports, trends(reports))
+
+
+def spoiled(number: int) -> Report:
+    """A day on which another model was measured too, and every stage of it was INVALID."""
+    names = [("http", "words2"), ("grpc", "words2")]
+    bad = [samples.stage("closed-4", 3.0, valid=False), samples.invalid_stage("open-200", 3.0)]
+    lost = [samples.variant(model, "onnx", "triton", protocol, stages=bad) for protocol, model in names]
+    return day(number, variants=[*day(number).variants, *lost])
+
+
+def test_a_model_whose_every_figure_was_invalid_is_named_and_not_dropped() -> None:
+    reports = [day(1), spoiled(2)]
+    sentence = "words2: none of its 2 variants has a valid figure at the promised rate in any of these reports."
+    assert undrawn(reports, trends(reports)) == [sentence]
+    assert sentence in render_terminal(reports, trends(reports))
+    assert f"<p>{sentence}</p>" in render_html(reports, trends(reports))
+    assert undrawn([day(1)], trends([day(1)])) == [] and "Not drawn" not in render_html([day(1)], trends([day(1)]))
+
+
+def test_one_variant_of_several_without_a_figure_is_named_by_itself() -> None:
+    report = spoiled(1)
+    mended = [
+        item.model_copy(update={"stages": day(1).variants[0].stages}) if item.protocol == "http" else item
+        for item in report.variants
+    ]
+    reports = [report.model_copy(update={"variants": mended})]
+    assert undrawn(reports, trends(reports)) == [
+        "words2: onnx on Triton, gRPC: never has a valid figure at the promised rate in any of these reports."
+    ]
+
+
+def test_one_point_is_no_arrow_from_itself_to_itself() -> None:
+    one, two = [day(1)], [day(1), day(2, 3.4)]
+    value = words.number(p99(trends(one)).values[0])
+    assert p99(trends(one)).ends == p99(trends(one)).values
+    assert "→" not in render_html(one, trends(one)) and f"<p>{value}; objective" in render_html(one, trends(one))
+    assert "→" in render_html(two, trends(two))
+    (line,) = [text for text in render_terminal(one, trends(one)).splitlines() if text.startswith("  p99, ms")]
+    assert line.count(value) == 1

@@ -11,6 +11,8 @@ import pytest
 from contract.verdict import Report
 from loadtest import __main__ as loading
 from report.beside import reproduce
+from report.forms.markdown import render_markdown
+from report.page.html import render_html
 from tests import report_samples as samples
 from tests.report_rare_samples import scaled
 from tests.report_search_samples import search_report
@@ -104,3 +106,10 @@ def test_the_records_are_judged_again_in_the_workspace_that_was_typed(words: lis
     assert told[4] == "--workspace" and told[5].rstrip("/") == "/srv/my runs"
     plain = samples.report(command=["python", "-m", "loadtest"])
     assert reproduce.steps(plain)[-1].command == f"python -m report results/{plain.id}"
+
+
+def test_every_form_says_which_python_is_meant() -> None:
+    report = typed("slo")
+    assert ".venv/bin/python" in render_markdown(report).split("### How to reproduce")[1]
+    section = render_html(report).split('id="reproduce"')[1].split("</section>")[0]
+    assert ".venv/bin/python" in section

@@ -55,7 +55,7 @@ def test_every_variant_is_named_in_full() -> None:
 
 def test_a_claim_that_lacks_samples_stands_apart_from_its_percentile() -> None:
     line = next(line for line in rows(samples.awkward()) if "needs" in line)
-    assert "61.0   needs ~2,400 more" in line
+    assert "61.0  needs ~2,400 more" in line
 
 
 def test_what_is_not_ranked_is_marked_and_explained() -> None:

@@ -333,6 +333,11 @@ def test_the_sentence_has_the_servers_figures_beside_the_loads() -> None:
     assert "memory 100 to 100 MiB (60 MiB private); 9 threads" in found
 
 
+def test_a_machine_is_never_busier_than_the_whole() -> None:
+    side = server_side(usual(), [window()]).model_copy(update={"machine_cpu": Used(mean=0.99, most=1.013)})
+    assert "machine 99 % busy (most 100 %)" in "; ".join(server_words.used(side))
+
+
 def test_a_figure_that_is_missing_is_said_with_its_reason() -> None:
     lines = server_words.absent(server_side(usual(), [window()]))
     assert "GPU: absent, no NVML library (pip install nvidia-ml-py)" in lines

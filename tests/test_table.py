@@ -63,7 +63,10 @@ def test_a_relative_target_is_refused_with_a_sentence(target: str) -> None:
 
 @pytest.mark.parametrize("module", ["no_such_module", "json.nothing", "no_such.package.module", "a b", "json..decoder"])
 def test_a_missing_module_is_named(module: str) -> None:
-    assert sentence(f"{module}:x") == f"there is no module '{module}' (from '{module}:x'); run from the project's root"
+    assert sentence(f"{module}:x") == (
+        f"there is no module '{module}' (from '{module}:x') in the current folder, beside models.toml or on "
+        "PYTHONPATH; put its folder there, or correct the name"
+    )
 
 
 def test_a_missing_attribute_names_the_nearest() -> None:

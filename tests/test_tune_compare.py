@@ -45,6 +45,14 @@ def test_a_slower_run_is_a_regression_in_every_figure_and_exits_with_1(tmp_path:
     assert ended.stdout.count("✗") == 3
 
 
+@pytest.mark.parametrize("form", [[], ["--markdown"]])
+def test_it_says_why_a_report_has_other_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    main([str(write_run(tmp_path / "a", STEADY)), str(write_run(tmp_path / "b", STEADY)), *form])
+    assert "geometric means over these; a report pools their requests" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_run_as_fast_as_before_exits_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, new = write_run(tmp_path / "a", STEADY), write_run(tmp_path / "b", STEADY[::-1])
     code, document = compared(capsys, base, new)

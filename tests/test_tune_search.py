@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,14 @@ def test_one_hiccup_of_the_machine_does_not_halve_the_answer() -> None:
     assert [probe.outcome for probe in found.probes[:2]] == ["missed", "kept"]
     assert found.probes[0].reason == "3.5 % above 50 ms, 1 % allowed; asked again"
     assert {probe.rate for probe in found.probes[:2]} == {750.0}
+
+
+@pytest.mark.parametrize(
+    ("late", "told"), [(51, "5.1 % left late, 5 %"), (60, "6 % left late, 5 %"), (501, "50 % left late, 5 %")]
+)
+def test_a_share_just_above_what_is_allowed_is_told_with_digits_that_show_it(late: int, told: str) -> None:
+    assert spoiled(replace(measured(due=1000), late=late)) == f"{told} allowed"
+    assert spoiled(replace(measured(due=100_000), late=5004)) == "5.004 % left late, 5 % allowed"
 
 
 def test_a_machine_that_was_busy_at_first_does_not_spoil_the_answer_for_good() -> None:

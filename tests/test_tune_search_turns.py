@@ -147,3 +147,11 @@ def test_when_the_time_is_up_what_is_kept_is_confirmed(tmp_path: Path) -> None:
     seek(seekers(tmp_path, "a"), session, METHOD, tmp_path, budget_s=1.0)
     purposes = [stage.purpose for _, stage in session.asked]
     assert purposes == ["knee", "probe", "confirm"]
+
+
+@pytest.mark.parametrize(("budget_s", "told"), [(1e-6, True), (1e6, False), (None, False)])
+def test_a_budget_that_was_overrun_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], budget_s: float | None, told: bool
+) -> None:
+    seek(seekers(tmp_path, "a"), FakeSession(tmp_path), METHOD, tmp_path, budget_s=budget_s)
+    assert ("budget spent: " in capsys.readouterr().err) is told

@@ -12,7 +12,7 @@ from contract.cores import on_cores
 from contract.endpoints import Endpoint
 from contract.files import write_json
 from contract.load import Affinity
-from contract.progress import Bar
+from contract.progress import Bar, say
 from contract.records import read_answers, read_records
 from loadtest.certification import figures
 from loadtest.certification.asking import what_is_sent
@@ -43,6 +43,8 @@ def certify(
     shutil.rmtree(folder, ignore_errors=True)
     measured: list[Certificate] = []
     for attempt in range(1, ATTEMPTS + 1):
+        if measured:
+            say(f"certify, again ({attempt} of {ATTEMPTS}): other work on the machine was the limit")
         found = _measure(endpoint, live, folder / f"attempt-{attempt}", answer, setting, affinity)
         if found.ceiling_of != "machine":
             opened = measure_open_ceiling(endpoint, live, folder / OPENED, answer, setting, affinity, found.ceiling_rps)

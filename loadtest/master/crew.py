@@ -237,7 +237,7 @@ class Crew:
 
     def _note(self, steps: Steps, step: Step) -> None:
         self.page.enter(*subject(steps.plan, step))
-        line = {"round": step.round, "variant": step.variant, "stage": step.stage}
+        line = {"round": step.round, "variant": step.variant, "stage": step.stage, "attempt": step.attempt}
         (self._results / PROGRESS).write_text(json.dumps(line))
 
     def _wait_until_ready(self) -> None:

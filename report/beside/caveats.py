@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contract.events import Event
 from contract.records import Plan
 from contract.search import Search
+from contract.verdict import Variant
+from report.figures.other_work import other_work
 
 ELSEWHERE = "The servers ran elsewhere"  # `recommending.py` looks for it
 SHARED = "The load generator and the servers share"  # `circumstances.py` looks for it
@@ -24,6 +28,29 @@ def cut_short(plan: Plan, search: Search | None) -> list[str]:
         f"The search was interrupted: {done} of {len(plan.variants)} variants had met their limit. "
         "Of the others a rate may be too low or missing."
     ]
+
+
+def busy(variants: Sequence[Variant]) -> list[str]:
+    """Whether other work had the machine while stages were measured; nothing where it was not sampled."""
+    known = [work for item in variants for stage in item.stages if (work := other_work(stage.server_side))]
+    much = [work for work in known if work.much]
+    if not much:
+        return []
+    mean = sum(work.taken for work in much) / len(much)
+    return [
+        f"Other work took {mean:.1f} of the machine's {much[0].cores} cores while {len(much)} of {len(known)} stages "
+        "were measured: servers and load had to share what was left. Measure again on a quiet machine."
+    ]
+
+
+def invalid(variants: Sequence[Variant]) -> list[str]:
+    """How many stages say nothing, of those that are shown for themselves and did not merely steer a search."""
+    shown = [stage for item in variants for stage in item.stages if not stage.steers]
+    spoiled = sum(not stage.valid for stage in shown)
+    if not spoiled:
+        return []
+    are = "is" if spoiled == 1 else "are"
+    return [f"{spoiled} of {len(shown)} stages {are} INVALID: nothing is judged from what is shown of them."]
 
 
 def warnings(plan: Plan) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from contract.verdict import Percentile, Report, StageResult, Variant
 from report import words
 
+INVALID = "INVALID"  # the note of a figure whose stage is
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -35,7 +37,7 @@ def _throughput(report: Report, variant: Variant) -> Cell:
     if not stages:
         return Cell(words.ABSENT)
     stage = stages[-1]
-    marks = ["client-bound"] * stage.client_bound + ["INVALID"] * (not stage.valid)
+    marks = ["client-bound"] * stage.client_bound + [INVALID] * (not stage.valid)
     note = ", ".join(filter(None, [stage.name, stage.payloads, *marks]))
     return Cell(words.number(stage.throughput_rps), note, stage.throughput_rps)
 
@@ -59,7 +61,7 @@ def _elsewhere(report: Report, variant: Variant, stage: StageResult) -> str:
 
 
 def _percentile(stage: StageResult, found: Percentile) -> Cell:
-    return Cell(words.number(found.value), words.claim(found) if stage.valid else "INVALID", found.value)
+    return Cell(words.number(found.value), words.claim(found) if stage.valid else INVALID, found.value)
 
 
 def _mean(value: float | None) -> Cell:
@@ -84,7 +86,7 @@ def _slo(report: Report, variant: Variant) -> Cell:
 
 def _max_rate(report: Report, variant: Variant) -> Cell:
     rate = variant.slo.max_rps
-    note = ", ".join(filter(None, [words.missed_at(rate), words.LIMITS.get(rate.limited_by, "")]))
+    note = ", ".join(filter(None, [words.missed_at(rate), words.LIMITS.get(words.ended_by(rate), "")]))
     return Cell(words.number(rate.value), note, rate.value)
 
 

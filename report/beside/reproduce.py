@@ -13,6 +13,8 @@ from contract.verdict import Report
 from report.figures.cells import rows_of
 
 ASKED = ("configure", "scale")  # runs whose stages were asked for one at a time, by the name of their plan
+# The same commands are typed inside the load test's container, where python is the right one already.
+INTERPRETER = "In a checkout python is .venv/bin/python, which 'make env' makes."
 # What the stages before have to be told as well: flag -> variable of the Makefile, and its default.
 TOLD = {"--config": ("CONFIG", "models.toml"), "--group": ("GROUP", "default"), "--use": ("USE", "")}
 

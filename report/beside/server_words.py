@@ -82,7 +82,10 @@ def _amount(what: str, figure: Used | None, unit: str) -> str:
 
 
 def _share(what: str, figure: Used | None, state: str) -> str:
-    return f"{what} {share(figure.mean)} {state} (most {share(figure.most)})" if figure else ""
+    """At most the whole: processor time comes in hundredths of a second, so that a second may seem to hold more."""
+    if figure is None:
+        return ""
+    return f"{what} {share(min(figure.mean, 1.0))} {state} (most {share(min(figure.most, 1.0))})"
 
 
 def _gpu(gpu: GpuUse) -> str:

@@ -9,7 +9,14 @@ from contract.slo import Slo
 from contract.statistics import most_within
 from contract.trust import LEAST_ACHIEVED, MOST_LATE_SHARE, late_limit_ms
 from contract.verdict import Check
+from report.figures.other_work import HAD_TIME, QUIET, in_the_way
 from report.figures.stage_facts import StageFacts
+
+BUSY_CLIENT = "the client was the bottleneck: lower the rate, or give it cores of its own"
+KEPT_WAITING = (
+    "the client had time and was kept waiting, by the server on the same cores or by other work: give it cores of its "
+    "own ([affinity] in models.toml), or measure again on a quiet machine"
+)
 
 
 def on_time(facts: StageFacts, slo: Slo) -> Check:
@@ -19,13 +26,23 @@ def on_time(facts: StageFacts, slo: Slo) -> Check:
     share = late / len(facts.sent_late_ms) if len(facts.sent_late_ms) else 1.0
     passed = share <= MOST_LATE_SHARE
     others = ", without those that were held back" if facts.held else ""
+    why, next_step = ("", None) if passed else _why_late(facts)
     return Check(
         name="sent on time",
         passed=passed,
         detail=f"{share:.2%} of the requests left over {limit:g} ms late{others}, "
-        f"at most {MOST_LATE_SHARE:.0%} allowed",
-        recommendation=None if passed else "the client was the bottleneck: lower the rate, or give it cores of its own",
+        f"at most {MOST_LATE_SHARE:.0%} allowed{why}",
+        recommendation=next_step,
     )
+
+
+def _why_late(facts: StageFacts) -> tuple[str, str]:
+    """Whose fault late sends were, as far as it is known, and what to do: a client that had time was kept waiting."""
+    busy, used = in_the_way(facts.other), f"{facts.client_cpu:.0%} of"
+    if busy and facts.client_cpu <= HAD_TIME:
+        return f"{busy}, the busiest load process {used} one", QUIET
+    why = f"; the busiest load process used {used} a core"
+    return why, BUSY_CLIENT if facts.client_cpu > HAD_TIME else KEPT_WAITING
 
 
 def held_back(facts: StageFacts, slo: Slo) -> Check:

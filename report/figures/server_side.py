@@ -12,7 +12,7 @@ import numpy as np
 
 from contract.samples import GPU, LOAD, MACHINE, METRICS
 from contract.statistics import Floats
-from contract.verdict import GpuUse, ServerPoint, ServerSide, Slope
+from contract.verdict import GpuUse, ServerPoint, ServerSide, Slope, Used
 from report.figures.series import SECOND, Samples, Series, Window, rounded
 from report.figures.trend import SHORTEST_S, slope
 
@@ -51,6 +51,8 @@ def server_side(samples: Samples, windows: Sequence[Window]) -> ServerSide:
         cpu=cpu,
         load_cpu=load_cpu,
         machine_cpu=machine_cpu,
+        cores=len(cores) or None,
+        other_cpu=_other(machine_cpu, len(cores), cpu, load_cpu),
         busiest_core=max((used.mean for core in cores if (used := core.spent("cpu_s", windows))), default=None),
         steal=steal.mean if steal else None,
         reported_cpu=page.used("utilization", windows),
@@ -66,6 +68,13 @@ def server_side(samples: Samples, windows: Sequence[Window]) -> ServerSide:
         absent={name: why for name, figure, why in figures if figure is None},
         course=_course(server, load, windows),
     )
+
+
+def _other(machine_cpu: Used | None, cores: int, cpu: Used | None, load_cpu: Used | None) -> float | None:
+    """Cores that neither the server nor the load generator used; never below 0, for the three are not read at once."""
+    if machine_cpu is None or cpu is None or load_cpu is None or not cores:
+        return None
+    return rounded(max(0.0, machine_cpu.mean * cores - cpu.mean - load_cpu.mean))
 
 
 def _slope(server: Series, windows: Sequence[Window]) -> tuple[Slope | None, str]:

@@ -9,6 +9,7 @@ from contract.certificate import CeilingOf, OpenCeiling
 from contract.records import Mode
 from contract.statistics import Floats
 from report.figures.certificate import NOBODY_DID
+from report.figures.other_work import OtherWork
 
 
 @dataclass(frozen=True)
@@ -44,4 +45,5 @@ class StageFacts:
     aborted: bool = False
     interrupted: bool = False  # by whoever had started the run
     sought: bool = False  # a step of a search, which ends a window that is hopeless or clear
+    other: OtherWork | None = None  # beside server and load on the machine; None where it is not known
     held: int = 0  # of what was sent late, so many were held back by the in-flight limit

@@ -18,6 +18,7 @@ from report.figures.answers import Judged
 from report.figures.certificate import NOBODY_DID
 from report.figures.course import course
 from report.figures.endurance import endurance
+from report.figures.other_work import OtherWork, other_work
 from report.figures.promise import shows
 from report.figures.requests import MILLISECOND, Requests, answered
 from report.figures.series import Samples
@@ -49,9 +50,10 @@ def summarize(
     throughput, points = _came_out(records, rounds[0].stage, windows)
     client_cpu = max(seen.client_cpu for seen in rounds)
     ceiling = certificate.ceiling_rps if certificate else None
-    checks = check(_facts(stage, rounds, requests, throughput, judged, certificate, uncertified), slo)
     bound = stage.mode == "closed" and client_bound(throughput, client_cpu, ceiling)
     side = server_side(samples, windows.spans) if samples else None
+    facts = _facts(stage, rounds, requests, throughput, judged, certificate, uncertified, other_work(side))
+    checks = check(facts, slo)
     server = None if side and side.restarts else counted(rounds)  # counters begin anew with the server
     notes = [client_bound_note(throughput, client_cpu, ceiling)] if bound else []
     long = len(rounds) == 1 and windows.seconds >= SHORTEST_S
@@ -119,6 +121,7 @@ def _facts(
     judged: Judged,
     certificate: Certificate | None,
     uncertified: str,
+    other: OtherWork | None,
 ) -> StageFacts:
     return StageFacts(
         mode=stage.mode,
@@ -144,6 +147,7 @@ def _facts(
         aborted=any(seen.aborted for seen in rounds),
         interrupted=any(seen.interrupted for seen in rounds),
         sought=stage.purpose != "measure",
+        other=other,
         held=sum(seen.held for seen in rounds),
     )
 

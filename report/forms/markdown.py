@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contract.verdict import Report, Variant
 from report import words
-from report.beside import comparison, reproduce, strain
+from report.beside import comparison, reproduce, strain, unranked
 from report.judging import margin
 
 COLUMNS = ("slo", "max_rate", "cost", "throughput", "p50", "p95", "p99", "errors", "wrong", "parity", "load")
@@ -97,9 +97,8 @@ def _row(cells: list[str]) -> str:
 
 
 def _not_ranked(report: Report) -> list[str]:
-    names = words.labels(report)
-    found = [item for item in report.variants if not item.rankable]
-    return _listed("Not ranked", [f"{v.model}, {names[v.id]}: {words.not_ranked(v)}" for v in found])
+    steps = [f"What to do: {step}" for step in unranked.next_steps(report)]
+    return _listed("Not ranked", [*unranked.sentences(report), *steps])
 
 
 def _listed(title: str, entries: list[str]) -> list[str]:
@@ -118,5 +117,5 @@ def _reproduce(report: Report) -> list[str]:
         "",
         *block,
         "",
-        f"Report {escape(report.id)}, measured on {escape(machine)}.",
+        f"Report {escape(report.id)}, measured on {escape(machine)}. {reproduce.INTERPRETER}",
     ]

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from contract.verdict import Report, Variant
 from report import words
-from report.beside import comparison, strain
+from report.beside import comparison, strain, unranked
+from report.beside.comparison import INVALID
 from report.judging import margin
 
 WIDTH = 110
 NAME_WIDTH = 44
+SPOILED = "*"  # behind a figure of an INVALID stage
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Column:
     head: str
 
 
-CLAIM = Column("claim", 20, "p99 claimable", "at 99 %")
+CLAIM = Column("claim", 19, "p99 claimable", "at 99 %")
 ERRORS = Column("errors", 7, "", "errors")
 SLO = Column("slo", 11, "", "SLO")
 AT_A_RATE = (
-    Column("throughput", 7, "closed", "req/s"),
+    Column("throughput", 8, "closed", "req/s"),
     Column("p50", 7, "open", "p50 ms"),
     Column("p95", 7, "open", "p95 ms"),
     Column("p99", 7, "open", "p99 ms"),
@@ -92,7 +94,7 @@ def _table(report: Report) -> list[str]:
 
 def _figures(report: Report, variant: Variant) -> dict[str, str]:
     cells = comparison.row(report, variant)
-    figures = {key: cell.text for key, cell in cells.items()}
+    figures = {key: f"{cell.text}{SPOILED if INVALID in cell.note else ''}" for key, cell in cells.items()}
     return figures | {"claim": cells["p99"].note, "missed_at": words.number(variant.slo.max_rps.high)}
 
 
@@ -111,10 +113,13 @@ def _mark(variant: Variant) -> str:
 def _marks(report: Report) -> list[str]:
     names = words.labels(report)
     lines = []
-    for variant in report.variants:
-        if not variant.rankable:
-            text = f"x not ranked: {variant.model}, {names[variant.id]}: {words.not_ranked(variant)}"
-            lines += _wrapped(text, "  ")
+    for text in unranked.sentences(report):
+        lines += _wrapped(f"x not ranked: {text}", "  ")
+    for text in unranked.next_steps(report):
+        lines += _wrapped(f"> what to do: {text}", "  ")
+    keys = [column.key for column in columns(report)]
+    if any(SPOILED in figures[key] for figures in (_figures(report, v) for v in report.variants) for key in keys):
+        lines.append(f"{SPOILED} of an INVALID stage: shown as it was measured, and nothing is judged from it")
     if any(_mark(item) == "~" for item in report.variants):
         lines.append("~ on a backend that stands in for another one in production")
     bound = [names[item.id] for item in report.variants if (s := words.closed_stages(item)) and s[-1].client_bound]

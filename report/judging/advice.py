@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from contract.search import Limit
 from contract.statistics import CONFIDENCE
 from contract.verdict import Report, Variant
 from report import words
 from report.judging.by_rate import rank_rate
 from report.judging.cost import always_fewer, break_even
 from report.judging.equal_load import stage_at
+from report.judging.invalid import briefly
 from report.judging.merit import Merit, merit_of
 
 SHORT: dict[str, Callable[[Variant], bool]] = {
@@ -20,7 +20,8 @@ SHORT: dict[str, Callable[[Variant], bool]] = {
     "failed parity in the engine": lambda v: v.parity.engine is not None and not v.parity.engine.passed,
     "interrupted": lambda v: not v.complete,
 }
-BEYOND: dict[Limit, str] = {
+BEYOND: dict[words.Ended, str] = {
+    "machine": "Other work on the machine was the limit, so it may do more: measure again when it is quiet.",
     "load generator": "The load generator was the limit, so it may do more.",
     "range": "The search was not allowed to go higher, so it may do more.",
     "answers": "Above that rate it gave wrong answers.",
@@ -54,23 +55,33 @@ def _of_model(report: Report, model: str, confidence: Mapping[str, float]) -> st
     ordered = order(variants, merit)
     names = words.labels(report)
     if not ordered:
-        reasons = [f"{names[variant.id]}: {_why_unranked(variant)}" for variant in variants]
+        reasons = _together([(names[variant.id], _why_unranked(variant)) for variant in variants])
         return f"nothing can be advised: {'; '.join(reasons) or 'nothing was measured'}."
     best, others = ordered[0], [variant for variant in variants if variant.id != ordered[0].id]
     trials = [item for item in others if report.load_plan == CONFIGURE and not _sought(report, item)]
-    reasons = [f"{names[item.id]}: {_why_not(item, best, merit)}" for item in others if item not in trials]
+    reasons = _together([(names[item.id], _why_not(item, best, merit)) for item in others if item not in trials])
     if trials:
         reasons.append(f"{words.counted(len(trials), 'trial')} of other configurations: see trials.json")
     sentences = (
         _headline(report, best),
         _confidence(report, best, confidence.get(best.id, CONFIDENCE)) if best.slo.passed else "",
-        BEYOND.get(best.slo.max_rps.limited_by, "") if report.search else "",
+        BEYOND.get(words.ended_by(best.slo.max_rps), "") if report.search else "",
         f"Measured on a stand-in: the deployment would run {best.stand_in_for}." if best.stand_in_for else "",
         _cost(best),
         f"Not the others: {'; '.join(reasons)}." if reasons else "",
         _machines(report, best, ordered[1:], merit),
     )
     return " ".join(filter(None, sentences))
+
+
+def _together(named: Sequence[tuple[str, str]]) -> list[str]:
+    """Variants and why they are not advised: those that share a reason share a place in the sentence."""
+    whose: dict[str, list[str]] = {}
+    for name, why in named:
+        whose.setdefault(why, []).append(name)
+    if len(whose) == 1 and len(named) > 1:
+        return [f"all {len(named)} variants: {named[0][1]}"]
+    return [f"{' / '.join(names)}: {why}" for why, names in whose.items()]
 
 
 def _sought(report: Report, variant: Variant) -> bool:
@@ -125,7 +136,7 @@ def _why_not(variant: Variant, best: Variant, merit: Merit) -> str:
 
 def _why_unranked(variant: Variant) -> str:
     short = next((word for word, holds in SHORT.items() if holds(variant)), None)
-    return short or next(iter(variant.not_ranked_because), "no reason was recorded")
+    return short or briefly(variant.stages) or next(iter(variant.not_ranked_because), "no reason was recorded")
 
 
 def _cost(best: Variant) -> str:

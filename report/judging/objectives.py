@@ -13,11 +13,12 @@ from contract.verdict import MaxRate, Percentile, SloResult, StageResult
 from report.figures.claim import CONFIRMATIONS
 from report.figures.promise import PROMISED, reaches
 from report.judging.cost import NO_PRICE
-from report.words import percentile_name, plain, share
+from report.words import Ended, ended_by, percentile_name, plain, share
 
-ENDED: dict[Limit, str] = {
+ENDED: dict[Ended, str] = {
     "server": "the server was the limit",
     "load generator": "the load generator was the limit, not the server",
+    "machine": "other work on the machine was the limit, neither the server nor the load generator",
     "answers": "wrong answers ended the search",
     "range": "the search went no further",
     "": "the search was cut short",
@@ -64,39 +65,47 @@ def _of_rates(best: float | None, least: float | None, promised: float) -> bool 
 
 
 def judge_found(
-    found: Found | None, confirmation: StageResult | None, slo: Slo, confidence: float | None = None
+    found: Found | None,
+    confirmation: StageResult | None,
+    slo: Slo,
+    confidence: float | None = None,
+    kept_waiting: bool = False,
 ) -> SloResult:
     """Judge what a search found: kept when at least ``slo.rate`` was confirmed, on the records of the confirmation.
 
     ``confirmation`` is the stage that ``found`` names, ``confidence`` what its records leave of the answer as a whole
-    (`claim.py`); None where nothing may be claimed. ``passed`` is None where the search cannot tell: what was
-    promised was neither confirmed nor missed, because something else than the server ended the search.
+    (`claim.py`); None where nothing may be claimed. ``kept_waiting`` is that of `MaxRate`. ``passed`` is None where the
+    search cannot tell: what was promised was neither confirmed nor missed, because something else than the server
+    ended the search.
     """
     if found is None:
         return _result(None, MaxRate(value=None, low=None, high=None), ["not judged: its highest rate was not sought"])
     if confirmation is None:
-        return _conclude(found, slo, None, found.high, [_unconfirmed(found)])
+        return _conclude(found, kept_waiting, slo, None, found.high, [_unconfirmed(found)])
     if not (confirmation.of_slo and confirmation.valid):
         why = "; ".join(confirmation.reasons) or "it was no confirmation"
         spoiled = f"not judged: the confirmation at {plain(confirmation.target)} requests/s is not valid: {why}"
-        return _conclude(found, slo, None, found.high, [spoiled])
+        return _conclude(found, kept_waiting, slo, None, found.high, [spoiled])
     kept, reasons = _judge_stage(confirmation, slo)
     if kept:
-        return _conclude(found, slo, confirmation.target, found.high, [*reasons, _confidence(confidence)])
+        return _conclude(found, kept_waiting, slo, confirmation.target, found.high, [*reasons, _confidence(confidence)])
     missed = [confirmation.target, *([] if found.high is None else [found.high])]
-    return _conclude(found, slo, None, min(missed), reasons)
+    return _conclude(found, kept_waiting, slo, None, min(missed), reasons)
 
 
-def _conclude(found: Found, slo: Slo, value: float | None, high: float | None, reasons: list[str]) -> SloResult:
+def _conclude(
+    found: Found, waiting: bool, slo: Slo, value: float | None, high: float | None, reasons: list[str]
+) -> SloResult:
     """``value`` is the rate that was confirmed, ``high`` the lowest that was missed, requests per second."""
+    rate = MaxRate(value=value, low=value, high=high, limited_by=found.limited_by, kept_waiting=waiting)
     too_much = high is not None and high <= slo.rate
     too_slow = value is not None and value < slo.rate and found.limited_by in BY_THE_SERVER
     kept = value is not None and value >= slo.rate
     passed = False if too_much or too_slow else True if kept else None
     word = {True: "kept", False: "missed", None: "not judged"}[passed]
     shown = "no rate was confirmed" if value is None else f"{plain(value)} requests/s were confirmed"
-    last = f"{shown}, {ENDED[found.limited_by]}; objective {plain(slo.rate)} requests/s: {word}"
-    return _result(passed, MaxRate(value=value, low=value, high=high, limited_by=found.limited_by), [*reasons, last])
+    last = f"{shown}, {ENDED[ended_by(rate)]}; objective {plain(slo.rate)} requests/s: {word}"
+    return _result(passed, rate, [*reasons, last])
 
 
 def _confidence(level: float | None) -> str:

@@ -131,6 +131,7 @@ def _context(report: Report, beside: Beside) -> dict[str, Any]:
         "tie": "undecided" if margin.of_report(report) is None else "tied",
         "steps": reproduce.steps(report),
         "alone": reproduce.alone(report),
+        "interpreter": reproduce.INTERPRETER,
         "artifacts": list(dict.fromkeys((v.model, v.format, v.artifact_sha256) for v in report.variants)),
         "sheets": sheets(report),
         "style_sheet": _source("report.css"),

@@ -9,7 +9,11 @@ from contract.search import Found
 from contract.verdict import Report, Variant
 from report import words
 
-NOT_LIMITED = {"": "the search was interrupted", "range": "nothing: no tried rate was missed"}
+NOT_LIMITED = {
+    "": "the search was interrupted",
+    "range": "nothing: no tried rate was missed",
+    "machine": "other work on the machine",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def duration(seconds: float) -> str:
 def _line(item: Variant, found: Found) -> Line:
     answer = item.slo.max_rps
     outcomes = Counter(probe.outcome for probe in found.probes)
-    limit = answer.limited_by or found.limited_by
+    limit = words.ended_by(answer) or found.limited_by
     return Line(
         variant=item,
         value=words.number(answer.value),

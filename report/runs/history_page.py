@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from contract.verdict import Report
 from report import words
-from report.runs.history_trends import Reading, Trend
+from report.runs.history_trends import Reading, Trend, undrawn
 
 TEMPLATES = Path(__file__).parents[1] / "page" / "templates"  # one look for all pages
 WIDTH, HEIGHT, MARGIN = 640.0, 150.0, 12.0
@@ -68,6 +68,7 @@ def _context(reports: Sequence[Report], found: Sequence[Trend]) -> dict[str, Any
             (model, [list(of_variant) for _, of_variant in groupby(items, key=lambda item: item.trend.variant)])
             for model, items in groupby(drawings, key=lambda item: item.trend.model)
         ],
+        "undrawn": undrawn(reports, found) if found else [],
         "width": WIDTH,
         "height": HEIGHT,
         "zero_y": HEIGHT - MARGIN,

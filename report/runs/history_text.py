@@ -7,7 +7,7 @@ from itertools import groupby
 
 from contract.verdict import Report
 from report import words
-from report.runs.history_trends import Trend
+from report.runs.history_trends import Trend, undrawn
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = "·"
@@ -26,6 +26,8 @@ def render_terminal(reports: Sequence[Report], found: Sequence[Trend]) -> str:
         blocks.append([f"{model}, {label}", *(_line(trend) for trend in trends)])
     if not found:
         blocks.append(["No report has a valid figure."])
+    if found:
+        blocks.append(undrawn(reports, found))
     readings = found[0].readings if found else ()
     blocks.append([f"{reading.report}: {reading.changed}" for reading in readings if reading.changed])
     blocks.append([LEGEND])
@@ -34,9 +36,9 @@ def render_terminal(reports: Sequence[Report], found: Sequence[Trend]) -> str:
 
 def _line(trend: Trend) -> str:
     name = f"{trend.figure.name}, {trend.figure.unit}"
-    ends = [f"{words.number(value):>{VALUE_WIDTH}}" for value in (trend.values[0], trend.values[-1])]
+    *first, last = (f"{words.number(value):>{VALUE_WIDTH}}" for value in trend.ends)
     limit = f"  objective {words.plain(trend.limit)}" if trend.limit is not None else ""
-    return f"  {name:<{FIGURE_WIDTH}}{ends[0]}  {sparkline(trend)}{ends[1]}{limit}"
+    return f"  {name:<{FIGURE_WIDTH}}{first[0] if first else ' ' * VALUE_WIDTH}  {sparkline(trend)}{last}{limit}"
 
 
 def sparkline(trend: Trend) -> str:

@@ -37,13 +37,15 @@ class Trend:
         """The figures that there are, in order."""
         return [reading.value for reading in self.readings if reading.value is not None]
 
+    @property
+    def ends(self) -> list[float]:
+        """The first and the last of them; one alone where there is no other."""
+        return [self.values[0], self.values[-1]] if len(self.values) > 1 else self.values
+
 
 def trends(reports: Sequence[Report]) -> list[Trend]:
     """Each figure of each variant that some report has, models and variants in the order of their appearance."""
-    labels: dict[tuple[str, str], str] = {}
-    for report in reports:
-        names = words.labels(report)
-        labels |= {(variant.model, variant.id): names[variant.id] for variant in report.variants}
+    labels = _labels(reports)
     changed = ["", *(", ".join(changes(before, after)) for before, after in pairwise(reports))]
     places = {model: place for place, model in enumerate(dict.fromkeys(model for model, _ in labels))}
     found = []
@@ -59,6 +61,34 @@ def trends(reports: Sequence[Report]) -> list[Trend]:
             if trend.values:
                 found.append(trend)
     return found
+
+
+def undrawn(reports: Sequence[Report], found: Sequence[Trend]) -> list[str]:
+    """A sentence for each model of which some variant has no trend: what is not drawn was measured all the same."""
+    drawn = {(trend.model, trend.variant) for trend in found}
+    labels = _labels(reports)
+    sentences = []
+    for model in dict.fromkeys(model for model, _ in labels):
+        of_model = [key for key in labels if key[0] == model]
+        missing = [labels[key] for key in of_model if key not in drawn]
+        if missing:
+            whole = len(missing) == len(of_model)
+            named = f"none of its {words.counted(len(missing), 'variant')} has" if whole else _has_none(missing)
+            sentences.append(f"{model}: {named} a valid figure at the promised rate in any of these reports.")
+    return sentences
+
+
+def _has_none(labels: Sequence[str]) -> str:
+    return f"{'; '.join(labels)}: {'none of them has' if len(labels) > 1 else 'never has'}"
+
+
+def _labels(reports: Sequence[Report]) -> dict[tuple[str, str], str]:
+    """What each variant of each model is called, by (model, id), in the newest report that has it."""
+    labels: dict[tuple[str, str], str] = {}
+    for report in reports:
+        names = words.labels(report)
+        labels |= {(variant.model, variant.id): names[variant.id] for variant in report.variants}
+    return labels
 
 
 def changes(before: Report, after: Report) -> Iterator[str]:

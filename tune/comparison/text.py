@@ -29,6 +29,7 @@ SIDES = {
     "blocks of time": "consecutive blocks of time of each run",
     "runs": "whole runs",
 }
+MEANS = "Figures are geometric means over these; a report pools their requests, so that its figures differ a little."
 
 
 def sentence(found: Sequence[Judged]) -> str:
@@ -59,7 +60,10 @@ def method(pairing: Pairing, found: Sequence[Judged], min_effect: float) -> str:
         f"the resolution, the noise (one variant sought twice within a run) and {share(min_effect)}."
     )
     some = any(item.outcome in UNTESTED for item in found)
-    return " ".join([*([tested] if not some or any(item.change for item in found) else []), *([untested] * some)])
+    shown = [MEANS] if any(item.change for item in found) else []
+    return " ".join(
+        [*([tested] if not some or any(item.change for item in found) else []), *([untested] * some), *shown]
+    )
 
 
 def render_terminal(pairing: Pairing, found: Sequence[Judged], min_effect: float) -> str:

@@ -74,7 +74,12 @@ def _parser() -> Parser:
     parser.add_argument("--resolution", type=float, default=default.resolution, help="of the answer, relative")
     parser.add_argument("--probe-s", type=float, default=default.probe_s, help="longest window of a probe")
     parser.add_argument("--confirm-s", type=float, default=default.confirm_s, help="window of a confirmation")
-    parser.add_argument("--budget-s", type=float, help="shorten the windows so that all of it takes so long")
+    parser.add_argument(
+        "--budget-s",
+        type=float,
+        help="seconds, a target and no limit: windows are shortened so that all takes about so long, and near its "
+        "end only confirmations are made; those that have to be made again may take longer",
+    )
     parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be loaded")
     parser.add_argument("--max-rps", type=float, help="never more requests per second than this")
     parser.add_argument("--uncertified", action="store_true", help="do not measure the load generator itself first")

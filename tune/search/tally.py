@@ -52,8 +52,9 @@ def judge(tally: Tally, slo: Slo, forgiven: int = 0) -> Judged:
     close = all(shares[name] < CLOSE * allowed[name] for name in missed)
     told = max(missed or slo.latency_ms, key=lambda name: shares[name] / (allowed[name] or 1e-9))
     what = "failed" if told == ERRORS else f"above {slo.latency_ms[told]:g} ms"
-    reason = f"{_percent(shares[told])} {what}"
-    return Judged(missed, close, f"{reason}, {_percent(allowed[told])} allowed" if missed else reason)
+    if not missed:
+        return Judged(missed, close, f"{_percent(shares[told])} {what}")
+    return Judged(missed, close, f"{_above(shares[told], allowed[told])} {what}, {_percent(allowed[told])} allowed")
 
 
 def judge_confirmation(tally: Tally, slo: Slo, claimed_ms: Mapping[str, float]) -> Judged:
@@ -78,9 +79,9 @@ def spoiled(seen: Measured) -> str:
     if not seen.due:
         return "nothing was sent"
     if seen.late > MOST_LATE_SHARE * seen.due:
-        return f"{_percent(seen.late / seen.due)} left late, {_percent(MOST_LATE_SHARE)} allowed"
+        return f"{_above(seen.late / seen.due, MOST_LATE_SHARE)} left late, {_percent(MOST_LATE_SHARE)} allowed"
     if seen.client_cpu > MOST_CLIENT_CPU:
-        used = f"the busiest load process used {_percent(seen.client_cpu)} of a core"
+        used = f"the busiest load process used {_above(seen.client_cpu, MOST_CLIENT_CPU)} of a core"
         return f"{used}, {_percent(MOST_CLIENT_CPU)} allowed"
     return ""
 
@@ -89,6 +90,12 @@ def _share(count: int, due: int) -> float:
     return count / due if due else 1.0
 
 
-def _percent(share: float) -> str:
-    """Two digits: 0.13 %, 2.3 %, 87 %."""
-    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+def _percent(share: float, digits: int = 2) -> str:
+    """So many digits; with two 0.13 %, 2.3 %, 87 %."""
+    return f"{100 * share:.{digits}g} %" if share < 0.995 else "100 %"
+
+
+def _above(share: float, allowed: float) -> str:
+    """A share that is above what is allowed, with as many digits as it takes to see that: 5.02 %, 5 % allowed."""
+    digits = next((n for n in range(2, 6) if float(f"{share:.{n}g}") > allowed), 6)
+    return _percent(share, digits)

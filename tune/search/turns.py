@@ -15,6 +15,7 @@ from tune.search.method import DEAD_S, Method
 from tune.search.seeking import Measuring, Seeker
 
 PATIENCE = 1.4
+OVERRUN = "confirmations that the machine spoils, or that miss, are made again, however much time is left"
 
 
 class Steps(Protocol):
@@ -64,6 +65,9 @@ def seek(
         if limit_s - elapsed_s < _to_confirm(seekers, method):
             for each in seekers:
                 each.search.hurry()
+    elapsed_s = time.monotonic() - began
+    if budget_s is not None and elapsed_s > budget_s:
+        say(f"budget spent: {elapsed_s:.0f} s of {budget_s:g} s; {OVERRUN}")
 
 
 def in_turns(seekers: Sequence[Seeker], one_by_one: bool) -> Iterator[Seeker]:
