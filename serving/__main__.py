@@ -9,13 +9,12 @@ from pathlib import Path
 
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import ModelsFile, read_config
-from contract.endpoints import Endpoints, Servers
+from contract.endpoints import Endpoints
 from contract.errors import ServerError, UsageError
-from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
-from serving import choosing, fleet, supervise
+from serving import choosing, fleet
 from serving.choice import fingerprint, keep_word
 from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
@@ -28,6 +27,7 @@ from serving.proof import elsewhere, foreign
 from serving.rolling import models
 from serving.rolling.one_version import load_version, reload_version, unload_version
 from serving.rolling.roll import roll
+from serving.status import read_status, ready, render_json, render_terminal
 from serving.supervise import MOST_RESTARTS
 
 
@@ -62,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
                 action="store_true",
                 help=f"the TF Serving at an address has no models but ours, so that {OURS[name]} may configure it",
             )
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
         if name == "up":
             command.add_argument("--place", help=f"where all servers run: {choosing.PLACES}")
             command.add_argument(
@@ -103,7 +105,10 @@ def _repository(options: argparse.Namespace) -> int:
     if options.target and fleet.running(workspace):
         raise UsageError(f"servers run from this repository that cannot read {config.target}'s; run 'make stop' first")
     if fleet.laid_out_otherwise(config, served, workspace):
-        raise UsageError("servers run here with other exports or settings; run 'make roll', or 'make stop' first")
+        raise UsageError(
+            "servers run here with other exports or settings; run 'make roll' for newer exports, 'make serve' for "
+            "other settings, or 'make stop' first"
+        )
     repository.lay_out(served, workspace, options.target)
     for item in served:
         print(f"{item.engine:9} {item.name} version {item.version} ({item.format})")
@@ -141,7 +146,8 @@ def _up_alone(options: argparse.Namespace) -> int:
         fleet.up(config, served, refused, workspace, choice)
     known = read_model(workspace.endpoints, Endpoints, "make serve")
     write_json(workspace.endpoints, elsewhere.joined(known, found, refused | unproven))
-    _print(read_model(workspace.endpoints, Endpoints, "make serve"))
+    for line in ready(read_model(workspace.endpoints, Endpoints, "make serve").endpoints):
+        print(line)
     return 0
 
 
@@ -180,50 +186,18 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    workspace = workspace_of(options)
-    servers = fleet.running(workspace)
-    for event in read_events(workspace.events):
-        print(f"{event.at}  {event.what:9}  {event.detail}")
-        if event.last_lines:
-            print(event.last_lines)
-    known = read_model(workspace.endpoints, Endpoints, "make serve") if workspace.endpoints.is_file() else None
-    away = [item for item in known.endpoints if item.engine == foreign.ENGINE] if known else []
-    if not servers and not away:
-        print("nothing runs; 'make serve' starts the servers")
-        return 0
-    for server in servers:
-        where = (
-            f"pid {server.pid}" if server.pid else f"container {server.container}" if server.container else server.host
-        )
-        ports = ", ".join(f"{purpose} {port}" for purpose, port in server.ports.items())
-        print(f"{server.engine} {server.engine_version} ({server.engine_kind}), {where}, {ports}, log {server.log}")
-    if servers:
-        supervisor = read_model(workspace.servers, Servers, "make serve").supervisor
-        watched = supervisor is not None and supervise.watched(supervisor)
-        print(
-            f"watched by pid {supervisor.pid}, log {supervisor.log}"
-            if supervisor and watched
-            else "nobody watches them"
-        )
-    if known:
-        _print(known)
+    found = read_status(workspace_of(options))
+    print(render_json(found) if options.json else render_terminal(found))
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
-    stopped = fleet.stop(workspace_of(options))
+    workspace = workspace_of(options)
+    if running := fleet.running(workspace):  # what is busy takes its time
+        say(f"stopping {', '.join(server.engine for server in running)}")
+    stopped = fleet.stop(workspace)
     print(f"stopped {', '.join(server.engine for server in stopped)}" if stopped else "nothing was running")
     return 0
-
-
-def _print(endpoints: Endpoints) -> None:
-    for item in endpoints.endpoints:
-        ours = "embedded" if item.engine_kind == "embedded" else f"{item.backend_kind} backend"
-        kind = "elsewhere" if item.engine == foreign.ENGINE else ours
-        print(
-            f"ready  {item.id:45} {item.address:16} {kind:15} "
-            f"max |difference| {item.parity_endpoint.max_abs or 0.0:.1e} over {item.parity_endpoint.requests} requests"
-        )
 
 
 def _config(options: argparse.Namespace) -> ModelsFile:

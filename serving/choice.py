@@ -48,9 +48,12 @@ def keep_word(choice: Choice, workspace: Workspace) -> None:
 def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
     """64 hexadecimal digits over what is served and how. A word about a server changes neither, and is left out.
 
-    The first half is about how: a roll changes the other one alone (`same_settings`).
+    The first half is about how: a roll changes the other one alone (`same_settings`). In which order models are served
+    is nothing to either, but for the first on TF Serving, whose batching all have there.
     """
-    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image]
+    heard = next((item.name for item in served if item.engine == "tfserving"), None)  # the first one's batching counts
+    how = [config.target, config.affinity.model_dump(), choice.triton, choice.tfserving, choice.image, heard]
+    served = sorted(served, key=lambda item: (item.engine, item.name))
     settings = [[item.name, item.engine, item.model.model_dump(mode="json", exclude=ROLLED)] for item in served]
     exports = [
         [

@@ -23,7 +23,8 @@ from serving import supervise
 from serving.choice import Choice, fingerprint, read_choice, same_settings, write_choice
 from serving.engines import tensorflow_serving, triton
 from serving.engines.tfserving_state import LOAD_S, TfServingState
-from serving.layout.repository import Served, plan, versions_laid_out
+from serving.layout.laid_out import as_planned, versions_in
+from serving.layout.repository import Served, plan
 from serving.layout.tfserving_config import unheard
 from serving.layout.triton_config import BACKENDS
 from serving.places.addresses import is_address
@@ -37,6 +38,9 @@ from serving.proof.proving import prove, prove_older
 NO_BACKEND = (
     ": this server has no backend '{backend}'; put serving/backends/{backend} into its image, as docs/serving.md "
     "shows, or leave the format out with 'serve' in models.toml"
+)
+SETTINGS_CHANGED = (
+    "settings have changed since the servers were started; what was not rolled has the old ones until 'make serve'"
 )
 MOST_RESIDENT = 12  # processes of about 0.5 GiB each
 
@@ -145,8 +149,7 @@ def still_loaded(known: Endpoints, workspace: Workspace) -> bool:
 
 def _versions_of(endpoint: Endpoint, workspace: Workspace) -> set[int]:
     """The versions of a model on Triton that lie there, and the one that the endpoint names."""
-    folders = (workspace.triton_repository / endpoint.served_name).glob("*")
-    return {endpoint.version, *(int(each.name) for each in folders if each.name.isdigit())}
+    return {endpoint.version, *versions_in(workspace.triton_repository / endpoint.served_name)}
 
 
 def too_many(served: list[Served]) -> bool:
@@ -156,23 +159,23 @@ def too_many(served: list[Served]) -> bool:
 
 
 def renew_fingerprint(config: ModelsFile, group: str, workspace: Workspace) -> None:
-    """After a roll: what is served now is what `up` would serve, unless settings have changed: a start applies them."""
+    """After a roll: what is served now is what `up` would serve, unless something else than exports has changed."""
     served, refused = plan(config, group, workspace)
-    choice = read_choice(workspace)
     known = read_model(workspace.endpoints, Endpoints, "make serve")
+    renewed = fingerprint(config, served, read_choice(workspace))
     bytes_served = {
         (endpoint.engine, endpoint.served_name, endpoint.artifact_sha256)
         for endpoint in known.endpoints
         if endpoint.engine != "kserve"
     }
+    same_models = {each[:2] for each in bytes_served} == {(item.engine, item.name) for item in served}
+    if same_models and not same_settings(renewed, known.fingerprint):
+        say(SETTINGS_CHANGED)
+        return
     # Where versions are counted, a roll passes over the exports between what was served and the newest; a start would
-    # serve them beside it. And `versions` may say something else than when the older ones were laid out.
-    same = all(versions_laid_out(item, workspace) == {each.version for each in (item, *item.older)} for item in served)
-    if same and bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
-        renewed = fingerprint(config, served, choice)
-        if not same_settings(renewed, known.fingerprint):
-            say("settings have changed since the servers were started; 'make serve' starts them with the new ones")
-            return
+    # serve them beside it. And `versions` may say something else than when what was not rolled was laid out.
+    same_versions = all(as_planned(item, workspace) for item in served)
+    if same_versions and bytes_served == {(item.engine, item.name, item.record.sha256) for item in served}:
         update = {"fingerprint": renewed, "unserved": refused}
         write_json(workspace.endpoints, known.model_copy(update=update))
 

@@ -14,7 +14,7 @@ import pytest
 from contract.endpoints import ServerRecord
 from serving.watch import silence
 from serving.watch.silence import MOST_MISSED, Silence
-from tests.builders import free_port, server
+from tests.builders import server
 
 
 class Refuses(BaseHTTPRequestHandler):
@@ -28,9 +28,9 @@ class Refuses(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def refusing(port: int = 0) -> Iterator[int]:
+def refusing() -> Iterator[int]:
     """A server that refuses every request; its port."""
-    with ThreadingHTTPServer(("127.0.0.1", port), Refuses) as listening:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as listening:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
         try:
@@ -75,12 +75,20 @@ def test_a_refusal_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_answer_lets_the_count_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "ANSWER_S", 30.0)  # a port where nobody listens refuses at once
-    heard, port = Silence(), free_port()
-    asked = contained("triton", port)
-    assert not any(heard.too_long(asked) for _ in range(MOST_MISSED - 1))
-    with refusing(port):
+    misses = [False] * (MOST_MISSED - 1)
+    answers = iter([*misses, True, *misses, False])
+    monkeypatch.setattr(silence, "_answers", lambda _: next(answers))
+    heard, asked = Silence(), contained("triton", 8000)
+    told = [heard.too_long(asked) for _ in range(2 * MOST_MISSED)]
+    assert told == [False] * (2 * MOST_MISSED - 1) + [True]
+
+
+def test_who_comes_in_the_place_of_one_that_died_is_counted_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "_answers", lambda _: False)
+    heard, asked = Silence(), contained("triton", 8000)
+    for _ in range(MOST_MISSED - 1):
         assert not heard.too_long(asked)
+    heard.forget(asked)
     assert not any(heard.too_long(asked) for _ in range(MOST_MISSED - 1))
     assert heard.too_long(asked)
 

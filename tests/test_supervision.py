@@ -36,6 +36,7 @@ class World:
         self.instances_of: dict[str, int] = {}  # where it is not one
         self.answering = True  # its front end
         self.hanging = False
+        self.forgotten = 0  # how often its silence was
         self.asked: list[str] = []
         self.calls: list[str] = []
         self.right = True
@@ -70,6 +71,9 @@ class World:
 
     def too_long(self, _: ServerRecord) -> bool:
         return self.hanging
+
+    def forget(self, _: ServerRecord) -> None:
+        self.forgotten += 1
 
     def last_lines(self, _: ServerRecord) -> str:
         return "  | its last words"
@@ -394,6 +398,17 @@ def test_a_server_that_hangs_again_and_again_is_given_up(world: World) -> None:
         still = watcher.look()
     assert not still
     assert world.happened == ["died", "restarted", "died", "gave up"]
+    last = read_events(world.workspace.events)[-1].detail
+    assert last == "triton stays down: it died or stopped answering 2 times"
+
+
+def test_the_silence_of_a_server_that_died_is_not_counted_of_the_one_in_its_place(world: World) -> None:
+    watcher = world.supervisor()
+    watcher.look()
+    assert world.forgotten == 0
+    world.living = False
+    watcher.look()
+    assert (world.forgotten, world.happened) == (1, ["died", "restarted"])
 
 
 def test_a_server_of_somebody_else_is_never_restarted_and_may_come_back(

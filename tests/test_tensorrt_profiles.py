@@ -35,6 +35,15 @@ def written(inputs: list[TensorSpec], *shapes: str | None, max_batch_size: int =
         ([AGE], ("age:1", "age:8", "age:32")),
         # Two profiles, which hold all sizes of a batch together.
         ([TOKENS], ("tokens:1x1,tokens:9x1", "tokens:8x16,tokens:32x16", "tokens:8x64,tokens:32x64")),
+        # Profiles that overlap, in no order, and one for sizes that no batch has.
+        (
+            [TOKENS],
+            (
+                "tokens:8x1,tokens:1x1,tokens:64x1",
+                "tokens:8x1,tokens:8x1,tokens:64x1",
+                "tokens:32x64,tokens:9x64,tokens:99x64",
+            ),
+        ),
         # A tensor within the graph, where what TensorRT takes of it begins; and a text, which it does not take.
         ([TOKENS, TEXT], ("tokens:1x1,/Range_0:0", "tokens:8x16,/Range_0:16", "tokens:32x64,/Range_0:64")),
     ],
@@ -98,6 +107,21 @@ def test_profiles_that_hold_every_batch_are_written_as_they_are(
             "'tokens' may have 1 to 16 rows, and a batch has 1 to 32, the max_batch_size",
         ),
         ([TOKENS], ("tokens:8x1", "tokens:8x16", "tokens:32x64"), "'tokens' may have 8 to 32 rows"),
+        (
+            [TOKENS],
+            ("tokens:8x1,tokens:1x1", "tokens:8x16,tokens:1x16", "tokens:32x64,tokens:2x64"),
+            "no profile has 'tokens' with 3 to 7 rows, and a batch has 1 to 32, the max_batch_size",
+        ),
+        (
+            [TOKENS],
+            ("tokens:1x1,tokens:40x1", "tokens:8x16,tokens:40x16", "tokens:16x64,tokens:64x64"),
+            "no profile has 'tokens' with 17 to 32 rows, and a batch has 1 to 32",
+        ),
+        (
+            [TOKENS, MASK],
+            ("tokens:1x1,tokens:9x1,mask:1x1", "tokens:8x8,tokens:9x8,mask:8x8", "tokens:8x9,tokens:32x9,mask:32x9"),
+            "the tensors have different numbers of profiles ('tokens' 2, 'mask' 1); give each a shape in every one",
+        ),
     ],
 )
 def test_profiles_that_the_models_batches_do_not_fit_are_refused_in_words(

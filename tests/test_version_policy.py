@@ -18,7 +18,8 @@ from contract.tensors import TensorSpec
 from contract.versions import Versions
 from contract.workspace import Workspace
 from serving import fleet
-from serving.layout.repository import Served, lay_out, plan, versions_laid_out
+from serving.layout.laid_out import BRIDGE, versions_in, versions_laid_out
+from serving.layout.repository import Served, lay_out, plan
 from serving.layout.tfserving_config import keeping, models_config, policy_of, read_models
 from serving.layout.version_policy import Every, Listed, Newest, version_policy
 from tests.builders import config, format_record, model, workspace, write_artifacts
@@ -225,6 +226,22 @@ def test_a_format_that_one_engine_cannot_take_is_no_refusal_where_the_other_serv
         "words": 10,
     }
     assert refused == {}
+
+
+def test_a_format_that_failed_in_a_version_which_only_the_other_engine_serves_is_no_refusal(place: Workspace) -> None:
+    records = planned(place)[0]["words__onnx"].manifest.formats
+    change(place, 10, formats=records | {"onnx": format_record("failed: it differs")})
+    served, refused = planned(place, [3], 1)
+    assert served["words__onnx"].version == 3
+    assert served["words"].version == 10
+    assert refused == {}
+
+
+def test_what_an_interrupted_reload_left_behind_is_no_version(tmp_path: Path) -> None:
+    for name in ("10", "2", str(BRIDGE + 2), "warmup", ".3.new"):
+        (tmp_path / name).mkdir()
+    assert versions_in(tmp_path) == [2, 10]
+    assert versions_in(tmp_path / "nowhere") == []
 
 
 def test_listed_versions_count_as_processes(place: Workspace) -> None:

@@ -17,6 +17,7 @@ from contract.recommendation import Recommended
 from contract.workspace import Workspace
 from serving.engines.tensorflow_serving import may_batch
 from serving.engines.tfserving_told import NOT_TOLD, Told
+from serving.layout.laid_out import versions_in
 from serving.layout.latency_buckets import buckets_of
 from serving.layout.releases import LAST_WITH_TENSORFLOW, parse
 from serving.layout.repository import served_name
@@ -79,10 +80,10 @@ def find(name: str, model: Model, recommended: Recommended, workspace: Workspace
 
 
 def _newest(folder: Path, target: str) -> Path:
-    versions = [item for item in folder.glob("*") if item.name.isdigit()]
+    versions = versions_in(folder)
     if not versions:
         raise UsageError(f"{folder} is not there or holds no version; {AGAIN.format(target=target)}")
-    return max(versions, key=lambda item: int(item.name))
+    return folder / str(versions[-1])
 
 
 def _laid_out(

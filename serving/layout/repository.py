@@ -108,6 +108,8 @@ def _plan_version(
     for form, record in manifest.formats.items():
         if model.serve is not None and form not in model.serve:
             continue
+        if not any(_takes(each, form) for each in exports) and any(_takes(each, form) for each in model.engines):
+            continue  # the engines that take it serve another version, by which it is judged
         why = _not_servable(form, record, manifest)
         if why or record.path is None:
             held = any(isinstance(of.policy, Listed) for of in exports.values())
@@ -185,17 +187,6 @@ def lay_out(served: list[Served], workspace: Workspace, release: str | None = No
     with turn(workspace, "repository"):
         _swap(workspace.triton_repository, by_engine["triton"], for_triton)
         _swap(workspace.tfserving_repository, by_engine["tfserving"], _lay_out_tfserving)
-
-
-def version_folder(item: Served, workspace: Workspace) -> Path:
-    """Where a version lies for its engine, once it is laid out."""
-    trees = {"triton": workspace.triton_repository, "tfserving": workspace.tfserving_repository}
-    return trees[item.engine] / item.name / str(item.version)
-
-
-def versions_laid_out(item: Served, workspace: Workspace) -> set[int]:
-    """Which versions of the model lie there."""
-    return {int(each.name) for each in version_folder(item, workspace).parent.glob("*") if each.name.isdigit()}
 
 
 def check_files(item: Served) -> None:

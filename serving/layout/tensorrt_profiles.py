@@ -79,6 +79,9 @@ def _ranges(least: Shapes, best: Shapes, most: Shapes) -> dict[str, list[Range]]
         for each in ranges:
             if not each.rises():
                 raise ValueError(f"'{name}' has {each}; give as many axes to each, and min <= opt <= max along all")
+    if len({len(of) for of in found.values()}) > 1:
+        listed = ", ".join(f"'{name}' {len(of)}" for name, of in found.items())
+        raise ValueError(f"the tensors have different numbers of profiles ({listed}); give each a shape in every one")
     return found
 
 
@@ -100,3 +103,16 @@ def _hold_input(tensor: pb.ModelInput, ranges: Mapping[str, list[Range]], max_ba
         raise ValueError(
             f"'{name}' may have {least} to {most} rows, and a batch has 1 to {max_batch_size}, the max_batch_size"
         )
+    _hold_all_rows(name, sorted((each.least[0], each.most[0]) for each in ranges[name]), max_batch_size)
+
+
+def _hold_all_rows(name: str, rows: list[tuple[int, int]], max_batch_size: int) -> None:
+    """Raise ValueError where batches of some sizes lie between two profiles; ``rows`` rise by their least."""
+    reached = 0
+    for least, most in rows:
+        if least > reached + 1 and reached < max_batch_size:
+            raise ValueError(
+                f"no profile has '{name}' with {reached + 1} to {min(least - 1, max_batch_size)} rows, and a batch has "
+                f"1 to {max_batch_size}, the max_batch_size"
+            )
+        reached = max(reached, most)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol as Interface
 
@@ -52,3 +55,33 @@ def write_payloads(
     folder = live / (where or folder_name(served, protocol))
     outputs = served.manifest.outputs
     return serialise(served.engine, protocol, served.name, served.version, outputs, examples, folder)
+
+
+@contextmanager
+def put_back_where_it_fails(served: Asked, live: Path) -> Iterator[None]:
+    """The requests of what is served so far are there again where the block fails: its endpoints go on naming them.
+
+    They are copied first, so that a full disk is met (OSError) before anything has changed.
+    """
+    folder = (live / folder_name(served, PROTOCOLS[served.engine][0])).parent
+    kept = folder.with_name(f"{folder.name}.before")
+    shutil.rmtree(kept, ignore_errors=True)  # of one that was killed
+    try:
+        _copy_files(folder, kept)
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(folder)
+            kept.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Not `shutil.copytree`, whose error no longer says what the machine refused."""
+    target.mkdir()
+    for file in (each for each in source.rglob("*") if each.is_file()):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)

@@ -25,11 +25,12 @@ from contract.progress import say
 from contract.table import choose
 from contract.workspace import Workspace
 from serving import fleet
-from serving.layout.repository import Served, check_files, plan, version_folder
+from serving.layout.laid_out import as_planned, version_folder
+from serving.layout.repository import Served, check_files, plan
 from serving.layout.signature import alike, in_words
 from serving.places.ports import host_port
 from serving.places.turn import turn
-from serving.proof.payloads import PROTOCOLS, folder_name, write_payloads
+from serving.proof.payloads import PROTOCOLS, folder_name, put_back_where_it_fails, write_payloads
 from serving.proof.probe import probe, probe_together
 from serving.proof.proving import prove, prove_older
 
@@ -52,9 +53,10 @@ def _roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool) -> l
     servers = {item.engine: item for item in read_model(workspace.servers, Servers, "make serve").servers}
     events: list[Event] = []
     served = [item for item in plan(config, group, workspace)[0] if any(_same(old, item) for old in known.endpoints)]
-    for sentence in _unlisted(served, workspace):
+    newer = _newer(served, known.endpoints)
+    for sentence in (*_unlisted(served, workspace), *_for_the_next_start(served, newer, workspace)):
         say(sentence)
-    for item, old in _newer(served, known.endpoints):
+    for item, old in newer:
         server = servers[item.engine]
         roller = choose(ROLLERS, item.engine, "engine")(server, workspace, ours)
         event, endpoints = _roll_one(config, item, old, server, workspace, roller)
@@ -78,6 +80,21 @@ def _unlisted(served: list[Served], workspace: Workspace) -> Iterator[str]:
             yield (
                 f"version {newest} of {item.name} on {item.engine} is not served: the newest that {key} lists is "
                 f"{item.version}; add {newest} to the list to roll to it"
+            )
+
+
+def _for_the_next_start(
+    served: list[Served], newer: list[tuple[Served, Endpoint]], workspace: Workspace
+) -> Iterator[str]:
+    """A sentence for each model that has no newer export, and of which a start would serve other versions."""
+    rolled = [item for item, _ in newer]
+    for item in served:
+        if item not in rolled and not as_planned(item, workspace):
+            versions = ", ".join(str(each.version) for each in reversed((item, *item.older)))
+            key = f"models.{item.model_name}.{item.engine}.versions"
+            yield (
+                f"{item} has no newer version to roll to; what {key} asks for now, which is {versions} of the exports "
+                "that there are, is served from the next 'make serve' on"
             )
 
 
@@ -111,13 +128,14 @@ def _roll_one(
         _insist_on_signature(item, old)
         with _candidate(roller, item, workspace) as candidate:
             _insist_on_answers(candidate, server, workspace)
-        seconds = roller.publish(item)
-        try:
-            endpoints = prove(config, item, server, seconds, workspace)
-            prove_older(item, server, workspace)
-        except (LoadproofError, OSError):
-            roller.take_back(item)
-            raise
+        with put_back_where_it_fails(item, workspace.live):
+            seconds = roller.publish(item)
+            try:
+                endpoints = prove(config, item, server, seconds, workspace)
+                prove_older(item, server, workspace)
+            except (LoadproofError, OSError):
+                roller.take_back(item)
+                raise
     except (LoadproofError, OSError) as error:
         reason = of_the_machine(error) or error
         why = f"version {item.version} of {item.name} is refused, version {old.version} goes on: {reason}"

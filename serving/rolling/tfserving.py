@@ -19,11 +19,10 @@ from serving.choice import read_choice
 from serving.engines.tfserving_control import TfServingControl
 from serving.engines.tfserving_neighbours import insist_on_ours_alone
 from serving.engines.tfserving_state import TfServingState
+from serving.layout.laid_out import BRIDGE, versions_in
 from serving.layout.repository import Served, copy_whole
 from serving.layout.tfserving_config import MODELS_CONFIG, add_model, keeping, policy_of, read_models
 from serving.layout.version_policy import Listed
-
-BRIDGE = 1_000_000_000  # added to a version: what answers while that version is loaded once more; no export is so new
 
 
 class TfServingRoller:
@@ -123,8 +122,7 @@ class TfServingRoller:
 
     def laid_out(self, name: str) -> list[int]:
         """The versions whose files lie in a model's folder, oldest first."""
-        found = (int(child.name) for child in (self._tree / name).iterdir() if child.name.isdigit())
-        return sorted(version for version in found if version < BRIDGE)
+        return versions_in(self._tree / name)
 
     def _folder(self, name: str, version: int) -> Path:
         return self._tree / name / str(version)

@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
@@ -21,6 +20,7 @@ from contract.errors import LoadproofError, ServerError
 from contract.files import write_text
 from contract.triton_control import UNLOAD_S, TritonControl
 from contract.workspace import Workspace
+from serving.layout.laid_out import versions_in
 from serving.layout.repository import Served, write_triton_config, write_triton_version
 from serving.layout.triton_config import to_text
 from serving.layout.version_policy import Listed
@@ -91,10 +91,18 @@ class TritonRoller:
         model: so their folders get a new time. A new time of config.pbtxt alone changes no more than the number of
         instances, and which versions there are.
         """
-        for folder in self._versions(name):
-            if only in (None, int(folder.name)):
-                os.utime(folder)
+        for each in self.laid_out(name):
+            if only in (None, each):
+                os.utime(self._tree / name / str(each))
         return round(self._control.load(name), 2) if only is None else self.load_version(name, only)
+
+    def load(self, name: str) -> float:
+        """Load the model with all versions that its policy serves; seconds until they were ready."""
+        return self._control.load(name)
+
+    def unload(self, name: str) -> None:
+        """Unload all of its versions, and wait until they are."""
+        self._control.unload(name)
 
     def load_version(self, name: str, version: int) -> float:
         """Load one version beside those that are loaded; seconds until it was ready."""
@@ -115,7 +123,7 @@ class TritonRoller:
 
     def laid_out(self, name: str) -> list[int]:
         """The versions that lie in a model's folder, oldest first."""
-        return [int(folder.name) for folder in self._versions(name)]
+        return versions_in(self._tree / name)
 
     def _loaded(self, name: str) -> list[int]:
         return [version for version in self.laid_out(name) if self.ready(name, version)]
@@ -135,11 +143,6 @@ class TritonRoller:
             return round(self._control.load(name), 2)
         finally:
             write_text(file, said)
-
-    def _versions(self, name: str) -> list[Path]:
-        """The folders of a model's versions, oldest first."""
-        folders = [child for child in (self._tree / name).iterdir() if child.name.isdigit()]
-        return sorted(folders, key=lambda folder: int(folder.name))
 
 
 def _newest_alone(item: Served) -> Served:

@@ -15,7 +15,7 @@ from serving.layout.tfserving_config import METRICS
 # Engine -> the purpose of a port, and the page there that needs no model.
 PAGES = {"triton": ("http", "/v2/health/live"), "tfserving": ("rest", METRICS)}
 ANSWER_S = 5.0
-MOST_MISSED = 6  # in a row; with a second between them they take half a minute
+MOST_MISSED = 6  # in a row: about half a minute where each is waited for, a few seconds where each is refused
 
 
 class Silence:
@@ -30,13 +30,17 @@ class Silence:
         Asked of containers only: a process is seen from here, and a server at an address is not ours to restart.
         """
         if server.place != "docker" or _answers(server):
-            del self._missed[server.engine]
+            self.forget(server)
             return False
         self._missed[server.engine] += 1
         if self._missed[server.engine] < MOST_MISSED:
             return False
-        del self._missed[server.engine]
+        self.forget(server)
         return True
+
+    def forget(self, server: ServerRecord) -> None:
+        """Whoever comes in its place is counted from the beginning."""
+        del self._missed[server.engine]
 
 
 def _answers(server: ServerRecord) -> bool:

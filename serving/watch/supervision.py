@@ -86,7 +86,10 @@ class Supervisor:
         return watched or not self._diary.complete
 
     def _well(self, server: ServerRecord) -> bool:
-        return place_of(server).alive(server) and not self._silence.too_long(server)
+        if place_of(server).alive(server):
+            return not self._silence.too_long(server)
+        self._silence.forget(server)
+        return False
 
     def _tell_death(self, server: ServerRecord) -> None:
         if server.engine in self._dead:
@@ -103,7 +106,7 @@ class Supervisor:
             self._down.add(server.engine)
             return
         if self._tries[server.engine] >= self._most:
-            self._give_up(server, f"it died {self._most + 1} times")
+            self._give_up(server, f"it died or stopped answering {self._most + 1} times")
             return
         self._tries[server.engine] += 1
         began = time.monotonic()

@@ -20,7 +20,7 @@ from contract.endpoints import Endpoint, ServerRecord, Servers
 from contract.files import read_model
 from contract.golden import read_examples
 from serving.engines.model_processes import model_processes
-from serving.rolling.tfserving import BRIDGE
+from serving.layout.laid_out import BRIDGE
 from tests.open_loop import OpenLoop, wait_for
 from tests.stage import KERAS_ON_TFSERVING, TORCH_ON_TRITON, Stage, served_on
 

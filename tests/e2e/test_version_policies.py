@@ -28,6 +28,7 @@ from contract.manifest import Manifest
 from contract.triton_control import TritonControl
 from serving.engines.model_processes import model_processes
 from serving.places.ports import host_port
+from serving.proof.rechecking import recheck
 from tests.open_loop import OpenLoop, wait_for
 from tests.stage import KERAS_ON_TFSERVING, TORCH_ON_TRITON, Stage, served_on
 
@@ -35,6 +36,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 NAMES = {"triton": "torch__onnx", "tfserving": "keras"}
 FILES = {"torch": "model.onnx", "keras": "model.savedmodel"}
+BROKEN = {"triton": "model.onnx", "tfserving": "variables/variables.data-00000-of-00001"}
 RATE = 40.0
 WARMED_UP = re.compile(r'model_warmup_latency_count{model_path="[^"]*/keras/(\d+)",status="OK"} (\d+)')
 
@@ -190,6 +192,8 @@ def test_a_listed_version_that_answers_wrongly_beside_the_newest_is_refused_with
     assert "version 3 of torch__onnx, which is served beside version 4" in why
     assert wait_for(lambda: stage.served() == {"triton": [1], "tfserving": [3, 4]}, 30.0)  # the other model rolled
     assert stage.laid_out() == {"triton": [1], "tfserving": [3, 4]}
+    assert {endpoint.engine: endpoint.version for endpoint in stage.endpoints()} == {"triton": 1, "tfserving": 4}
+    assert all(recheck(endpoint, stage.workspace).passed for endpoint in stage.endpoints())  # whose requests name it
 
 
 def test_a_roll_serves_just_what_is_listed_and_loses_no_request(stage: Listed) -> None:
@@ -256,6 +260,25 @@ def test_a_version_that_was_unloaded_comes_back_with_a_load_of_the_model(stage: 
     stage.do("serving", "unload", "torch__onnx", "--version", "1")
     assert stage.served()["triton"] == [2, 3, 4, 5]
     stage.do("serving", "load", "torch__onnx")
+    assert stage.serves(1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "words", [("reload", "torch__onnx"), ("reload", "keras"), ("load", "torch__onnx")], ids=" ".join
+)
+def test_an_older_version_whose_files_are_not_the_proven_ones_is_not_loaded_with_the_others(
+    stage: Listed, words: tuple[str, ...]
+) -> None:
+    engine = next(engine for engine, name in NAMES.items() if name == words[1])
+    file = stage.workspace.root / "model_repository" / engine / words[1] / "2" / BROKEN[engine]
+    whole, loads, processes = file.read_bytes(), stage.loads(), stage.processes()
+    file.write_bytes(whole[: len(whole) // 2])
+    try:
+        ended = stage.run("serving", *words)
+    finally:
+        file.write_bytes(whole)
+    assert (ended.returncode, "is not the export that was proven" in ended.stderr) == (2, True), ended.stderr
+    assert (stage.loads(), stage.processes()) == (loads, processes)
     assert stage.serves(1, 2, 3, 4, 5)
 
 
