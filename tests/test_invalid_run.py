@@ -5,6 +5,7 @@ from __future__ import annotations
 from contract.slo import Slo
 from contract.verdict import Check, Report, ServerSide, StageResult, Used, Variant
 from report.beside import caveats, unranked
+from report.beside.circumstances import circumstances
 from report.figures.validity import check
 from report.forms.markdown import render_markdown
 from report.forms.terminal import SPOILED, render_summary
@@ -73,9 +74,10 @@ def test_other_work_is_told_once_with_how_many_stages_it_fell_into() -> None:
     stages = [samples.stage("open-200", 3.0, server_side=side(cores)) for cores in taken]
     busy = samples.variant("words", "onnx", "triton", "http", stages=stages)
     assert caveats.busy([busy]) == [
-        "Other work took 1.4 of the machine's 2 cores while 2 of 3 stages were measured: servers and load had to share "
-        "what was left. Measure again on a quiet machine."
+        "Other work took 1.4 of 2 cores in 2 of 3 stages: servers and load had to share what was left. Measure again "
+        "on a quiet machine."
     ]
+    assert "; other work took 1.4 of 2 cores in 2 of 3 stages" in circumstances(run(busy), [busy])
 
 
 def test_a_quiet_machine_and_one_that_was_not_sampled_give_no_warning() -> None:

@@ -30,17 +30,24 @@ def cut_short(plan: Plan, search: Search | None) -> list[str]:
     ]
 
 
-def busy(variants: Sequence[Variant]) -> list[str]:
-    """Whether other work had the machine while stages were measured; nothing where it was not sampled."""
+def other_works(variants: Sequence[Variant]) -> str:
+    """How much of the machine other work had, and in how many stages; empty where it had little or was not sampled."""
     known = [work for item in variants for stage in item.stages if (work := other_work(stage.server_side))]
     much = [work for work in known if work.much]
     if not much:
-        return []
+        return ""
     mean = sum(work.taken for work in much) / len(much)
-    return [
-        f"Other work took {mean:.1f} of the machine's {much[0].cores} cores while {len(much)} of {len(known)} stages "
-        "were measured: servers and load had to share what was left. Measure again on a quiet machine."
-    ]
+    return f"other work took {mean:.1f} of {much[0].cores} cores in {len(much)} of {len(known)} stages"
+
+
+def busy(variants: Sequence[Variant]) -> list[str]:
+    """That servers and load had to share the machine with other work, if they had."""
+    works = other_works(variants)
+    return (
+        [f"O{works[1:]}: servers and load had to share what was left. Measure again on a quiet machine."]
+        if works
+        else []
+    )
 
 
 def invalid(variants: Sequence[Variant]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What must be known beside every figure, in one line: device, shared cores, what is no real engine. Pure.
+"""What must be known beside every figure, in one line: device, shared or busy cores, what is no real engine. Pure.
 
 It stands beside each table and chart, since a figure is copied without the list of what could mislead.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from contract.verdict import Report, Variant
 from report import words
-from report.beside.caveats import SHARED
+from report.beside.caveats import SHARED, other_works
 
 DEVICES = {"cpu": "a CPU", "unknown": "a device that is not known"}
 
@@ -24,6 +24,7 @@ def circumstances(report: Report, variants: Sequence[Variant]) -> str:
     parts = (
         _devices(variants),
         f"load generator and servers share {words.counted(report.machine.cores, 'core')}" if shared else "",
+        other_works(variants),
         f"{_all(words.engine(variant) for variant in embedded)} is shown and never ranked" if embedded else "",
         f"a backend stands in for the native one of {_all(v.format for v in stand_ins)}" if stand_ins else "",
     )
