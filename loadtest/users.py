@@ -55,16 +55,19 @@ logger = logging.getLogger(__name__)
 
 @events.init.add_listener
 def _watch(environment: Environment, **_: Any) -> None:
-    """Once per process, before its first user: who decides the exit code hears of Ctrl-C and of load processes."""
+    """Once per process, before its first user: all hear of Ctrl-C, who decides the exit code of load processes too."""
+    if environment.parsed_options is None:  # Locust is a library in somebody's own program
+        return
+    gevent.signal_handler(signal.SIGINT, _interrupt, environment)
     if decides(environment):
         follow(environment)
         environment.events.test_start.add_listener(begin_anew)
-        gevent.signal_handler(signal.SIGINT, _interrupt, environment)
 
 
 def _interrupt(environment: Environment) -> None:
     """Python would raise it in whichever greenlet is on; Locust waits for it in the first one."""
-    note_interruption(environment)
+    if decides(environment):
+        note_interruption(environment)
     gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contract.files import read_model
@@ -140,6 +141,18 @@ def test_a_file_of_somebodys_own_is_interrupted_with_the_same_exit_code(known: K
     assert "Traceback" not in said
 
 
+def test_a_master_that_comes_last_to_the_interruption_of_all_exits_with_its_code(known: Known) -> None:
+    with locust(known, "--headless", "--users", "4", *shared_by(2), file=own_file(known)) as child:
+        assert wait_until(lambda: len(known.ask("seen")["times"]) > 0, 60)
+        os.kill(child.pid, signal.SIGSTOP)
+        os.killpg(child.pid, signal.SIGINT)
+        assert wait_until(lambda: all(map(ended, children_of(child.pid))), 60)
+        os.kill(child.pid, signal.SIGCONT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(("begun", "code"), [(True, 130), (False, 0)], ids=["in a run", "before any"])
 def test_on_the_page_of_such_a_file_only_a_run_is_interrupted(known: Known, begun: bool, code: int) -> None:
     port = free_port()
@@ -157,6 +170,15 @@ def shared_by(processes: int) -> list[str]:
     port = str(free_port())
     words = ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
     return words if processes > 1 else []
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children()
+
+
+def ended(process: psutil.Process) -> bool:
+    """Its parent, which stands still, has not waited for it."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def posted(port: int, button: str) -> bool:
