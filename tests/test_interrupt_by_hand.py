@@ -173,7 +173,8 @@ def shared_by(processes: int) -> list[str]:
 
 
 def children_of(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children()
+    children: list[psutil.Process] = psutil.Process(pid).children()
+    return children
 
 
 def ended(process: psutil.Process) -> bool:
