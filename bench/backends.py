@@ -28,10 +28,10 @@ import numpy as np
 
 from bench.hop.clocks import Split, between, counters
 from bench.hop.floor import Floor
-from bench.hop.repository import EMBEDDED, FORMATS, PEERS
+from bench.hop.repository import EMBEDDED, EMPTY_NAME, FORMATS, PEERS
 from bench.hop.servers import Addresses, in_embedded, in_triton
 from bench.peers import protocols
-from bench.peers.asking import Question, ask
+from bench.peers.asking import Question, answered_with_zeros, ask
 from bench.peers.figures import rotated, spread
 from bench.preparing import MODEL, one_row, prepare
 from contract.cli import Parser, run
@@ -94,10 +94,9 @@ def question(rig: Rig, name: str, rows: int) -> Question:
     """The golden request repeated to so many rows; `empty` is to answer zeros."""
     inputs = {key: np.repeat(array, rows, axis=0) for key, array in rig.example.inputs.items()}
     outputs = {key: np.repeat(array, rows, axis=0) for key, array in rig.example.outputs.items()}
-    if name == "empty":
-        outputs = {key: np.zeros_like(array) for key, array in outputs.items()}
     form = FORMATS.get(name, "savedmodel" if name == EMBEDDED else "onnx")
-    return Question(Example(rig.example.key, inputs, outputs), rig.manifest.formats[form].tolerance)
+    asked = Question(Example(rig.example.key, inputs, outputs), rig.manifest.formats[form].tolerance)
+    return answered_with_zeros(asked) if name == EMPTY_NAME else asked
 
 
 def measure(rig: Rig, name: str, cell: Cell) -> Measured:

@@ -2,7 +2,8 @@
 
 Peers and their settings: bench/peers/README.md. One server is up at a time; a client in a process of its own keeps 1,
 16 and 64 requests under way over connections that stay open, and sampled answers are compared with the trained model's.
-Each round begins with another server. Floor: ONNX Runtime in a process without a server. The model is taken from
+Each round begins with another server. ``--empty`` adds what no backend in Python can undercut: our Triton with one that
+answers zeros and computes nothing. Floor: ONNX Runtime in a process without a server. The model is taken from
 --workspace, where `python -m export` left it; without one it is trained and exported first. The last line is one JSON
 document.
 """
@@ -22,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from bench.peers import contenders, environments, figures, floor
-from bench.peers.asking import Question, ask
-from bench.peers.contenders import OURS, PEERS, Stage
+from bench.peers.asking import Question, answered_with_zeros, ask
+from bench.peers.contenders import EMPTY, OURS, PEERS, Stage
 from bench.peers.figures import Ratio
 from bench.peers.window import Window
 from bench.preparing import MODEL, one_row, prepare
@@ -65,6 +66,7 @@ def measure(
     name: str, number: int, stage: Stage, question: Question, seconds: tuple[float, float], into: Results
 ) -> None:
     """Start one contender, ask it at every concurrency over every protocol, end it."""
+    question = answered_with_zeros(question) if name == EMPTY else question
     started = contenders.start(name, stage)
     with started.server as server:
 
@@ -191,6 +193,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cache", type=Path, default=Path(".cache/peers"), help="the peers' virtual environments")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(PEERS), metavar="PEER", help=f"some of {', '.join(PEERS)}")
+    parser.add_argument("--empty", action="store_true", help="also our Triton with a backend that computes nothing")
     parser.add_argument("--window", type=float, default=3.0, help="seconds of one window")
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds before it")
     options: argparse.Namespace = parser.parse_args(arguments)
@@ -209,8 +212,8 @@ def main(arguments: Sequence[str]) -> int:
         record = manifest.formats["onnx"]
         question = Question(one_row(directory), record.tolerance)
         workspace, model = Workspace(work / "workspace"), directory / str(record.path)
-        stage = Stage(work, workspace, model, manifest.outputs, options.cache.resolve())
-        names = [OURS, *(name for name in peers if name not in failed)]
+        stage = Stage(work, workspace, model, manifest, options.cache.resolve())
+        names = [OURS, *(name for name in peers if name not in failed), *([EMPTY] if options.empty else [])]
         results = measure_all(names, options.rounds, stage, question, (options.warm_up, options.window))
     results.failed |= failed
     versus = {label: contenders.compared_with(label) for label in results.windows if label.split("/")[0] != OURS}

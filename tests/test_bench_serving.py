@@ -50,6 +50,7 @@ def test_ratios_are_of_one_round_and_stand_beside_what_is_wanted() -> None:
     assert many.wanted == 0.8 and many.reached is True
     assert "wanted at least 0.8x: reached" in figures.judged(many)
     assert "wanted" not in figures.judged(one)
+    assert figures.wanted("empty/http", "mosec/msgpack", 64) is None
     missed = figures.Ratio(16, "loadproof/http", "fastapi/json", figures.spread([1.2]), 1.3)
     assert figures.judged(missed).endswith("wanted at least 1.3x: MISSED")
 
@@ -63,7 +64,7 @@ def test_every_peer_has_a_server_pinned_requirements_and_a_row_of_ours_beside_it
         assert environments.version(name, peer.package)[0].isdigit()
     assert contenders.compared_with("pytriton/grpc") == ["loadproof/grpc"]
     assert contenders.compared_with("litserve/json") == ["loadproof/http"]
-    assert contenders.compared_with("mosec/msgpack") == ["loadproof/http", "loadproof/grpc"]
+    assert contenders.compared_with("mosec/msgpack") == ["loadproof/http", "loadproof/grpc", "empty/http", "empty/grpc"]
 
 
 def test_one_model_is_left_of_the_configuration(tmp_path: Path) -> None:

@@ -50,24 +50,30 @@ EMPTY = """
         rows = len(asked[self.inputs[0]])
         return [numpy.zeros((rows, *dims), kind) for kind, dims in self.made]
 """
-PEERS = {"simple": NAMES + SIMPLE, "empty": NAMES + EMPTY}
+EMPTY_NAME = "empty"
+PEERS = {"simple": NAMES + SIMPLE, EMPTY_NAME: NAMES + EMPTY}
 
 
 def lay_out(repository: Path, artifacts: Path, manifest: Manifest) -> None:
     """Triton's: each of our backends and each peer with the same model. Raises UsageError for one `empty` cannot be."""
+    for name, form in {**FORMATS, **dict.fromkeys(PEERS, "onnx")}.items():
+        add(repository, name, form, artifacts / str(manifest.formats[form].path), manifest)
+
+
+def add(repository: Path, name: str, form: str, file: Path, manifest: Manifest) -> None:
+    """One model, a backend of ours or a peer by its name. Raises UsageError for one that `empty` cannot be."""
     dynamic = [spec.name for spec in manifest.outputs if -1 in spec.shape[1:]]
-    if dynamic:
+    if name == EMPTY_NAME and dynamic:
         raise UsageError(f"output {', '.join(dynamic)} has more dynamic axes than the batch: give another --model")
     batching = Batching(max_batch_size=LARGEST, threads=1)
-    for name, form in {**FORMATS, **dict.fromkeys(PEERS, "onnx")}.items():
-        config = model_config(name, form, manifest.inputs, manifest.outputs, batching, [], "")
-        version = repository / name / "1"
-        version.mkdir(parents=True)
-        (version / BACKENDS[form].filename).symlink_to(artifacts / str(manifest.formats[form].path))
-        if name in PEERS:
-            config.backend, config.platform, config.default_model_filename = "python", "", ""
-            (version / "model.py").write_text(PEERS[name])
-        (repository / name / "config.pbtxt").write_text(to_text(config))
+    config = model_config(name, form, manifest.inputs, manifest.outputs, batching, [], "")
+    version = repository / name / "1"
+    version.mkdir(parents=True)
+    (version / BACKENDS[form].filename).symlink_to(file)
+    if name in PEERS:
+        config.backend, config.platform, config.default_model_filename = "python", "", ""
+        (version / "model.py").write_text(PEERS[name])
+    (repository / name / "config.pbtxt").write_text(to_text(config))
 
 
 def lay_out_embedded(repository: Path, artifacts: Path, manifest: Manifest) -> Path:

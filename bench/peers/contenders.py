@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.hop.repository import EMPTY_NAME, add
 from bench.peers import environments, ours, protocols
 from bench.peers.protocols import Protocol
 from bench.peers.running import Running
 from contract.endpoints import Endpoints
 from contract.files import read_model
+from contract.manifest import Manifest
 from contract.tensors import TensorSpec
 from contract.workspace import Workspace
+from serving.engines import triton
 from serving.engines.triton import library_folder
 from serving.places.ports import LOOPBACK, choose_ports, host_port
 
 OURS = "loadproof"
+EMPTY = EMPTY_NAME  # our Triton without a model: a backend that answers zeros, which no backend in Python can undercut
 SERVED = "sentiment"  # the model's name where a peer's protocol asks for one
 
 
@@ -65,12 +70,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Stage:
-    """What every contender is given: a folder of its own, the model, its outputs, where environments are kept."""
+    """What every contender is given: a folder of its own, the model and its manifest, where environments are kept."""
 
     work: Path
     workspace: Workspace
     model: Path
-    outputs: list[TensorSpec]
+    manifest: Manifest
     cache: Path
 
 
@@ -78,21 +83,18 @@ def start(name: str, stage: Stage) -> Started:
     """Start one contender."""
     folder = stage.work / name
     folder.mkdir(exist_ok=True)
-    return _start_ours(stage, folder) if name == OURS else _start_peer(name, stage, folder)
-
-
-def labels(name: str, outputs: list[TensorSpec]) -> list[str]:
-    """The rows that a contender has in the table."""
-    if name == OURS:
-        return [f"{OURS}/http", f"{OURS}/grpc"]
-    return [f"{name}/{label}" for label in PEERS[name].protocols(outputs)]
+    own = {OURS: _start_ours, EMPTY: _start_empty}
+    return own[name](stage, folder) if name in own else _start_peer(name, stage, folder)
 
 
 def compared_with(label: str) -> list[str]:
     """Which rows of ours stand beside a peer's: the same protocol where both have it, else both of ours."""
     protocol = label.split("/")[1]
     same = {"grpc": ["grpc"], "http": ["http"], "json": ["http"]}
-    return [f"{OURS}/{ours}" for ours in same.get(protocol, ["http", "grpc"])]
+    beside = same.get(protocol)
+    if beside is None:  # what stands between any backend in Python and this peer is Triton itself
+        return [f"{name}/{one}" for name in (OURS, EMPTY) for one in ("http", "grpc")]
+    return [f"{OURS}/{one}" for one in beside]
 
 
 def _start_peer(name: str, stage: Stage, folder: Path) -> Started:
@@ -120,7 +122,7 @@ def _start_peer(name: str, stage: Stage, folder: Path) -> Started:
     )
     found = {
         f"{name}/{label}": (protocol, host_port(LOOPBACK, ports[protocol.transport]))
-        for label, protocol in peer.protocols(stage.outputs).items()
+        for label, protocol in peer.protocols(stage.manifest.outputs).items()
     }
     return Started(server, lambda: found)
 
@@ -142,3 +144,20 @@ def _start_ours(stage: Stage, folder: Path) -> Started:
         }
 
     return Started(server, endpoints)
+
+
+def _start_empty(stage: Stage, folder: Path) -> Started:
+    workspace = Workspace(folder)
+    shutil.rmtree(workspace.triton_repository, ignore_errors=True)
+    add(workspace.triton_repository, EMPTY, "onnx", stage.model, stage.manifest)
+    launch = triton.launch(workspace, "process", triton.WHEEL_RELEASE)
+    command = [*launch.command, f"--load-model={EMPTY}"]
+    server = Running(EMPTY, command, launch.environment, folder, folder / "log", shared_memory=launch.shm_prefix or "")
+    found = {
+        f"{EMPTY}/{label}": (
+            protocols.triton(label, EMPTY, 1, stage.manifest.outputs),
+            host_port(LOOPBACK, launch.ports[label]),
+        )
+        for label in ("http", "grpc")
+    }
+    return Started(server, lambda: found)

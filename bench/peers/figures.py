@@ -60,9 +60,9 @@ def rotated(names: Sequence[str], number: int) -> list[str]:
     return [*names[start:], *names[:start]]
 
 
-def wanted(peer: str, users: int) -> float | None:
-    """What is wanted of ours over this peer."""
-    return WANTED.get(users, {}).get(peer)
+def wanted(ours: str, peer: str, users: int) -> float | None:
+    """What is wanted over this peer; of a Triton that computes nothing it is nothing."""
+    return None if ours.startswith("empty/") else WANTED.get(users, {}).get(peer.split("/")[0])
 
 
 def ratios(
@@ -79,7 +79,7 @@ def ratios(
             left, right = rates.get(ours, {}).get(count, {}), rates.get(peer, {}).get(count, {})
             both = [left[number] / right[number] for number in sorted(left.keys() & right.keys()) if right[number]]
             if both:
-                found.append(Ratio(count, ours, peer, spread(both), wanted(peer.split("/")[0], count)))
+                found.append(Ratio(count, ours, peer, spread(both), wanted(ours, peer, count)))
     return found
 
 

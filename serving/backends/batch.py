@@ -27,18 +27,17 @@ def execute(requests, settings, call, pb_utils, memory=None):
     once for each of them, so that a bad one fails alone.
     ``memory(tensors)`` chooses the Host for one request's tensors: those that are joined must be in one place.
     """
+    if len(requests) == 1:  # with nobody to share what a batch costs: the shortest way
+        return [_answer_one(requests[0], settings, call, pb_utils, memory)]
     responses = [None] * len(requests)
     groups = defaultdict(list)
     for index, request in enumerate(requests):
         try:
-            tensors = _tensors(request, settings)
-            place = memory(tensors) if memory else HOST
-            arrays = [place.read(tensor) for tensor in tensors]
+            place, arrays = _read(request, settings, memory)
         except Exception as error:  # of this request only: a missing input, memory that cannot be read
             responses[index] = _failure(error, pb_utils)
             continue
-        shape = _shape(index, arrays, settings) if len(requests) > 1 else None
-        groups[place, shape].append((index, arrays))
+        groups[place, _shape(index, arrays, settings)].append((index, arrays))
     started = time.monotonic()
     for (place, _), group in groups.items():
         # The server drops what is cancelled in its queue. Here each question is a message to it and back (measured:
@@ -49,13 +48,32 @@ def execute(requests, settings, call, pb_utils, memory=None):
     return responses
 
 
-def _tensors(request, settings):
-    """The request's inputs in the order of config.pbtxt; asked for once, since each list of them is made anew."""
+def _answer_one(request, settings, call, pb_utils, memory):
+    """The response to a request that came alone."""
+    try:
+        place, arrays = _read(request, settings, memory)
+        if settings.call_s > WORTH_ASKING_S and request.is_cancelled():
+            return _cancelled(pb_utils)
+        results = _single(arrays, settings, call, place)
+        return pb_utils.InferenceResponse(
+            [place.answer(pb_utils, name, array) for name, array in zip(settings.outputs, results, strict=True)]
+        )
+    except Exception as error:  # the frameworks' own errors have no common base
+        return _failure(error, pb_utils)
+
+
+def _read(request, settings, memory):
+    """Where the request's tensors are, and its inputs in the order of config.pbtxt.
+
+    They are asked for once, since each list of them is made anew.
+    """
     given = {tensor.name(): tensor for tensor in request.inputs()}
     try:
-        return [given[name] for name in settings.inputs]
+        tensors = [given[name] for name in settings.inputs]
     except KeyError as error:
         raise ValueError(f"input {error} is missing") from None
+    place = memory(tensors) if memory else HOST
+    return place, [place.read(tensor) for tensor in tensors]
 
 
 def _shape(index, arrays, settings):
@@ -76,9 +94,13 @@ def _drop(item, requests, responses, pb_utils):
     index, _ = item
     if not requests[index].is_cancelled():
         return False
-    error = pb_utils.TritonError("the request was cancelled", pb_utils.TritonError.CANCELLED)
-    responses[index] = pb_utils.InferenceResponse(error=error)
+    responses[index] = _cancelled(pb_utils)
     return True
+
+
+def _cancelled(pb_utils):
+    error = pb_utils.TritonError("the request was cancelled", pb_utils.TritonError.CANCELLED)
+    return pb_utils.InferenceResponse(error=error)
 
 
 def _answer(group, settings, call, pb_utils, place, responses):
@@ -86,8 +108,10 @@ def _answer(group, settings, call, pb_utils, place, responses):
     if not group:
         return
     try:
-        as_it_is = len(group) == 1 and not settings.length_buckets
-        columns = _alone(group[0][1], settings, call) if as_it_is else _run(group, settings, call, place)
+        if len(group) == 1:
+            columns = [[array] for array in _single(group[0][1], settings, call, place)]
+        else:
+            columns = _run(group, settings, call, place)
         named = zip(settings.outputs, columns, strict=True)
         tensors = [[place.answer(pb_utils, name, array) for array in column] for name, column in named]
         for (index, _), answer in zip(group, zip(*tensors, strict=True), strict=True):
@@ -102,10 +126,12 @@ def _answer(group, settings, call, pb_utils, place, responses):
             responses[index] = _failure(error, pb_utils)
 
 
-def _alone(arrays, settings, call):
-    """The answer to one request, which is passed on as it is: for each output a list of one array."""
+def _single(arrays, settings, call, place):
+    """The model's outputs for one request, which is passed on as it is where no bucket is to be filled."""
+    if settings.length_buckets:
+        return [column[0] for column in _run([(0, arrays)], settings, call, place)]
     rows = arrays[0].shape[0] if settings.batched else None
-    return [[array] for array in _called(dict(zip(settings.inputs, arrays, strict=True)), rows, settings, call)]
+    return _called(dict(zip(settings.inputs, arrays, strict=True)), rows, settings, call)
 
 
 def _run(group, settings, call, place):
