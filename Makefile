@@ -12,6 +12,8 @@ VENV  := .venv
 RUN   := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(EXTRA)
 STAGE := --config $(CONFIG) --group $(GROUP)
+# What is served is loaded whole, unless somebody names a group.
+SERVED := --config $(CONFIG) $(if $(filter file,$(origin GROUP)),,--group $(GROUP))
 # A host beyond this machine is loaded only by name, and only with a ceiling: ALLOW_HOST="gpu1 gpu2" MAX_RPS=500.
 HOSTS  = $(ALLOW_HOST:%=--allow-host %)
 BOUND  = $(HOSTS) $(if $(MAX_RPS),--max-rps $(MAX_RPS))
@@ -34,7 +36,7 @@ IMAGES  ?= $(if $(filter gpu,$(PROFILE)),triton tfserving,triton-cpu tfserving-e
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 # Two checkouts do not share their containers.
 PROJECT ?= loadproof-$(shell echo "$(CURDIR)" | cksum | cut -d ' ' -f 1)
-STACK    = WORKSPACE="$(CURDIR)" CONFIG="$(patsubst $(CURDIR)/%,%,$(abspath $(CONFIG)))" GROUP="$(GROUP)" $(COMPOSE) --project-name $(PROJECT) --file docker/compose.yaml
+STACK    = $(if $(REGISTRY),REGISTRY="$(patsubst %/,%,$(REGISTRY))/" )WORKSPACE="$(CURDIR)" CONFIG="$(patsubst $(CURDIR)/%,%,$(abspath $(CONFIG)))" GROUP="$(GROUP)" $(COMPOSE) --project-name $(PROJECT) --file docker/compose.yaml
 WORKER   = worker$(if $(filter gpu,$(PROFILE)),-gpu)
 at       = $(1)://127.0.0.1:$(or $($(2)),$(3))
 TRITON_AT    = $(call at,http,TRITON_HTTP,8000),$(call at,grpc,TRITON_GRPC,8001),$(call at,metrics,TRITON_METRICS,8002)
@@ -68,30 +70,30 @@ tensorboard: $(STAMP) ## look at the training of the example models, on http://1
 export: zoo ## export every model, prove each format, write the manifests
 	@$(RUN) -m export $(STAGE)
 
-serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint (USE=tuned.toml PLACE=docker)
-	@$(RUN) -m serving up $(STAGE) $(if $(USE),--use $(USE)) $(if $(PLACE),--place $(PLACE))
+serve: $(STAMP) | $(call asked,export) ## lay out the repository, start the servers, prove every endpoint (USE=tuned.toml PLACE=docker ALLOW_HOST=gpu1)
+	@$(RUN) -m serving up $(STAGE) $(if $(USE),--use $(USE)) $(if $(PLACE),--place $(PLACE)) $(HOSTS)
 
 loadtest: $(STAMP) | $(call asked,export serve) ## put every endpoint under load and write the report (PLAN=name, WORKERS=n BIND=address, ALLOW_HOST=gpu1 MAX_RPS=500, LOADTEST="--variant id")
-	@$(RUN) -m loadtest $(STAGE) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND)) $(BOUND) $(LOADTEST)
+	@$(RUN) -m loadtest $(SERVED) $(if $(PLAN),--plan $(PLAN)) $(if $(WORKERS),--workers $(WORKERS) --bind $(BIND)) $(BOUND) $(LOADTEST)
 	@$(RUN) -m report
 
-slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve (ALLOW_HOST=gpu1 MAX_RPS=500)
-	@$(RUN) -m tune search $(STAGE) $(BOUND)
+slo: $(STAMP) | $(call asked,export serve) ## find the highest rate that keeps the objectives, for every endpoint, and say what to serve (SEARCH="--budget-s 300", ALLOW_HOST=gpu1 MAX_RPS=500)
+	@$(RUN) -m tune search $(SERVED) $(BOUND) $(SEARCH)
 
 scale: $(STAMP) | $(call asked,export serve slo) ## measure replicas behind a proxy (REPLICAS=1..4 VARIANT=id USE=tuned.toml DEPLOYMENT=namespace/name ALLOW_HOST=gpu1 MAX_RPS=500)
-	@$(RUN) -m tune scale $(VARIANT) $(STAGE) --replicas $(or $(REPLICAS),1..4) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT)) $(if $(USE),--use $(USE)) $(BOUND)
+	@$(RUN) -m tune scale $(VARIANT) $(SERVED) --replicas $(or $(REPLICAS),1..4) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT)) $(if $(USE),--use $(USE)) $(BOUND)
 	@$(RUN) -m report
 
 soak: $(STAMP) | $(call asked,export serve) ## half an hour for every endpoint: memory, p99 and errors over time
-	@$(RUN) -m loadtest $(STAGE) --plan soak $(BOUND) $(LOADTEST)
+	@$(RUN) -m loadtest $(SERVED) --plan soak $(BOUND) $(LOADTEST)
 	@$(RUN) -m report
 
 overload: $(STAMP) | $(call asked,export serve) ## find what every endpoint can do, go to 150 % of it, and back
-	@$(RUN) -m loadtest $(STAGE) --plan overload $(BOUND) $(LOADTEST)
+	@$(RUN) -m loadtest $(SERVED) --plan overload $(BOUND) $(LOADTEST)
 	@$(RUN) -m report
 
 certify: $(STAMP) | $(call asked,export serve) ## measure the load generator itself (ALLOW_HOST=gpu1: it is asked one golden request)
-	@$(RUN) -m loadtest certify $(STAGE) $(HOSTS)
+	@$(RUN) -m loadtest certify $(SERVED) $(HOSTS)
 
 report: $(STAMP) | $(call asked,loadtest slo) ## judge the newest results again and write the report
 	@$(RUN) -m report
@@ -114,7 +116,7 @@ stop: $(STAMP) | $(call asked,export serve loadtest slo scale report history ver
 image: ## build the images (IMAGES="triton tfserving export"; BASE=… PIP_INDEX_URL=… in a closed network)
 	@set -e; $(foreach name,$(IMAGES),$(BUILD) $(ARGS_$(name)) -f docker/$(name).Dockerfile -t loadproof/$(name):$(VERSION) .;)
 
-up: $(STAMP) | $(call asked,image export) ## start servers, load workers and dashboards in containers and prove them (PROFILE="cpu observe", WORKERS=n)
+up: $(STAMP) | $(call asked,image export) ## start servers, load workers and dashboards in containers and prove them (PROFILE="cpu observe", WORKERS=n, REGISTRY=registry.example.com)
 	@$(if $(filter-out cpu gpu observe,$(or $(strip $(PROFILE)),none)),echo "error: PROFILE is '$(PROFILE)'; it is cpu or gpu and perhaps observe" >&2; exit 2)
 	@docker info >/dev/null 2>&1 && $(COMPOSE) version >/dev/null 2>&1 \
 	  || { echo "error: no Docker engine answers 'docker info', or there is no compose; start or install them (Debian: docker.io docker-compose)" >&2; exit 3; }
@@ -171,5 +173,5 @@ test-gpu: $(STAMP) ## the suite for a machine with a GPU and NVIDIA's Triton; fa
 bench: $(STAMP) ## what the export costs over the bare framework calls (GROUP=name)
 	@$(RUN) -m bench.export --config $(CONFIG) --group $(GROUP)
 
-clean: | $(call asked,stop) ## remove what the stages wrote (not the environment, not the trained models)
+clean: | $(call asked,stop) ## remove artifacts, results and reports (not the environment, trained models, certificates, tuned.toml, k8s/rendered/)
 	rm -rf artifacts live results reports model_repository/triton model_repository/tfserving

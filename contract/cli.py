@@ -66,11 +66,14 @@ def _misspelt(flag: str, parser: argparse.ArgumentParser) -> str:
     return f"unknown flag or word '{flag}'{nearest(flag, list(parser._option_string_actions)) or '; see --help'}"
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that every stage takes."""
+def add_common(parser: argparse.ArgumentParser, served: bool = False) -> None:
+    """Add the flags that every stage takes. What is ``served`` is worked on whole, unless a group of it is named."""
     parser.add_argument("--config", type=Path, default=Path("models.toml"), help="the dial of the run")
     parser.add_argument("--workspace", type=Path, default=Path("."), help="folder below which stages read and write")
-    parser.add_argument("--group", default="default", help="group of models to work on, or 'all'")
+    if served:
+        parser.add_argument("--group", help="only models of this group, or 'all'; without it all that is up")
+    else:
+        parser.add_argument("--group", default="default", help="group of models to work on, or 'all'")
 
 
 def workspace_of(arguments: argparse.Namespace) -> Workspace:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import read_config
 from contract.endpoints import Endpoints
+from contract.errors import UsageError
 from contract.files import read_model
 from contract.progress import say
 from contract.table import choose
 from loadtest.certification.of_run import certify_run
 from loadtest.driving import drive, total_seconds
+from loadtest.group import of_group
 from loadtest.interruption import kept
 from loadtest.launching import MASTER_PORT
 from loadtest.options import chosen_endpoints, overridden
@@ -26,11 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         command: Callable[[Sequence[str]], int] = choose(COMMANDS, arguments[0], "command")
         return command(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     config, workspace = read_config(options.config), workspace_of(options)
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps, options.processes)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    chosen = chosen_endpoints(endpoints, options.variant)
+    chosen = of_group(chosen_endpoints(endpoints, options.variant), config, options.group)
     allowed, joining = options.allow_host, options.workers > 0
     typed = ["python", "-m", "loadtest", *arguments]
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan, allowed, joining=joining, command=typed)
@@ -49,6 +52,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    options = _parser().parse_args(arguments)
+    if options.workers > 0 and options.processes is not None:
+        raise UsageError(
+            f"--processes {options.processes} starts load processes here, --workers {options.workers} waits for "
+            "others; give one of them ('python -m loadtest worker' has a --processes of its own)"
+        )
+    return options
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m loadtest",
@@ -56,7 +69,7 @@ def _parser() -> Parser:
         epilog="python -m loadtest certify: measure the load generator itself; "
         "python -m loadtest worker: lend this machine to a master",
     )
-    add_common(parser)
+    add_common(parser, served=True)
     parser.add_argument("--variant", action="append", default=[], help="only this endpoint (may be given again)")
     parser.add_argument("--plan", default="", help="a load plan: soak, overload, map, or one of models.toml")
     parser.add_argument("--processes", type=int, help="load processes on this machine, instead of [load] processes")

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 from contract.errors import LoadproofError, ServerError
+from contract.progress import say
 from contract.records import Plan
 from loadtest.launching import HERE, PROGRESS, Locust
+from loadtest.patience import run_limit_s
 from loadtest.plan.planning import seconds
 from loadtest.showing.live import read_live
 from loadtest.showing.view import View
 
-LATE_S = 180.0  # beyond the time that a run should take
 SPOILED = "the machine was busy: it was unsteady, or requests left late"
 
 
@@ -25,18 +26,20 @@ def total_seconds(plan: Plan) -> float:
 def drive(plan: Plan, results: Path, live: Path, view: View, workers: int = 0, bind: tuple[str, int] = HERE) -> None:
     """Run Locust for a whole plan. Raises ServerError or LoadproofError when it failed.
 
-    ``workers`` load processes are waited for at ``bind``, or as many as the plan says are started here.
+    ``workers`` load processes are waited for at ``bind``, or as many as the plan says are started here. Of several
+    variants one whose server could not be made ready is only said: the others were measured.
     """
     sockets = max(stage.in_flight for item in plan.variants for stage in item.stages)
     with Locust(plan, results, live, sockets, workers=workers, bind=bind, watched=view.wants_figures) as locust:
-        _watch(locust, plan, results, view)
+        _watch(locust, plan, results, view, run_limit_s(plan, workers))
     missing = [item.id for item in plan.variants if not (results / f"server-stats-{item.id}.json").is_file()]
-    if missing:
+    if len(missing) == len(plan.variants):
         raise ServerError(f"nothing was recorded for {', '.join(missing)}; see {locust.log}")
+    if missing:
+        say(f"not measured: {', '.join(missing)}; the reason is in {locust.log}, and in the report")
 
 
-def _watch(locust: Locust, plan: Plan, results: Path, view: View) -> None:
-    limit_s = total_seconds(plan) * plan.attempts + LATE_S
+def _watch(locust: Locust, plan: Plan, results: Path, view: View, limit_s: float) -> None:
     started = time.monotonic()
     shown = Shown(plan, view)
     while (code := locust.code()) is None:

@@ -58,6 +58,15 @@ def _arguments(parser: Any) -> None:
 
 @events.init.add_listener
 def _prepare(environment: Environment, **_: Any) -> None:
+    """Make this process a part of a run, or end it with a sentence: Locust would log what it hears with its trace."""
+    try:
+        _enlist(environment)
+    except LoadproofError as error:
+        logger.error("%s", error)
+        sys.exit(error.exit_code)
+
+
+def _enlist(environment: Environment) -> None:
     options: Any = environment.parsed_options
     runner: Any = environment.runner
     live = Path(options.live)

@@ -19,9 +19,9 @@ from types import TracebackType
 from contract.errors import LoadproofError, ServerError, UsageError, nearest
 from contract.files import write_json
 from contract.records import Plan, Stage, VariantPlan
-from loadtest.driving import LATE_S
 from loadtest.launching import MOST_SOCKETS, Locust
 from loadtest.master.asking import ASKED, LOOK_S, TOLD, Asked, Lines, Measured, Told, append
+from loadtest.patience import end_limit_s, step_limit_s
 from loadtest.plan.admission import refuse_rates
 from loadtest.plan.planning import peak_rate
 from loadtest.showing.live import read_live
@@ -99,10 +99,10 @@ class Session:
         return replace(told.measured, seconds=time.monotonic() - began)
 
     def _ask(self, asked: Asked, variant_id: str, stage: Stage) -> Told:
-        """Ask, and wait for the answer: the master bounds what it waits for, and LATE_S is for loading a model."""
+        """Ask, and wait for the answer, for as long as the master may wait for all that it needs."""
         self._number = asked.number
         append(self._results / ASKED, asked)
-        limit_s = stage.warmup_s + stage.duration_s + LATE_S
+        limit_s = step_limit_s(self.plan, stage)
         until = time.monotonic() + limit_s
         while True:
             dead = self._locust.code() is not None  # before the look: what it has told before it died is an answer
@@ -128,12 +128,13 @@ class Session:
 
     def _end(self) -> None:
         append(self._results / ASKED, Asked(number=self._number + 1, end=True))
-        until = time.monotonic() + LATE_S
+        limit_s = end_limit_s(self.plan)
+        until = time.monotonic() + limit_s
         while (code := self._locust.code()) is None and time.monotonic() < until:
             time.sleep(LOOK_S)
         if code is None:
             raise LoadproofError(
-                f"Locust did not end within {LATE_S:.0f} s; it was stopped and its records are kept; "
+                f"Locust did not end within {limit_s:.0f} s; it was stopped and its records are kept; "
                 f"see {self._locust.log}"
             )
         if code != 0:

@@ -378,3 +378,43 @@ def test_a_measurement_in_which_requests_failed_is_not_thrown_away_for_another(t
     assert [step.attempt for step in crew.run()] == [1]
     crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), late=90))
     assert [step.attempt for step in crew.run()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_window_whose_load_processes_have_all_reported_is_not_sat_out(tmp_path: Path, early: bool) -> None:
+    """They stop when too many requests fail."""
+    plan = plan_of({"shape": "steady", "duration_s": 60.0})
+    write_json(tmp_path / "plan.json", plan)
+    append(tmp_path / ASKED, Asked(number=1, early=early))
+    append(tmp_path / ASKED, Asked(number=2, end=True))
+    crew = Crew(plan, tmp_path, lambda order, name: None)
+
+    def give_up(order: Order) -> None:
+        crew.orders.append(order)
+        for name in order.workers:
+            stopped = replace(steady(order, name), aborted=True, failed=99, end_ns=order.start_ns + 5)
+            gevent.spawn_later(0.1, crew.conductor.hear, stopped)
+
+    crew.conductor = Conductor(AskedFor(plan, tmp_path, no_pause), tmp_path, tell=give_up)
+    began = time.monotonic()
+    crew.run()
+    assert time.monotonic() - began < 30  # of 60 s
+    (seen,) = observed(tmp_path, plan).stages
+    assert (seen.aborted, seen.lost, seen.window_end_ns - seen.window_start_ns) == (True, [], 5)
+
+
+def test_while_one_load_process_is_still_at_it_the_window_goes_on(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "steady", "duration_s": 0.4}, attempts=1)
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), aborted=True) if name == "a" else None)
+    crew.alive = ["a"]
+    crew.run()
+    assert time.monotonic_ns() >= crew.orders[0].end_ns
+    assert observed(tmp_path, plan).stages[0].lost == ["b"]
+
+
+def test_a_closed_stage_that_was_aborted_shows_no_maximum(tmp_path: Path) -> None:
+    """What was answered in the instant before would be a rate that nobody ever sent."""
+    plan = plan_of({"shape": "closed", "users": 1}, {"shape": "steady", "of_maximum": 1.5})
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), aborted=order.stage == 0))
+    crew.run()
+    assert crew.orders[-1].rate == 1.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
+from typing import Any, Protocol
 
 import pytest
 
@@ -71,17 +73,30 @@ def test_a_side_that_is_missing_gives_no_difference(side: str) -> None:
     assert difference(None if side != "after" else known, None if side != "before" else known) is None
 
 
-Serve = Callable[[int, bytes], int]
+def ipv6() -> bool:
+    """Whether something can listen at ::1."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+class Serve(Protocol):
+    """Starts a server with one answer to every GET of counters, at this address of the machine: its port."""
+
+    def __call__(self, status: int, body: bytes, host: str = "127.0.0.1") -> int: ...
+
+
 STATISTICS = "/v2/models/words__onnx/versions/1/stats"
 METRICS = "/monitoring/prometheus/metrics"
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A server with one answer to every GET of counters."""
-    servers: list[HTTPServer] = []
+    servers: list[TCPServer] = []
 
-    def serve(status: int, body: bytes) -> int:
+    def serve(status: int, body: bytes, host: str = "127.0.0.1") -> int:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 assert self.path in (STATISTICS, METRICS)
@@ -93,7 +108,10 @@ def serve() -> Iterator[Serve]:
             def log_message(self, *_: object) -> None:
                 """Stay silent."""
 
-        server = HTTPServer(("127.0.0.1", 0), Handler)
+        class Server(TCPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        server = Server((host, 0), Handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return int(server.server_address[1])
@@ -108,6 +126,12 @@ def test_they_are_read_over_http_whatever_protocol_is_under_load(serve: Serve) -
     port = serve(200, json.dumps({"model_stats": [stats()]}).encode())
     item = endpoint(protocol="grpc", address="127.0.0.1:1")
     assert read(item, {"http": port}) == counters(10, 20, 30, 40, 50, 60, 70)
+
+
+@pytest.mark.skipif(not ipv6(), reason="this machine has no address ::1")
+def test_they_are_read_at_an_ipv6_address_whose_brackets_belong_to_no_name(serve: Serve) -> None:
+    port = serve(200, json.dumps({"model_stats": [stats()]}).encode(), host="::1")
+    assert read(endpoint(address="[::1]:1"), {"http": port}) == counters(10, 20, 30, 40, 50, 60, 70)
 
 
 @pytest.mark.parametrize(

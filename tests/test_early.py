@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from contract.slo import Slo
-from loadtest.master.early import CLEAR_FROM, FEWEST_GLANCES, Glance, clear, grows, hopeless, together, verdict
+from loadtest.master.early import (
+    CLEAR_FROM,
+    FEWEST_GLANCES,
+    FORGIVEN,
+    Glance,
+    clear,
+    grows,
+    hopeless,
+    together,
+    verdict,
+)
 from loadtest.process.orders import Progress
+from tune.search.tally import Tally, judge
 
 SLO = Slo(p99_ms=50.0, error_rate=0.001)
 CALM = Glance(elapsed=0.6, due=4_800, late=0, failed=0, over={"p99": 0}, near={"p99": 0}, in_flight=4)
@@ -29,7 +41,8 @@ def seen(now: Glance = CALM, in_flight: list[int] | None = None) -> list[Glance]
         ({"p99": 84}, 0, SLO, True),
         ({"p99": 0}, 8, SLO, False),
         ({"p99": 0}, 9, SLO, True),
-        ({"p99": 0}, 1, Slo(p99_ms=50.0, error_rate=0.0), True),
+        ({"p99": 0}, 1, Slo(p99_ms=50.0, error_rate=0.0), False),
+        ({"p99": 0}, 2, Slo(p99_ms=50.0, error_rate=0.0), True),
         ({"p50": 4_000, "p99": 10}, 0, Slo(p50_ms=10.0, p99_ms=50.0), False),
         ({"p50": 4_200, "p99": 10}, 0, Slo(p50_ms=10.0, p99_ms=50.0), True),
         ({"p99": 10, "p999": 9}, 0, Slo(p99_ms=50.0, p999_ms=80.0), True),
@@ -39,6 +52,36 @@ def test_it_is_hopeless_when_more_are_over_than_the_whole_window_may_have(
     over: dict[str, int], failed: int, slo: Slo, expected: bool
 ) -> None:
     assert hopeless(slo, 8_000, replace(CALM, over=over, failed=failed)) is expected
+
+
+@pytest.mark.parametrize(
+    ("planned", "now", "slo"),
+    [
+        (600, {"failed": 1}, SLO),  # of the 698 requests that there may be, 0.7 may fail
+        (600, {"failed": 1}, Slo(p99_ms=50.0, error_rate=0.0)),
+        (800, {"over": {"p999": 1}}, Slo(p999_ms=80.0)),
+    ],
+)
+def test_the_first_bad_request_ends_no_probe_for_its_judge_forgives_it(
+    planned: float, now: dict[str, Any], slo: Slo
+) -> None:
+    first = replace(CALM, elapsed=0.02, due=20, **now)
+    assert verdict(slo, planned, [first]) == ""
+    assert verdict(slo, planned, [first], forgiven=0) == "hopeless"
+
+
+@pytest.mark.parametrize("error_rate", [0.0, 0.0001, 0.001, 0.01])
+@pytest.mark.parametrize("planned", [20, 150, 600, 8_000])
+def test_what_is_cut_as_hopeless_is_missed_by_the_judge_of_probes_however_little_was_seen(
+    planned: int, error_rate: float
+) -> None:
+    slo = Slo(p99_ms=50.0, p999_ms=80.0, error_rate=error_rate)
+    for bad in range(1, planned + 1):  # every request until now was bad: so few were seen when it was cut
+        over = {"p99": bad, "p999": bad}
+        if hopeless(slo, planned, replace(CALM, due=bad, failed=bad, over=over)):
+            assert judge(Tally(bad, bad, over), slo, FORGIVEN).missed
+            return
+    pytest.fail("a window without a good request is hopeless")
 
 
 def test_a_quiet_window_is_clear_and_the_same_is_not_yet_so_before_its_middle() -> None:

@@ -83,8 +83,11 @@ def test_load_processes_that_join_from_elsewhere_get_everything_from_the_master(
         [*known.command(), "--workers", "2", "--port", str(port)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     command = [sys.executable, "-m", "loadtest", "worker", "--master", "127.0.0.1", "--port", str(port), "--apart"]
-    others = [subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}) for _ in range(2)]
+    (lent := tmp_path / "lent").mkdir()  # where these machines keep what the master sends
+    environment = {"PYTHONPATH": str(ROOT), "TMPDIR": str(lent)}
+    others = [subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(2)]
     try:
+        assert wait_until(lambda: len(list(lent.glob("loadproof-*"))) == 2, 60)
         _, errors = master.communicate(timeout=90)
         assert master.returncode == 0, errors
         assert [other.wait(30) for other in others] == [0, 0]
@@ -93,6 +96,7 @@ def test_load_processes_that_join_from_elsewhere_get_everything_from_the_master(
         for process in everybody:
             process.kill()
             process.wait()
+    assert list(lent.glob("loadproof-*")) == []  # the requests may be somebody's own data
     check_that_all_was_measured(known, processes=2)
     # Apart by their files, but on this machine.
     assert [stage.elsewhere for stage in observed(known)[1].stages] == [0, 0]

@@ -55,6 +55,15 @@ def test_without_the_variables_no_host_is_allowed(target: str) -> None:
     assert parse(typed(target, command=command)).allow_host == []
 
 
+@pytest.mark.parametrize("target", COMMANDS)
+@pytest.mark.parametrize(("words", "group"), [([], None), (["GROUP=vision"], "vision"), (["GROUP=all"], "all")])
+def test_what_is_served_is_loaded_whole_unless_a_group_is_named(
+    target: str, words: list[str], group: str | None
+) -> None:
+    command, parse = COMMANDS[target]
+    assert parse(typed(target, *words, command=command)).group == group
+
+
 def test_without_them_nothing_beyond_this_machine_is_allowed_and_nobody_is_waited_for() -> None:
     options = _parser().parse_args(typed("loadtest"))
     assert (options.allow_host, options.max_rps, options.workers, options.bind) == ([], None, 0, "127.0.0.1")

@@ -163,3 +163,16 @@ def test_who_is_stopped_while_waiting_for_an_arrival_sends_it_no_more(window: Wi
     working.get(timeout=10)
     gevent.sleep(0.8)
     assert server.seen == ["r0"]
+
+
+def test_who_aborts_the_window_ends_the_schedule_however_far_its_next_arrival_is(window: Window) -> None:
+    """The user that runs the senders is wanted for the next stage, which begins at once."""
+
+    def fail(intended_ns: int, request: Request, held: bool) -> None:
+        window.aborted = True
+
+    senders = Senders(window, arrivals(window, 0, 60_000), 4, fail)
+    began = time.monotonic()
+    senders.run(forever)
+    assert time.monotonic() - began < 30
+    assert window.drained and list(senders.unsent()) == []

@@ -122,8 +122,12 @@ def test_ctrl_c_keeps_the_trials_and_brings_the_configuration_back(stage: Tried)
     assert stage.as_it_is() == before
     climb = stage.climb()
     assert climb.trials and climb.ended == "" and climb.best is None
+    folder = str((stage.workspace.results / "latest").resolve())
+    assert f"is kept in {folder}; " in words
+    (resuming,) = [line for line in words.splitlines() if line.startswith("go on with: ")]
+    assert resuming.startswith("go on with: python -m tune configure ") and resuming.endswith(f"--resume {folder}")
 
-    done = stage.run("tune", "configure", "--resume", str(stage.workspace.results / "latest"), "--trials", "2")
+    done = stage.run("tune", "configure", "--resume", folder, "--trials", "2")
     assert done.returncode == 0, done.stderr
     resumed = stage.climb()
     assert resumed.ended and resumed.trials[: len(climb.trials)] == climb.trials

@@ -131,6 +131,12 @@ def test_a_window_that_was_cut_as_hopeless_is_asked_once_more() -> None:
     assert (bracket.open, bracket.high) == (None, 500)
 
 
+@pytest.mark.parametrize("bad", [{"failed": 2}, {"over": {"p99": 2}}])
+def test_a_window_that_was_cut_as_hopeless_was_never_kept(bad: dict[str, Any]) -> None:
+    """The cut comes one request after what the judge forgives (`loadtest/master/early.py`)."""
+    assert Bracket(SLO).probed(100, measured(due=20, cut="hopeless", **bad))[0] == "missed"
+
+
 def test_a_miss_below_a_kept_rate_takes_it_out_of_the_account() -> None:
     bracket = Bracket(SLO)
     for rate in (400, 500, 600):

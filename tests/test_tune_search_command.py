@@ -69,6 +69,8 @@ def test_ctrl_c_leaves_what_was_found_and_a_folder_that_can_be_judged(nulled: Nu
         search.send_signal(signal.SIGINT)
         _, told = search.communicate(timeout=60)
     assert search.returncode == 130, told
+    judging = f"python -m report {nulled.results} --workspace {nulled.root}"
+    assert f"is kept in {nulled.results}; " in told and judging in told
     assert not read_model(nulled.results / FILE, Search, "python -m tune search").complete
     judged = subprocess.run(
         [sys.executable, "-m", "report", str(nulled.results), "--workspace", str(nulled.root)],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from loadtest.plan.admission import Abort
 from loadtest.process.orders import Done, Order, packed, unpacked
-from loadtest.process.window import Window
+from loadtest.process.window import LEAST_NS, Window
 from tests.test_conductor import plan_of
 
 MILLISECOND = 1_000_000
@@ -70,3 +71,25 @@ def test_what_failed_over_a_new_connection_is_a_failure_and_nothing_else(window:
     window.count(intended_ns, intended_ns, intended_ns + MILLISECOND, good=False, reopened=True)
     told = unpacked(Done, packed(window.report("a")))
     assert (told.failed, told.reopened) == (1, 0)
+
+
+def fail(window: Window, *done_ms: int) -> None:
+    """So many failures that the last but one is the first that may end the window."""
+    window.abort = Abort(0.5, window=len(done_ms) - 1)
+    for moment_ms in done_ms:
+        intended_ns = (moment_ms - 1) * MILLISECOND
+        window.count(intended_ns, intended_ns, moment_ms * MILLISECOND, good=False)
+
+
+def test_a_window_that_is_aborted_ends_with_the_failure_that_was_one_too_many(window: Window) -> None:
+    fail(window, *range(100, 161))
+    assert window.aborted and window.ended(160 * MILLISECOND)
+    done = window.report("a")
+    assert (done.aborted, done.end_ns, done.failed) == (True, 159 * MILLISECOND, 60)
+
+
+def test_a_window_that_is_aborted_before_it_has_begun_is_not_empty(window: Window) -> None:
+    """Rates are divided by its length."""
+    fail(window, *range(-100, -39))
+    assert window.aborted and window.end_ns - window.start_ns == LEAST_NS
+    assert window.report("a").due == 0

@@ -11,6 +11,7 @@ from contract.config import read_config
 from contract.endpoints import Endpoints
 from contract.files import read_model
 from loadtest.certification.store import certificates_for
+from loadtest.group import of_group
 from loadtest.master.residency import Residency
 from loadtest.options import chosen_endpoints
 from loadtest.plan.admission import refuse_foreign
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config, workspace = read_config(options.config), workspace_of(options)
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    chosen = chosen_endpoints(endpoints, options.variant)
+    chosen = of_group(chosen_endpoints(endpoints, options.variant), config, options.group)
     refuse_foreign([endpoint.address for endpoint in chosen], options.allow_host)
     with closing(Residency(endpoints)) as residency:
         ready = residency.make_room_for
@@ -43,7 +44,7 @@ def _parser() -> Parser:
         prog="python -m loadtest certify",
         description="Measure the load generator against servers that do nothing: its ceiling, and what it adds.",
     )
-    add_common(parser)
+    add_common(parser, served=True)
     parser.add_argument("--variant", action="append", default=[], help="only for this endpoint (may be given again)")
     parser.add_argument("--allow-host", action="append", default=[], help="this host beyond loopback may be asked")
     parser.add_argument("--tls", action="store_true", help="under TLS, though [client] does not say so")

@@ -19,18 +19,17 @@ from contract.events import append_event, happened
 from contract.records import ServerCounters, Stage
 from contract.trust import MOST_LATE_SHARE, STEADY_WITHIN, spread
 from loadtest.master.asking import Cut
-from loadtest.master.early import Glance, together, verdict
+from loadtest.master.early import FORGIVEN, Glance, together, verdict
 from loadtest.master.observing import Observed, figures, observation
 from loadtest.master.steps import Step, Steps, subject
 from loadtest.process.orders import Done, Order, Progress, clock
 from loadtest.process.punctual import sleep_until
-from loadtest.process.window import DRAIN_S
+from loadtest.process.window import DRAIN_S, GRACE_S
 from loadtest.process.worker import PAUSE_S
 from loadtest.watching import counters
 
 EVENTS = "events.jsonl"  # what happened to the servers during the run
 LEAD_S = 0.05  # between an order and its begin, so that every load process has it
-GRACE_S = 10.0  # after window and drain, for the report of a load process that is busy writing
 HASTE_S = 2.0  # the drain of a window that somebody has interrupted
 LEAST_S = 0.5  # of such a window, to be told of
 GLANCE_S = 0.1  # how often a window that may end early is looked at
@@ -69,6 +68,8 @@ class Conductor:
         self._observed = Observed(results)
         self._number = 0
         self._interruption = Event()
+        self._reported = Event()  # every load process of the order has: there is nothing left to wait for
+        self._awaited: set[str] = set()
         self._on = False  # a step is being measured
         self._heard: dict[str, Done] = {}
         self._progress: dict[str, Progress] = {}
@@ -86,6 +87,8 @@ class Conductor:
         """Take a load process' report; one of an older order comes too late."""
         if done.number == self._number:
             self._heard[done.worker] = done
+            if self._awaited <= self._heard.keys():
+                self._reported.set()
 
     def hear_progress(self, progress: Progress) -> None:
         """Take what a load process tells of the window that is on."""
@@ -129,7 +132,7 @@ class Conductor:
         if not seen.interrupted:
             self._observed.add(self._steps.plan, step.variant, seen)
             measured = figures(seen, done, cut, time.monotonic() - began)
-            if stage.mode == "closed":
+            if stage.mode == "closed" and not seen.aborted:  # what fails shows no maximum
                 self._best[step.variant] = max(measured.answered_rps, self._best.get(step.variant, 0.0))
             # What failed speaks against the server: such a measurement is not thrown away for another.
             spoiled = bool(done) and not trusted(stage, done) and not seen.aborted and not measured.failed
@@ -181,17 +184,21 @@ class Conductor:
         return min(rate, self._steps.plan.max_rps or rate)
 
     def _watch(self, order: Order) -> Cut:
-        """Wait for the window's end; one that may end early is looked at meanwhile, and cut. Says why."""
+        """Wait for the window's end; one that may end early is looked at meanwhile, and cut. Says why.
+
+        Load processes that stop because too many requests fail report at once.
+        """
         if not order.early:
             self._rest_until(order.end_ns)
             return ""
         slo, planned = order.item.endpoint.slo, (order.rate or 0.0) * order.plan.duration_s
+        forgiven = FORGIVEN if order.plan.purpose == "probe" else 0
         glances: list[Glance] = []
-        while (now := time.monotonic_ns()) < order.end_ns and not self._interruption.is_set():
+        while (now := time.monotonic_ns()) < order.end_ns and not self._is_over():
             if len(self._progress) == len(order.workers):
                 elapsed = (now - order.start_ns) / (order.end_ns - order.start_ns)
                 glances.append(together(list(self._progress.values()), elapsed))
-            cut = verdict(slo, planned, glances)
+            cut = verdict(slo, planned, glances, forgiven)
             if cut == "hopeless" or (cut and order.plan.purpose != "confirm"):  # a claim wants its whole window
                 self._cut(order.number, DRAIN_S)
                 return cut
@@ -201,7 +208,8 @@ class Conductor:
     def _carried_out(self, order: Order, alive: Callable[[], list[str]]) -> tuple[Cut, ServerCounters | None]:
         """Have it measured; why its window was ended early, if it was, and what the server counted in it."""
         endpoint = order.item.endpoint
-        self._heard, self._progress = {}, {}
+        self._heard, self._progress, self._awaited = {}, {}, set(order.workers)
+        self._reported.clear()
         self._tell(order)
         ports = next((server.ports for server in self._steps.plan.servers if server.engine == endpoint.engine), {})
         self._rest_until(order.start_ns)
@@ -212,8 +220,14 @@ class Conductor:
         return cut, counted
 
     def _rest_until(self, when_ns: int) -> None:
-        """Let others run until then (CLOCK_MONOTONIC), or until somebody interrupts."""
-        self._interruption.wait(max(0.0, (when_ns - time.monotonic_ns()) / 1e9))
+        """Let others run until then (CLOCK_MONOTONIC), until all have reported, or until somebody interrupts."""
+        left_s = max(0.0, (when_ns - time.monotonic_ns()) / 1e9)
+        gevent.wait([self._interruption, self._reported], timeout=left_s, count=1)
+
+    def _is_over(self) -> bool:
+        """Whether the window that is on needs no more waiting."""
+        over: bool = self._interruption.is_set() or self._reported.is_set()
+        return over
 
     def _wait(self, order: Order, alive: Callable[[], list[str]]) -> None:
         """Until every load process has reported, is gone, or has had its time."""

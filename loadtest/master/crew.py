@@ -57,6 +57,7 @@ class Crew:
         self._roster = Roster(environment.runner, environment.parsed_options.expect_workers)
         self._refused = ""  # why a load process may not take part
         self._apart = False
+        self._lent: tempfile.TemporaryDirectory[str] | None = None  # what the master sent: perhaps somebody's own data
         self._number: int | None = None  # of this load process among all, once the master has said
         self._tasks = [gevent.spawn(self.page.keep_flushing)]
         environment.events.report_to_master.add_listener(lambda client_id, data: self.page.report(data))
@@ -119,7 +120,7 @@ class Crew:
         return self._conductor is not None and self._conductor.interrupt()
 
     def finish(self) -> None:
-        """The run is over, or was interrupted: write what there is, leave Triton as it was."""
+        """The run is over, or was interrupted: write what there is, leave Triton and the machine as they were."""
         if self.worker is not None:
             self.worker.finish()
         if self._conductor is not None:
@@ -127,6 +128,8 @@ class Crew:
         if self._residency is not None:
             self._residency.close()
         gevent.killall(self._tasks)
+        if self._lent is not None:
+            self._lent.cleanup()
 
     def _lead(self, steps: Steps, results: Path, live: Path, watched: bool) -> None:
         plan = steps.plan
@@ -191,7 +194,8 @@ class Crew:
             self._send("files?", {})
 
     def _take_files(self, data: dict[str, Any], _: str) -> None:
-        root = Path(tempfile.mkdtemp(prefix="loadproof-"))
+        self._lent = tempfile.TemporaryDirectory(prefix="loadproof-")
+        root = Path(self._lent.name)
         for name, content in data["files"].items():
             path = (root / name).resolve()
             if not path.is_relative_to(root.resolve()):

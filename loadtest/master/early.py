@@ -1,11 +1,12 @@
 """When a window may end before its time: nothing that is still to come can change what it says. Pure decisions.
 
-``hopeless`` is certain: more requests are over an objective than a whole window may have. ``clear`` is a bet, and only
-steers a search: at least half of the window is over, the percentile could be claimed of what has come (by the rule of
-`contract/statistics.py`), a quarter at most of what is allowed was over, the percentile keeps even half of its limit,
-and the queue does not grow. The last two are for rates around saturation: there latencies are fine until the queue has
-become as long as the objective allows, which may take longer than half of a window. On simulated M/M/1 and M/D/1
-queues 3 % at most of the windows that would have missed are called clear, at any rate; without them up to 20 %.
+``hopeless`` is certain: more requests are over an objective than a whole window may have, and more than the judge of a
+probe forgives of any. ``clear`` is a bet, and only steers a search: at least half of the window is over, the percentile
+could be claimed of what has come (by the rule of `contract/statistics.py`), a quarter at most of what is allowed was
+over, the percentile keeps even half of its limit, and the queue does not grow. The last two are for rates around
+saturation: there latencies are fine until the queue has become as long as the objective allows, which may take longer
+than half of a window. On simulated M/M/1 and M/D/1 queues 3 % at most of the windows that would have missed are called
+clear, at any rate; without them up to 20 %.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contract.trust import MOST_LATE_SHARE
 from loadtest.master.asking import Cut
 from loadtest.process.orders import Progress
 
+FORGIVEN = 1  # slow or failed request of a probe: of a window with few requests one says nothing
 SIGMAS = 4.0  # a Poisson schedule has more arrivals than this above its mean once in 30,000 windows
 CLEAR_FROM = 0.5  # of the window
 CLEAR_SHARE = 0.25  # of what is allowed
@@ -54,20 +56,28 @@ def together(progress: Sequence[Progress], elapsed: float) -> Glance:
     )
 
 
-def verdict(slo: Slo, planned: float, glances: Sequence[Glance]) -> Cut:
-    """Whether the window ends now. ``planned`` requests are expected in all of it; glances in order of time."""
+def verdict(slo: Slo, planned: float, glances: Sequence[Glance], forgiven: int = FORGIVEN) -> Cut:
+    """Whether the window ends now. ``planned`` requests are expected in all of it; glances in order of time.
+
+    So many requests are ``forgiven`` whatever their share, as whoever judges the window does it: of a probe. What is
+    judged more strictly may be told so, and ends sooner; with the default it ends later, never wrongly.
+    """
     if not glances:
         return ""
-    if hopeless(slo, planned, glances[-1]):
+    if hopeless(slo, planned, glances[-1], forgiven):
         return "hopeless"
     return "clear" if clear(slo, glances) else ""
 
 
-def hopeless(slo: Slo, planned: float, now: Glance) -> bool:
-    """Whether the whole window must miss an objective, even if every request to come is answered at once."""
+def hopeless(slo: Slo, planned: float, now: Glance, forgiven: int = FORGIVEN) -> bool:
+    """Whether the whole window must miss an objective, even if every request to come is answered at once.
+
+    Without what is ``forgiven`` a window that may have less than one bad request would end at its first one, and the
+    little that was seen until then would be judged, and forgiven.
+    """
     most = planned + SIGMAS * math.sqrt(planned)
-    slow = any(now.over[name] > (1 - PERCENTILES[name]) * most for name in slo.latency_ms)
-    return slow or now.failed > slo.error_rate * most
+    slow = any(now.over[name] > max(forgiven, (1 - PERCENTILES[name]) * most) for name in slo.latency_ms)
+    return slow or now.failed > max(forgiven, slo.error_rate * most)
 
 
 def clear(slo: Slo, glances: Sequence[Glance]) -> bool:

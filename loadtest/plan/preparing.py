@@ -23,7 +23,7 @@ from contract.request_headers import with_secrets
 from contract.shapes import Trace
 from contract.workspace import Workspace
 from loadtest.clients.tls import context as tls_context
-from loadtest.plan.admission import refuse_foreign, refuse_rates, refuse_unbounded
+from loadtest.plan.admission import ALLOW_HOST, refuse_foreign, refuse_rates, refuse_unbounded
 from loadtest.plan.arrivals import read_trace
 from loadtest.plan.payload_sets import make_set
 from loadtest.plan.payloads import requests_of
@@ -103,10 +103,14 @@ def prepare(
 
 
 def prepare_here(live: Path) -> Path:
-    """A run of everything that is up, by the models.toml beside ``live``; for Locust started by hand."""
+    """A run of everything that is up, by the models.toml beside ``live``; for Locust started by hand.
+
+    Raises UsageError for a host beyond this machine: Locust has no flag that allows it.
+    """
     workspace = Workspace(live.resolve().parent)
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     config = read_config(workspace.root / "models.toml")
+    refuse_foreign([item.address for item in endpoints.endpoints], (), leave=f"python -m loadtest {ALLOW_HOST}")
     _, results = prepare(config, workspace, endpoints, list(endpoints.endpoints))
     return results
 

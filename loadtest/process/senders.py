@@ -71,6 +71,8 @@ class Senders:
             if not self._resting:
                 self._turn_is_free()
             self._send(*taken)
+            if self._window.aborted:  # whoever waits for the next arrival, however far it is, need not be waited for
+                self.stop()
 
     def _turn_is_free(self) -> None:
         """Nobody waits for it: one more sender takes it, or from now on arrivals wait for an answer."""

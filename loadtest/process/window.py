@@ -10,6 +10,8 @@ from loadtest.plan.payloads import Request
 from loadtest.process.orders import Done, Order, Progress
 
 DRAIN_S = 10.0  # after a window, for what is still in flight
+GRACE_S = 10.0  # after window and drain, for the report of a load process that is busy writing
+LEAST_NS = 1_000_000  # of a window that is ended before it has begun: rates are divided by its length
 
 
 @dataclass
@@ -51,14 +53,15 @@ class Window:
 
     def end(self, now_ns: int) -> None:
         """End it before its time: what was intended until now still counts, and is waited for."""
-        self.end_ns = max(self.start_ns, min(self.end_ns, now_ns))
+        self.end_ns = max(self.start_ns + LEAST_NS, min(self.end_ns, now_ns))
 
     def count(
         self, intended_ns: int, sent_ns: int, done_ns: int, good: bool, held: bool = False, reopened: bool = False
     ) -> None:
         """Note one request that is over; ``held``: it came due while the in-flight limit was reached."""
-        if self.abort is not None and self.abort.seen(not good):
+        if self.abort is not None and not self.aborted and self.abort.seen(not good):
             self.aborted = True
+            self.end(done_ns)  # no rate is divided by time in which nothing was sent
         start, end = self.start_ns, self.end_ns
         if start <= intended_ns < end:
             self.due += 1

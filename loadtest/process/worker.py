@@ -22,7 +22,7 @@ from loadtest.plan.payloads import Request, Requests, requests_of
 from loadtest.plan.seeds import ROUND_SEED
 from loadtest.process.draws import picks, schedule
 from loadtest.process.orders import Cut, Done, Order, Progress
-from loadtest.process.punctual import sleep_until, take_slack_away
+from loadtest.process.punctual import Turns, sleep_until, take_slack_away
 from loadtest.process.recorder import Recorder, Sink
 from loadtest.process.senders import Arrival, Senders
 from loadtest.process.window import Window
@@ -49,6 +49,7 @@ class Worker:
         self._tell = tell
         self._process = psutil.Process()
         take_slack_away()
+        self._turns = Turns()  # of closed loops below a ceiling, from one stage to the next
         self._tickets = 0
         self._recorders: dict[int, Recorder] = {}
         self._requests: dict[tuple[int, str], Requests] = {}
@@ -113,15 +114,13 @@ class Worker:
         requests = self._requests_of(window.order)
         drawn = picks(self._plan.seeds, window.order, self._name, user, requests)
         connection = self._connect(window.order, requests.target, connections=1, sharing=stage.in_flight)
-        pause_ns = int(stage.in_flight / self._plan.max_rps * 1e9) if self._plan.max_rps else 0
+        interval_ns = self._interval_ns(window)
         try:
-            while not window.ended(now := time.monotonic_ns()):
+            while not window.ended(now := self._turns.wait(interval_ns, window.ended)):
                 reply, sent, done = self._send(window, next(drawn), now, connection)
                 self._tell(stage.name, (done - sent) / 1e6, len(reply.body), reply.error, False)
                 if reply.status == -1:
                     gevent.sleep(PAUSE_S)  # a dead server must not turn the loop into a spin
-                if pause_ns:
-                    sleep_until(now + pause_ns)  # all users together keep below the ceiling
         finally:
             connection.close()
 
@@ -160,6 +159,13 @@ class Worker:
     def _current(self) -> tuple[Window, Stage]:
         assert self.window is not None
         return self.window, self.window.order.plan
+
+    def _interval_ns(self, window: Window) -> int:
+        """Between two requests of this process' closed loop, so that all keep below the ceiling; 0 without one."""
+        if self._plan.max_rps is None:
+            return 0
+        sharing = min(len(window.order.workers), window.order.plan.in_flight)  # who has no user sends nothing
+        return int(sharing / self._plan.max_rps * 1e9)
 
     def _connect(self, order: Order, target: str, connections: int, sharing: int = 1) -> Connection:
         """Connections of one user, or of one load process; so many of them are ``sharing`` the run's ceiling."""

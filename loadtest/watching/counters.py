@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from contract.endpoints import Endpoint
+from contract.hosts import host_of
 from contract.records import ServerCounters
 from loadtest.watching.prometheus import total
 
@@ -34,8 +35,8 @@ def read(endpoint: Endpoint, ports: dict[str, int]) -> ServerCounters | None:
     source = SOURCES.get(endpoint.engine)
     if source is None or source.port not in ports:
         return None
-    host = endpoint.address.rsplit(":", 1)[0]
-    connection = http.client.HTTPConnection(host, ports[source.port], timeout=TIMEOUT_S)
+    host, port = host_of(endpoint.address), ports[source.port]
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", source.path(endpoint))
         response = connection.getresponse()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from contract.progress import say
 from contract.trials import FILE, Climb, Trials
 from contract.tuned import FILE as TUNED
 from contract.workspace import Workspace
+from loadtest import interruption
+from loadtest.group import of_group
 from serving.rolling.reconfiguring import check, reconfigurable
 from tune.configuration.climbing import Climber, Limits
 from tune.configuration.gauging import Setting
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     config, workspace = read_config(options.config, options.use), workspace_of(options)
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     earlier = _earlier(options)
-    chosen = choose(endpoints, options.names or [climb.endpoint for climb in earlier.climbs])
+    named = choose(endpoints, options.names or [climb.endpoint for climb in earlier.climbs])
+    chosen = of_group(named, config, options.group)
     for endpoint in chosen:
         check(config, endpoint, workspace)
     begun = earlier.model_copy(update={"climbs": [_begun(earlier, endpoint, config) for endpoint in chosen]})
@@ -45,19 +49,31 @@ def main(arguments: Sequence[str]) -> int:
     if any(not climb.ended for climb in begun.climbs):
         _estimate(options, begun.climbs)
         typed = ["python", "-m", "tune", NAME, *arguments]
-        with (
-            ClimbsView(begun, options.trials) as view,
-            trial_run(config, workspace, endpoints, chosen, NAME, typed, view) as run,
-        ):
-            kept, results = Kept(run.results / FILE, begun), run.results
-            for endpoint in chosen:
-                _climb(options, config, workspace, endpoint, run, kept, view)
-            trials = kept.trials
+        run: TrialRun | None = None
+        try:
+            with (
+                ClimbsView(begun, options.trials) as view,
+                trial_run(config, workspace, endpoints, chosen, NAME, typed, view) as run,
+            ):
+                kept, results = Kept(run.results / FILE, begun), run.results
+                for endpoint in chosen:
+                    _climb(options, config, workspace, endpoint, run, kept, view)
+                trials = kept.trials
+        except KeyboardInterrupt:
+            if run is not None:
+                say(interruption.kept(run.session.plan, run.results))
+                say(f"go on with: {resuming(typed, run.results)}")
+            raise
     for text in take_over(trials, read_config(options.config), options.config.with_name(TUNED), results):
         print(text)
     print(results)
     measured = any(trial.value is not None for climb in trials.climbs for trial in climb.trials)
     return 0 if measured else INVALID
+
+
+def resuming(typed: Sequence[str], results: Path) -> str:
+    """The command that goes on with the search of this folder. Of several --resume, as of any flag, the last holds."""
+    return shlex.join([*typed, "--resume", str(results)])
 
 
 class Kept:
@@ -101,7 +117,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m tune configure",
         description="Try configurations of models on the running Triton; the best goes into tuned.toml.",
     )
-    add_common(parser)
+    add_common(parser, served=True)
     parser.add_argument(
         "names", nargs="*", metavar="MODEL_OR_VARIANT", help="a model (all its formats), or an endpoint"
     )

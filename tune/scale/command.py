@@ -16,10 +16,13 @@ from contract.files import read_model, write_json
 from contract.progress import say
 from contract.scaling import FILE, Point, Scaling
 from contract.table import load
+from loadtest.group import of_group
+from loadtest.interruption import kept
 from loadtest.options import overridden
 from loadtest.plan.admission import refuse_foreign, refuse_unbounded
 from serving.replication.proxy_config import BALANCES
 from tune.configuration.gauging import Setting
+from tune.configuration.trial_run import TrialRun
 from tune.scale.chosen import chosen
 from tune.scale.counting import USERS, Counting
 from tune.scale.instances import shared_cores
@@ -48,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     config, workspace = read_config(options.config, options.use), workspace_of(options)
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    endpoint = chosen(options.variant, endpoints, workspace)
+    offered = of_group(endpoints.endpoints, config, options.group)
+    endpoint = chosen(options.variant, endpoints.model_copy(update={"endpoints": offered}), workspace)
     refuse_foreign([endpoint.address], options.allow_host)  # before anything is asked, started or scaled for it
     refuse_unbounded([endpoint.address], config.load.max_rps)
     subject = Subject(
@@ -64,13 +68,20 @@ def main(arguments: Sequence[str]) -> int:
     if kind == HERE:
         endpoints = endpoints.model_copy(update={"servers": []})
     typed = ["python", "-m", "tune", NAME, *arguments]
-    with (
-        load(UNITS[kind])(subject) as unit,
-        CurveView(numbers, len(options.users), unit.name) as view,
-        scale_run(config, workspace, endpoints, endpoint, options.allow_host, typed, view) as run,
-    ):
-        setting = Setting("rate", run.results, config.load.in_flight, max_rps=config.load.max_rps)
-        found = curve(Counting(run.session, unit, setting, options.users), unit, endpoint, numbers, run.results, view)
+    run: TrialRun | None = None
+    try:
+        with (
+            load(UNITS[kind])(subject) as unit,
+            CurveView(numbers, len(options.users), unit.name) as view,
+            scale_run(config, workspace, endpoints, endpoint, options.allow_host, typed, view) as run,
+        ):
+            setting = Setting("rate", run.results, config.load.in_flight, max_rps=config.load.max_rps)
+            counting = Counting(run.session, unit, setting, options.users)
+            found = curve(counting, unit, endpoint, numbers, run.results, view)
+    except KeyboardInterrupt:
+        if run is not None:
+            say(kept(run.session.plan, run.results))
+        raise
     print("\n".join(filter(None, [cost_of_proxy(found), found.reason, str(run.results)])))
     return 0
 
@@ -137,7 +148,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         f"{LEAST_POINTS} of them and cores of their own for servers and load ([affinity]), the Universal Scalability "
         "Law is fitted.",
     )
-    add_common(parser)
+    add_common(parser, served=True)
     variant = "an endpoint that is up, e.g. sentiment_torch__onnx__triton__http; by default the recommended one"
     parser.add_argument("variant", nargs="?", default="", help=variant)
     parser.add_argument("--instances", default="1..5", help="numbers of instances, like 1..5 or 1,2,4")

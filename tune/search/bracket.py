@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from contract.search import Limit, Outcome
 from contract.slo import Slo
 from loadtest.master.asking import Measured
+from loadtest.master.early import FORGIVEN
 from tune.search.tally import ERRORS, Tally, judge, judge_confirmation, spoiled
 
 ASKED = 3  # times at most, of one rate, until it is kept or missed
 SPOILED = 3  # windows of one rate, and it is beyond the load generator
-FORGIVEN = 1  # slow or failed request of a probe
 AGAIN = "; asked again"
 
 

@@ -18,6 +18,8 @@ from contract.files import read_model
 from contract.progress import say
 from contract.records import Plan, VariantPlan
 from loadtest.certification.of_run import certify_run
+from loadtest.group import of_group
+from loadtest.interruption import kept
 from loadtest.options import chosen_endpoints, overridden
 from loadtest.plan.preparing import prepare
 from loadtest.session import Session
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     config, workspace = read_config(options.config), workspace_of(options)
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    chosen = _chosen(endpoints, options.variant)
+    chosen = of_group(_chosen(endpoints, options.variant), config, options.group)
     repeats = any(item.engine_kind == "real" for item in chosen)  # the first real one is sought twice: the noise
     method = fitting(method, len(chosen) + repeats, options.budget_s)
     allowed, typed = options.allow_host, ["python", "-m", "tune", NAME, *arguments]
@@ -52,12 +54,16 @@ def main(arguments: Sequence[str]) -> int:
     if not options.uncertified:
         certificates = certify_run(config, workspace, endpoints, chosen, results, max(method.users))
     seekers = [_seeker(item, method, plan, certificates, results, config.load.in_flight) for item in plan.variants]
-    with (
-        watched(config, workspace, plan, results),
-        SearchView(seekers, expected_seconds(method, len(seekers))) as view,
-        Session(plan, results, workspace.live, view) as session,
-    ):
-        seek(seekers, session, method, results, plan.loads, options.budget_s, view)
+    try:
+        with (
+            watched(config, workspace, plan, results),
+            SearchView(seekers, expected_seconds(method, len(seekers))) as view,
+            Session(plan, results, workspace.live, view) as session,
+        ):
+            seek(seekers, session, method, results, plan.loads, options.budget_s, view)
+    except KeyboardInterrupt:
+        say(kept(plan, results))
+        raise
     if all(seeker.failure for seeker in seekers):
         raise ServerError(f"nothing was measured: {seekers[0].failure}; see {results / 'locust.log'}")
     return judge([str(results), "--workspace", str(workspace.root), *(["--json"] if options.json else [])])
@@ -69,7 +75,7 @@ def _parser() -> Parser:
         prog="python -m tune search",
         description="Find the highest rate that keeps the objectives, for every endpoint that is up.",
     )
-    add_common(parser)
+    add_common(parser, served=True)
     parser.add_argument("--variant", action="append", default=[], help="only this endpoint (may be given again)")
     parser.add_argument("--resolution", type=float, default=default.resolution, help="of the answer, relative")
     parser.add_argument("--probe-s", type=float, default=default.probe_s, help="longest window of a probe")
