@@ -7,6 +7,7 @@ from ``sent_ns``. In a closed loop the two are microseconds apart.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -187,7 +188,18 @@ def read_records(directory: Path, variant: str) -> pa.Table:
 
 def part_files(directory: Path, variant: str) -> list[Path]:
     """The files that hold one variant's records, in order."""
-    return sorted(directory.glob(f"requests-{variant}-*.parquet"))
+    return _files(directory, rf"requests-{re.escape(variant)}-\d+-\d+\.parquet")
+
+
+def answer_files(directory: Path, variant: str) -> list[Path]:
+    """The files that hold one variant's sampled answers, in order."""
+    return _files(directory, rf"answers-{re.escape(variant)}-\d+\.bin")
+
+
+def _files(directory: Path, pattern: str) -> list[Path]:
+    """Matched as a whole: a second server of one kind is named ``<variant>-2``, which ``<variant>-*`` takes in."""
+    whole = re.compile(pattern)
+    return sorted(file for file in directory.glob("*") if whole.fullmatch(file.name))
 
 
 @contextmanager

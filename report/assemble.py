@@ -155,7 +155,7 @@ def _variant(plan: Plan, item: VariantPlan, measured: Measured, slo: SloResult, 
 def _not_ranked(endpoint: Endpoint, measured: Measured, slo: SloResult, search: Search | None) -> list[str]:
     reasons = []
     if not measured.complete:
-        reasons.append("its measurement was interrupted")
+        reasons.append("its measurement was interrupted" if measured.stages else "it was not measured")
     if endpoint.engine_kind == "embedded":
         reasons.append("the embedded server is not what a deployment would run")
     proofs = (endpoint.parity_export, endpoint.parity_engine, endpoint.parity_endpoint)

@@ -23,7 +23,7 @@ Ended = Limit | Literal["machine"]
 LIMITS: dict[Ended, str] = {
     "load generator": "limited by the load generator",
     "machine": "limited by other work on the machine",
-    "answers": "wrong answers above",
+    "answers": "too many failed requests above",
     "range": "not sought higher",
 }
 PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "rest": "REST"}
@@ -284,7 +284,11 @@ def badges(variant: Variant) -> list[tuple[str, str]]:
     if variant.stand_in_for:
         found.append(("stand-in", f"stands in for {variant.stand_in_for}"))
     if not variant.complete:
-        found.append(("interrupted", "the run ended before its stages were through"))
+        found.append(
+            ("interrupted", "the run ended before its stages were through")
+            if variant.stages
+            else ("not measured", "none of its stages was finished")
+        )
     invalid = [stage.name for stage in variant.stages if not (stage.valid or stage.steers)]
     if invalid:
         found.append((f"INVALID {', '.join(invalid)}", "nothing is judged from these stages"))

@@ -129,7 +129,7 @@ def test_without_a_search_the_others_are_compared_by_their_p99() -> None:
         ("load generator", "The load generator was the limit, so it may do more."),
         ("range", "The search was not allowed to go higher, so it may do more."),
         ("", "The search was cut short before it met a limit, so it may do more."),
-        ("answers", "Above that rate it gave wrong answers."),
+        ("answers", "Above that rate too many requests failed."),
     ],
 )
 def test_what_was_not_the_servers_own_limit_is_said(limited_by: Limit, sentence: str) -> None:

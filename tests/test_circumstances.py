@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from contract.records import VariantPlan
+from contract.slo import Slo
 from contract.verdict import Report
 from report.beside import caveats
 from report.beside.circumstances import circumstances
@@ -55,6 +56,15 @@ def test_that_the_servers_ran_elsewhere_is_told(same_machine: bool, place: str, 
         servers=[server(place=place)],
     )
     assert len([text for text in caveats.warnings(planned) if text.startswith(caveats.ELSEWHERE)]) == told
+
+
+@pytest.mark.parametrize(("slo", "told"), [(Slo(), True), (Slo(rate=100), False), (Slo(p50_ms=5), False)])
+def test_objectives_that_nobody_stated_are_called_the_defaults(slo: Slo, told: bool) -> None:
+    one = VariantPlan(id="a", endpoint=endpoint(slo=slo), stages=[], repeat_of=None)
+    said = [text for text in caveats.warnings(plan(one)) if "default objectives" in text]
+    assert len(said) == told
+    if told:
+        assert "(p99 <= 50 ms, 99.9 % without error, at 200 requests/s): words. Say under [models.NAME.slo]" in said[0]
 
 
 def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:

@@ -421,3 +421,19 @@ def test_the_noise_of_a_search_is_how_far_the_same_rate_lay_apart() -> None:
     assert "100 and 110 requests/s" in found.reason
     missing = noise_of_rates("x", first, MaxRate(value=None, low=None, high=None))
     assert (missing.variant, missing.max_rps_relative) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("promised", "unclaimed", "caveat"),
+    [({"p99_ms": 50.0, "p999_ms": 90.0}, "p999", True), ({"p50_ms": 30.0}, "p99", False)],
+    ids=["a promised one may not be claimed", "one that nobody promised may not"],
+)
+def test_a_winner_is_as_measured_where_what_was_promised_may_not_be_claimed(
+    promised: dict[str, float], unclaimed: str, caveat: bool
+) -> None:
+    (opened,) = ranked("onnx", 20.0).stages
+    unknown = Percentile(value=25.0, upper=None, missing=4321)
+    opened = opened.model_copy(update={"latency_ms": opened.latency_ms.model_copy(update={unclaimed: unknown})})
+    (found,) = winners([ranked("onnx", 20.0, stages=[opened])], QUIET, None, {"words": {"rate": 200.0, **promised}})
+    as_measured = " as measured (about 4,321 more requests would carry the claim)"
+    assert found.sentence.endswith(f"; it keeps the objectives{as_measured if caveat else ''}.")

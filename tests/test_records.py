@@ -83,6 +83,13 @@ def test_a_repeat_and_its_original_are_kept_apart(tmp_path: Path) -> None:
     assert read_records(tmp_path, f"{VARIANT}#2").num_rows == 3
 
 
+def test_load_processes_of_one_server_are_not_taken_for_a_second_server_of_its_kind(tmp_path: Path) -> None:
+    write(tmp_path, "2-00000", rows(0, 2, worker=2))
+    write(tmp_path, "0-00000", rows(5, 3), variant=f"{VARIANT}-2")
+    assert read_records(tmp_path, VARIANT).num_rows == 2
+    assert read_records(tmp_path, f"{VARIANT}-2").num_rows == 3
+
+
 @pytest.mark.parametrize("damage", ["cut off", "empty", "foreign", "a column is missing", "a column has another type"])
 def test_a_broken_part_is_a_sentence_that_names_the_file(tmp_path: Path, damage: str) -> None:
     path = tmp_path / f"requests-{VARIANT}-0-00000.parquet"

@@ -153,6 +153,32 @@ def test_another_machine_other_versions_and_missing_variants_are_said_first() ->
     assert "another machine" in render_markdown(found).splitlines()[2]
 
 
+def test_other_objectives_and_another_load_plan_are_said_first() -> None:
+    base = samples.report()
+    promised = {model: limits | {"p99_ms": 20.0} for model, limits in base.objectives.items()}
+    found = side_by_side([base, samples.report(id="b", objectives=promised, load_plan="map")])
+    assert found.warnings == (
+        f"b went through the load plan 'map', {base.id} through the stages of [load].",
+        f"b was judged by other objectives than {base.id}: promised p99 of sentiment_torch 50 -> 20 ms, "
+        "promised p99 of sentiment_keras 50 -> 20 ms.",
+    )
+
+
+def test_runs_that_were_measured_alike_have_nothing_said_first() -> None:
+    assert side_by_side([samples.report(), samples.report(id="b")]).warnings == ()
+
+
+def test_stages_of_one_name_are_compared_only_where_they_sent_the_same() -> None:
+    golden, rows = samples.stage("open-200", 3.0), samples.stage("open-200", 9.0, payloads="rows-8")
+    base = samples.variant("words", "onnx", "triton", "http", stages=[golden, rows])
+    other = base.model_copy(update={"stages": [rows]})
+    reports = [samples.report(variants=[base]), samples.report(id="b", variants=[other])]
+    alone, both = p99_lines(*reports)
+    assert (alone.payloads, alone.entries[1].value, alone.entries[1].note) == ("", None, "not measured")
+    assert (both.payloads, both.entries[1].change) == ("rows-8", 0.0)
+    assert "open-200 (rows-8) p99, ms" in render_terminal(side_by_side(reports))
+
+
 def test_three_runs_stand_in_three_columns_and_read_back_as_json() -> None:
     found = side_by_side([samples.report(), faster(samples.report(), 0.9, id="b"), faster(samples.report(), 2, id="c")])
     table = [line for line in render_markdown(found).splitlines() if line.startswith("|")]

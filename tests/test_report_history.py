@@ -123,6 +123,24 @@ def test_another_promised_rate_and_another_load_plan_are_said_for_their_figures_
     ]
 
 
+def test_other_objectives_at_the_same_rate_are_said_and_marked() -> None:
+    promised = {"words": {"rate": 200.0, "p99_ms": 20.0, "p999_ms": 80.0, "error_rate": 0.01}}
+    reports = [day(1), day(2, objectives=promised)]
+    assert list(changes(*reports)) == [
+        "promised p99 of words 50 -> 20 ms",
+        "promised error rate of words 0.001 -> 0.01",
+        "promised p99.9 of words none -> 80 ms",
+    ]
+    assert sparkline(p99(trends(reports))).count("|") == 1
+    assert "promised p99 of words 50" in render_html(reports, trends(reports))
+
+
+def test_a_model_that_only_one_report_has_is_no_change_of_what_was_promised() -> None:
+    alone = {"other": {"rate": 100.0, "p99_ms": 20.0}}
+    assert list(changes(day(1), day(2, objectives={**day(1).objectives, **alone}))) == []
+    assert list(changes(day(1), day(2, objectives=alone))) == []
+
+
 def test_changed_versions_and_machines_are_marked() -> None:
     newer = {**day(1).versions, "locust": "2.48.0"}
     reports = [day(1), day(2, versions=newer), day(3, versions=newer, machine=MACHINE)]

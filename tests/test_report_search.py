@@ -69,7 +69,7 @@ def test_the_table_tells_what_is_kept_what_is_missed_and_what_ended_it(report: R
     ("limit", "said"),
     [
         ("load generator", "the load generator"),
-        ("answers", "the answers"),
+        ("answers", "failed requests"),
         ("range", "nothing: no tried rate was missed"),
         ("", "the search was interrupted"),
     ],

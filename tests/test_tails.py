@@ -10,6 +10,7 @@ import pytest
 
 from contract.statistics import PERCENTILES, order_statistic
 from contract.workspace import Workspace
+from report.__main__ import main
 from report.figures.tails import POINTS, order_statistics, tails_of
 from report.forms.writing import write
 from report.page.beside import Beside
@@ -72,6 +73,15 @@ def test_the_written_page_has_them_and_a_page_without_the_records_says_that_line
     assert '"shape":"hv"' in page and JOINED not in page
     elsewhere = write(report, Workspace(run.folder / "elsewhere"), ["html"])
     assert JOINED in (elsewhere / "report.html").read_text()
+
+
+def test_a_run_outside_the_workspace_is_drawn_from_its_own_records(run: Run, tmp_path: Path) -> None:
+    run.add(real(), 20.0)
+    written = run.write()
+    archived = run.folder.rename(tmp_path / "archived")
+    assert main([str(archived), "--workspace", str(tmp_path / "elsewhere"), "--only", "html"]) == 0
+    page = (tmp_path / "elsewhere" / "reports" / written.id / "report.html").read_text()
+    assert '"shape":"hv"' in page and JOINED not in page
 
 
 def test_records_of_another_measurement_are_not_taken_for_those_of_the_report(run: Run) -> None:

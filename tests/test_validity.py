@@ -338,3 +338,9 @@ def test_the_note_of_a_client_bound_throughput_says_why_and_what_follows() -> No
         "client-bound: the busiest load process used 93% of a core, so the throughput is a lower bound and is not "
         "ranked"
     )
+
+
+@pytest.mark.parametrize(("mode", "key"), [("open", "open_duration_s"), ("closed", "duration_s")])
+def test_too_few_requests_name_the_key_that_lengthens_their_stage(mode: str, key: str) -> None:
+    (found,) = (item for item in check(facts(mode, count=458), Slo()) if not item.passed)
+    assert found.recommendation is not None and found.recommendation.startswith(f"raise {key} under [load],")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contract.events import Event
 from contract.records import Plan
 from contract.search import Search
+from contract.slo import Slo
 from contract.verdict import Variant
 from report.figures.other_work import other_work
 
@@ -60,6 +61,20 @@ def invalid(variants: Sequence[Variant]) -> list[str]:
     return [f"{spoiled} of {len(shown)} stages {are} INVALID: nothing is judged from what is shown of them."]
 
 
+def by_default(plan: Plan) -> list[str]:
+    """Whose objectives nobody stated, or are those that hold where nobody does."""
+    default = Slo()
+    models = sorted({item.endpoint.model for item in plan.variants if item.endpoint.slo == default})
+    if not models:
+        return []
+    latency = ", ".join(f"{name} <= {limit:g} ms" for name, limit in default.latency_ms.items())
+    return [
+        f"Judged by the default objectives ({latency}, {100 * (1 - default.error_rate):g} % without error, at "
+        f"{default.rate:g} requests/s): {', '.join(models)}. Say under [models.NAME.slo] of models.toml what was "
+        "promised."
+    ]
+
+
 def warnings(plan: Plan) -> list[str]:
     """What holds for every figure, from how the run was made."""
     endpoints = [item.endpoint for item in plan.variants]
@@ -86,6 +101,7 @@ def warnings(plan: Plan) -> list[str]:
     if on_cpu:
         what = "Everything" if len(on_cpu) == len(endpoints) else ", ".join(on_cpu)
         found.append(f"{what} ran on a CPU; nothing there says how a GPU would do.")
+    found += by_default(plan)
     measured = {f"{endpoint.served_name} on {endpoint.engine}" for endpoint in endpoints}
     left_out = [name for name in plan.resident if name not in measured]
     if left_out:

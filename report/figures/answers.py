@@ -11,7 +11,7 @@ from contract.codecs import MalformedAnswer, codec_for
 from contract.compare import Tolerance, compare
 from contract.endpoints import Endpoint
 from contract.golden import Example, read_examples
-from contract.records import golden_name, read_answers
+from contract.records import answer_files, golden_name, read_answers
 from contract.tensors import Tensors
 
 
@@ -31,7 +31,7 @@ def judge(results: Path, variant: str, endpoint: Endpoint) -> dict[int, Judged]:
     golden = {example.key: example for example in read_examples(results / golden_name(endpoint), "make loadtest")}
     tolerance = Tolerance(endpoint.atol, endpoint.rtol)
     stages: dict[int, Judged] = defaultdict(Judged)
-    for file in sorted(results.glob(f"answers-{variant}-*.bin")):
+    for file in answer_files(results, variant):
         for stage, key, headers, body in read_answers(file):
             judged = stages[stage]
             judged.checked += 1

@@ -31,6 +31,10 @@ UNSTEADY: dict[Mode, str] = {  # where the machine was not known to be busy with
     "closed": "something else was using the machine, or the warm-up was too short: measure again",
     "open": "see in the course and in the server's log what happened; the latencies count it",
 }
+LONGER: dict[Mode, str] = {  # each has a key of its own under [load]
+    "closed": "raise duration_s under [load], or that of the stage in a load plan, in models.toml",
+    "open": "raise open_duration_s under [load], or duration_s of the stage in a load plan, in models.toml",
+}
 
 
 def check(facts: StageFacts, slo: Slo) -> list[Check]:
@@ -71,7 +75,7 @@ def _samples(facts: StageFacts) -> Check:
         name="samples for p99",
         passed=facts.requests >= needed,
         detail=f"{facts.requests} requests, at least {needed} needed",
-        recommendation=None if facts.requests >= needed else "raise duration_s (or the rate) in models.toml",
+        recommendation=None if facts.requests >= needed else LONGER[facts.mode],
     )
 
 

@@ -35,14 +35,18 @@ FORMS = {
 }
 
 
-def write(report: Report, workspace: Workspace, only: Iterable[str] = FORMS) -> Path:
-    """Write the forms of the report that are named, and return their folder."""
+def write(report: Report, workspace: Workspace, only: Iterable[str] = FORMS, results: Path | None = None) -> Path:
+    """Write the forms of the report that are named, and return their folder.
+
+    ``results`` is the folder of the run, wherever it lies; by default where the workspace has it.
+    """
     folder = workspace.reports / report.id
+    records = results or workspace.results / report.id
     wanted = set(only)
     for name, form in FORMS.items():
         if name in wanted:
             renderer: Callable[..., str] = load(form.renderer)
-            more = [load(form.records)(report, workspace.results / report.id)] if form.records else []
+            more = [load(form.records)(report, records)] if form.records else []
             write_text(folder / form.file, renderer(report, *more))
     return folder
 

@@ -24,7 +24,7 @@ BEYOND: dict[words.Ended, str] = {
     "machine": "Other work on the machine was the limit, so it may do more: measure again when it is quiet.",
     "load generator": "The load generator was the limit, so it may do more.",
     "range": "The search was not allowed to go higher, so it may do more.",
-    "answers": "Above that rate it gave wrong answers.",
+    "answers": "Above that rate too many requests failed.",
     "": "The search was cut short before it met a limit, so it may do more.",
 }
 

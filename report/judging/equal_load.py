@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.statistics import PERCENTILES
-from contract.verdict import StageResult, Variant
+from contract.verdict import Percentile, StageResult, Variant
 from report import words
 
 
@@ -50,11 +50,15 @@ def stage_at(variant: Variant, rate: float | None) -> StageResult | None:
     return max(reversed(shown), key=lambda stage: stage.purpose == "confirm", default=None)
 
 
+def promised_of(stage: StageResult, objectives: Mapping[str, float]) -> list[Percentile]:
+    """The percentiles of a stage that are promised, lower ones first; ``objectives`` by the keys of the `slo`."""
+    return [getattr(stage.latency_ms, name) for name in PERCENTILES if f"{name}_ms" in objectives]
+
+
 def claimable(variant: Variant, objectives: Mapping[str, float]) -> bool:
     """Whether every percentile that is promised may be claimed at the rate that the variant was seen to keep."""
     stage = stage_at(variant, variant.slo.max_rps.value)
-    promised = [name for name in PERCENTILES if f"{name}_ms" in objectives]
-    return stage is not None and all(getattr(stage.latency_ms, name).upper is not None for name in promised)
+    return stage is not None and all(found.upper is not None for found in promised_of(stage, objectives))
 
 
 def _judged(variant: Variant) -> list[StageResult]:

@@ -19,7 +19,7 @@ ENDED: dict[Ended, str] = {
     "server": "the server was the limit",
     "load generator": "the load generator was the limit, not the server",
     "machine": "other work on the machine was the limit, neither the server nor the load generator",
-    "answers": "wrong answers ended the search",
+    "answers": "failed requests ended the search",
     "range": "the search went no further",
     "": "the search was cut short",
 }

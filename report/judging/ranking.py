@@ -7,7 +7,8 @@ from itertools import groupby
 from types import MappingProxyType
 
 from contract.search import Search
-from contract.verdict import Noise, Variant, Winner
+from contract.verdict import Noise, StageResult, Variant, Winner
+from report.judging.equal_load import promised_of
 from report.judging.merit import Merit, merit_of
 
 NO_OBJECTIVES: Mapping[str, Mapping[str, float]] = MappingProxyType({})
@@ -26,12 +27,12 @@ def winners(
     rankable = sorted((v for v in variants if v.rankable), key=_class)
     found = []
     for (model, _), group in groupby(rankable, key=_class):
-        equals = list(group)
-        merit = merit_of(noise, search, equals, objectives.get(model, {}))
+        equals, promised = list(group), objectives.get(model, {})
+        merit = merit_of(noise, search, equals, promised)
         ordered = sorted(equals, key=merit.key)
         if merit.counts(ordered[0]):
             unranked = [v for v in variants if _class(v) == _class(ordered[0]) and not v.rankable]
-            found.append(_winner(ordered, merit, len(unranked)))
+            found.append(_winner(ordered, merit, len(unranked), promised))
     return found
 
 
@@ -39,30 +40,37 @@ def _class(variant: Variant) -> tuple[str, str]:
     return variant.model, variant.rank_class
 
 
-def _winner(ordered: list[Variant], merit: Merit, unranked: int) -> Winner:
+def _winner(ordered: list[Variant], merit: Merit, unranked: int, promised: Mapping[str, float]) -> Winner:
     """``unranked``: how many of its class could not be ranked."""
     best, others = ordered[0], ordered[1:]
     near = [v for v in others if merit.near(best, v)]
+    lead = _lead(best, others, near, merit, unranked)
+    kept = _kept(best, merit.stage(best), promised)
     return Winner(
         model=best.model,
         rank_class=best.rank_class,
         variant=None if near else best.id,
         tied=[best.id, *(v.id for v in near)] if near else [],
         passed=bool(best.slo.passed),
-        sentence=_sentence(best, others, near, merit, unranked),
+        sentence=f"{best.model}: {lead}; {'the best' if near else 'it'} {kept}.",
     )
 
 
-def _sentence(best: Variant, others: list[Variant], near: list[Variant], merit: Merit, unranked: int) -> str:
-    stage = merit.stage(best)
+def _lead(best: Variant, others: list[Variant], near: list[Variant], merit: Merit, unranked: int) -> str:
     rest = [v for v in others if v not in near]
-    text = f"{best.model}: {merit.tie([best, *near], rest) if near else merit.lead(best, others)}"
+    text = merit.tie([best, *near], rest) if near else merit.lead(best, others)
     if not others:
         text += f", the only one of its class{f' that could be ranked, of {unranked + 1}' if unranked else ''}"
-    kept = "keeps" if best.slo.passed else "misses"
-    text += f"; {'the best' if near else 'it'} {kept} the objectives"
-    if best.slo.passed and stage and stage.latency_ms.p99.upper is None:
-        text += f" as measured (about {stage.latency_ms.p99.missing:,} more requests would carry the claim)"
+    return text
+
+
+def _kept(best: Variant, stage: StageResult | None, promised: Mapping[str, float]) -> str:
+    """Whether it keeps what was promised, and what a claim of all of it still needs."""
+    text = f"{'keeps' if best.slo.passed else 'misses'} the objectives"
+    named = promised_of(stage, promised) if best.slo.passed and stage else []
+    if any(percentile.upper is None for percentile in named):
+        missing = max(percentile.missing for percentile in named)
+        text += f" as measured (about {missing:,} more requests would carry the claim)"
     if best.stand_in_for:
         text += f". Among stand-ins: the deployment would run {best.stand_in_for}"
-    return text + "."
+    return text

@@ -13,6 +13,7 @@ NOT_LIMITED = {
     "": "the search was interrupted",
     "range": "nothing: no tried rate was missed",
     "machine": "other work on the machine",
+    "answers": "failed requests",
 }
 
 

@@ -44,7 +44,7 @@ def _line(trend: Trend) -> str:
 def sparkline(trend: Trend) -> str:
     """One character per report: a block between the least and the greatest value, a dot where there is none.
 
-    A bar stands before a report that was measured with another machine or other versions than the one before.
+    A bar stands before a report that was measured otherwise than the one before (`history_trends.changes`).
     """
     low, high = min(trend.values), max(trend.values)
     drawn = []

@@ -9,6 +9,7 @@ from itertools import pairwise
 from contract.verdict import Report
 from report import words
 from report.runs.headline import HEADLINES, Headline
+from report.runs.promises import promised_otherwise
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,7 @@ def changes(before: Report, after: Report) -> Iterator[str]:
             yield f"{name} {getattr(before.machine, name)} -> {value}"
     if after.load_plan != before.load_plan:
         yield f"load plan {before.load_plan or 'of [load]'} -> {after.load_plan or 'of [load]'}"
-    for model, promised in after.objectives.items():
-        old, new = before.objectives.get(model, {}).get("rate"), promised.get("rate")
-        if old and new and old != new:
-            yield f"promised rate of {model} {words.plain(old)} -> {words.plain(new)} req/s"
+    yield from promised_otherwise(before, after)
     known = list(dict.fromkeys([*before.versions, *after.versions]))
     now = {"target Triton": after.target, **{name: after.versions.get(name, "none") for name in known}}
     then = {"target Triton": before.target, **{name: before.versions.get(name, "none") for name in known}}

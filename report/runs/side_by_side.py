@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from contract.errors import UsageError
 from contract.verdict import Report, StageResult, Variant
 from report import words
 from report.runs.headline import HEADLINES
+from report.runs.promises import promised_otherwise
+
+LONGEST_NAME = 200  # bytes; a file system takes 255
 
 OF_A_STAGE: dict[str, Callable[[StageResult], float | None]] = {
     "p50": lambda stage: stage.latency_ms.p50.value,
@@ -34,12 +38,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure of one variant and stage in every run; ``stage`` is empty for a figure of the whole variant."""
+    """One figure of one variant and stage in every run; ``stage`` is empty for a figure of the whole variant.
+
+    ``payloads`` is what the stage sent: stages of one name that send something else are never beside each other.
+    """
 
     model: str
     variant: str
     label: str
     stage: str
+    payloads: str
     figure: str
     unit: str
     entries: tuple[Entry, ...]
@@ -52,6 +60,14 @@ class SideBySide:
     runs: tuple[str, ...]
     warnings: tuple[str, ...]
     lines: tuple[Line, ...]
+
+    @property
+    def name(self) -> str:
+        """All runs; where that is too long for a folder, the first, how many more, and a fingerprint of them all."""
+        name = "-with-".join(self.runs)
+        if len(name.encode()) <= LONGEST_NAME:
+            return name
+        return f"{self.runs[0]}-with-{len(self.runs) - 1}-more-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def side_by_side(reports: Sequence[Report]) -> SideBySide:
@@ -75,17 +91,23 @@ def _lines(reports: Sequence[Report]) -> Iterator[Line]:
         about = (variant.model, variant.id, names[variant.id])
         for stage in variant.stages:
             if stage.mode == "open" and stage.purpose in ("measure", "confirm"):
-                stages = [next((s for s in v.stages if s.name == stage.name), None) if v else None for v in found]
+                stages = [_alike(stage, item) for item in found]
                 for figure, of in OF_A_STAGE.items():
                     about_figure = HEADLINES[figure]
                     noise = [about_figure.noise(report.noise) for report in reports]
                     entries = _entries([_of_stage(item, of) for item in stages], noise)
-                    yield Line(*about, stage.name, figure, about_figure.unit, entries)
+                    yield Line(*about, stage.name, stage.payloads, figure, about_figure.unit, entries)
         rate = HEADLINES["max rate"]
         rates = [rate.of(r, v) if v else None for r, v in zip(reports, found, strict=True)]
         if any(value is not None for value in rates):
             entries = _entries([Entry(value) for value in rates], [rate.noise(r.noise) for r in reports])
-            yield Line(*about, "", rate.name, rate.unit, entries)
+            yield Line(*about, "", "", rate.name, rate.unit, entries)
+
+
+def _alike(stage: StageResult, variant: Variant | None) -> StageResult | None:
+    """The stage of that name with the same requests, in another run or in the same."""
+    found = variant.stages if variant else []
+    return next((item for item in found if (item.name, item.payloads) == (stage.name, stage.payloads)), None)
 
 
 def _of_stage(stage: StageResult | None, of: Callable[[StageResult], float | None]) -> Entry:
@@ -135,7 +157,18 @@ def differences(reports: Sequence[Report]) -> Iterator[str]:
                 f"{n} {first.versions.get(n, 'none')} -> {other.versions.get(n, 'none')}" for n in versions
             )
             yield f"{other.id} was measured with other versions than {first.id}: {told}."
+        if _stages_of(other) != _stages_of(first):
+            yield f"{other.id} went through {_stages_of(other)}, {first.id} through {_stages_of(first)}."
+        promised = list(promised_otherwise(first, other))
+        if promised:
+            yield f"{other.id} was judged by other objectives than {first.id}: {', '.join(promised)}."
         yield from _other_variants(first, other)
+
+
+def _stages_of(report: Report) -> str:
+    if report.search is not None:
+        return "a search"
+    return f"the load plan '{report.load_plan}'" if report.load_plan else "the stages of [load]"
 
 
 def _other_variants(first: Report, other: Report) -> Iterator[str]:

@@ -55,7 +55,8 @@ def _variants(found: SideBySide) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _cells(line: Line) -> list[str]:
-    name = " ".join(filter(None, [line.stage, f"{line.figure}, {line.unit}"]))
+    sent = f"({line.payloads})" if line.payloads else ""
+    name = " ".join(filter(None, [line.stage, sent, f"{line.figure}, {line.unit}"]))
     return [name, *(_cell(entry) for entry in line.entries)]
 
 
