@@ -86,7 +86,8 @@ class Model(Section):
         ["triton", "tfserving"], description="where to serve it; TF Serving takes the SavedModel only"
     )
     group: Annotated[str, Field(min_length=1), AfterValidator(_not_all)] = Field(
-        "default", description="`make … GROUP=name` works on one group"
+        "default",
+        description="`make … GROUP=name` works on one group; what loads takes all that is up unless it is named",
     )
     atol: NotNegative | None = Field(
         None, description="absolute tolerance of parity, where no precision is given up; by dtype when absent"
@@ -192,7 +193,7 @@ class ModelsFile(Section):
     affinity: Affinity = Field(Affinity(), description="see below")
     client: Client = Field(Client(), description="how the load generator calls endpoints; see below")
     plans: dict[Annotated[str, Field(pattern=NAME)], LoadPlan] = Field(
-        {}, description="load plans of your own, beside `soak` and `overload`"
+        {}, description="load plans of your own, beside `soak`, `overload` and `map`"
     )
     prices: list[Price] = Field([], description="what machines cost; see below")
     measured_on: str | None = Field(

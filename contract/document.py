@@ -190,8 +190,11 @@ FILES: list[tuple[str, str, list[type[BaseModel]]]] = [
 HEAD = """# Border files
 
 The stages meet only in these files; a person can open every one. Made from the models in `contract/` by
-`python -m contract.document`; a test keeps it true. Every JSON document carries `schema_version`, and its JSON Schema
-is `python -c "from contract.verdict import Report; print(Report.model_json_schema())"` (and so on for the others).
+`python -m contract.document`; a test keeps it true. Every JSON document carries `schema_version`. The JSON Schema of
+report.json is `docs/report.schema.json` (`python -m report schema`); that of another is
+`python -c "from contract.records import Plan; print(Plan.model_json_schema())"`, and so on. `tuned.toml`, which
+`python -m tune configure` writes and `--use` reads, has tables `[models.NAME.batching]` and `[models.NAME.triton]` as
+below and nothing else. What lies in `live/` and is not listed here is private to serving.
 """
 BINARY = """## artifacts/&lt;model&gt;/&lt;version&gt;/golden.npz
 
@@ -272,7 +275,7 @@ def formats_page() -> str:
 
 
 def _columns(columns: dict[str, tuple[Any, str]]) -> str:
-    return "\n".join(f"| `{name}` | {kind} | {words} |" for name, (kind, words) in columns.items())
+    return "\n".join(f"| `{name}` | {kind} | {_cell(words)} |" for name, (kind, words) in columns.items())
 
 
 def _table(model: type[BaseModel]) -> str:
@@ -293,8 +296,13 @@ def _row(name: str, field: FieldInfo) -> str:
     else:
         value = [] if field.default is PydanticUndefined else field.default
         default = f"`{value!r}`".replace("'", '"').replace("None", "none")
-    meaning = field.description or _MEANINGS.get(name, "")
+    meaning = _cell(field.description or _MEANINGS.get(name, ""))
     return f"| `{name}` | {_kind(field.annotation)} | {default} | {meaning} |"
+
+
+def _cell(words: str) -> str:
+    """Words of a table: a bar would end the cell."""
+    return words.replace("|", "\\|")
 
 
 def _kind(annotation: Any) -> str:

@@ -32,6 +32,7 @@ class ServerRecord(Entry):
     ports: dict[str, int] = Field(description="by purpose: http, grpc, metrics, rest")
     log: str = Field(description="path of its log")
     shm_prefix: str | None = Field(description="prefix of its files in /dev/shm")
+    image: str | None = Field(None, description="of its container: the name that it was asked by, and its id")
     gpus: bool = Field(False, description="whether its container was given the machine's GPUs")
 
 
@@ -108,7 +109,7 @@ class Endpoint(Entry):
     id: str = Field(description="`model__format__engine__protocol`: names the variant in every later file")
     model: str = Field(description="name in models.toml")
     version: int = Field(description="artifact version")
-    format: str = Field(description="`torchscript` | `savedmodel` | `onnx`")
+    format: str = Field(description="`torchscript` | `savedmodel` | `onnx` | `onnx-fp16` | `onnx-int8`")
     engine: EngineName = Field(description="`triton` | `tfserving` | `kserve`: any other of the KServe v2 protocol")
     engine_kind: EngineKind = Field(description="`real` | `embedded`")
     engine_version: str = Field(description="as the server names it")

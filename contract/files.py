@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,6 +69,17 @@ def read_model(path: Path, kind: type[M], made_by: str) -> M:
             f"{path} is not a valid {kind.__name__.lower()} file: {where or 'document'}: {first['msg']}; "
             f"remake it with '{made_by}'"
         ) from None
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder to where there is none. Raises OSError that says what the machine refused.
+
+    `shutil.copytree` gathers such errors into one that no longer does.
+    """
+    target.mkdir()
+    for item in sorted(source.rglob("*")):
+        copy = target / item.relative_to(source)
+        copy.mkdir() if item.is_dir() else shutil.copy2(item, copy)
 
 
 def sha256_file(path: Path) -> str:

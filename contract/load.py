@@ -37,7 +37,9 @@ class Load(Section):
     warmup_s: NotNegative = Field(0.5, description="excluded seconds before each stage's window")
     attempts: Count = Field(3, description="how often a stage may be measured until it was steady and sent on time")
     in_flight: Count = Field(64, description="most requests that the open loop keeps in flight")
-    answers: Count = Field(64, description="answers kept per stage, to be compared with the golden batch")
+    answers: Count = Field(
+        64, description="answers kept per stage, round and load process, to be compared with the golden batch"
+    )
     seed: Natural = Field(20240, description="what the seeds of schedule, payload choice and sampling are derived from")
     seeds: OwnSeeds = Field(OwnSeeds(), description="single ones of them, see below")
     rounds: Count = Field(

@@ -30,7 +30,9 @@ class Recommended(Entry):
     max_rps: float | None = Field(
         gt=0, description="requests per second that it was shown to hold; null where none was"
     )
-    limited_by: Limit = Field("", description="what a search met above that rate; empty where none was made or ended")
+    limited_by: Limit = Field(
+        "", description="what a search met above that rate, as in search.json; empty where none was made or ended"
+    )
     p99_ms: float | None = Field(description="its p99 at that rate, milliseconds")
     queue_us: float | None = Field(description="mean time of a request in the queue at that rate, microseconds")
     server_cores: float | None = Field(description="cores that the server used at that rate, mean")

@@ -41,7 +41,10 @@ class Found(Entry):
     )
     value: float | None = Field(description="the confirmed rate, requests per second; null when none was")
     high: float | None = Field(description="the lowest rate that was missed, or null when none was")
-    limited_by: Limit = Field(description="what ended the search above `value`; empty when it was interrupted")
+    limited_by: Limit = Field(
+        description="what ended the search above `value`: `answers` are too many failed or wrong ones, `range` a limit "
+        "of its own (`--max-rps`) or nothing; empty when it was interrupted"
+    )
     reason: str = Field("", description="why the server could not be measured any more; empty where it could")
     seconds: float = Field(description="that the search took")
 

@@ -218,7 +218,7 @@ class MaxRate(Entry):
     value: float | None = Field(description="requests per second; null when none was")
     low: float | None = Field(description="same as value: it was measured")
     high: float | None = Field(description="lowest rate that was seen to fail; null when none was tried")
-    limited_by: Limit = Field("", description="what a search met above `value`; empty where none was made")
+    limited_by: Limit = Field("", description="what a search met above `value` (search.json); empty without one")
     kept_waiting: bool = Field(False, description="the load generator had time: other work kept it from sending")
 
 
@@ -246,7 +246,7 @@ class VariantParity(Entry):
 class Variant(Entry):
     """One (model, format, engine, protocol, configuration)."""
 
-    id: str
+    id: str = Field(description="model, format, engine and protocol, joined by `__`")
     model: str
     format: str
     engine: EngineName

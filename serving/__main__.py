@@ -9,13 +9,13 @@ from pathlib import Path
 
 from contract.cli import Parser, add_common, run, workspace_of
 from contract.config import ModelsFile, read_config
-from contract.endpoints import Endpoints
+from contract.endpoints import Endpoints, ServerRecord
 from contract.errors import ServerError, UsageError
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.workspace import Workspace
 from serving import choosing, fleet
-from serving.choice import fingerprint, keep_word
+from serving.choice import fingerprint, keep_word, kept, read_choice
 from serving.choosing import Ways, choice_of
 from serving.deploying import command as deploying
 from serving.engines import tensorflow_serving, triton
@@ -136,9 +136,12 @@ def _up_alone(options: argparse.Namespace) -> int:
     found = elsewhere.prove_all(config, places, workspace)  # first: where one is not there, nothing is started
     if _already_up(workspace, fingerprint(config, served, choice)):
         say("the servers already run with these models")
+        if sentence := kept(choice, read_choice(workspace)):
+            say(sentence)
         keep_word(choice, workspace)
         fleet.watch(workspace)  # whoever watched them may have been killed
     else:
+        repository.check(served, workspace)  # first: what cannot be served ends nothing that runs
         fleet.stop(workspace)
         repository.lay_out(served, workspace)
         if choice.one_at_a_time:
@@ -193,11 +196,22 @@ def _status(options: argparse.Namespace) -> int:
 
 def _stop(options: argparse.Namespace) -> int:
     workspace = workspace_of(options)
-    if running := fleet.running(workspace):  # what is busy takes its time
-        say(f"stopping {', '.join(server.engine for server in running)}")
+    if ours := _ours(fleet.running(workspace)):  # what is busy takes its time
+        say(f"stopping {ours}")
     stopped = fleet.stop(workspace)
-    print(f"stopped {', '.join(server.engine for server in stopped)}" if stopped else "nothing was running")
+    for server in stopped:
+        if server.place == "url":
+            print(f"{server.engine} at {server.host} goes on: it was started by somebody else")
+    if ours := _ours(stopped):
+        print(f"stopped {ours}")
+    if not stopped:
+        print("nothing was running")
     return 0
+
+
+def _ours(servers: Sequence[ServerRecord]) -> str:
+    """The engines of those that a stop ends."""
+    return ", ".join(server.engine for server in servers if server.place != "url")
 
 
 def _config(options: argparse.Namespace) -> ModelsFile:

@@ -45,6 +45,19 @@ def keep_word(choice: Choice, workspace: Workspace) -> None:
     write_choice(read_choice(workspace).model_copy(update=update), workspace)
 
 
+def kept(asked: Choice, running: Choice) -> str:
+    """What servers that run keep as they were started, although ``asked`` says something else; empty: nothing. Pure.
+
+    What is in the fingerprint is not among it: where that differs, servers are started anew.
+    """
+    found = []
+    if asked.restarts != running.restarts:
+        found.append(f"keep --restarts {running.restarts}")
+    if asked.one_at_a_time != running.one_at_a_time:
+        found.append(f"hold {'the formats of one model at a time' if running.one_at_a_time else 'all formats'}")
+    return f"they {' and '.join(found)}, as they were started; 'make stop' first to change that" if found else ""
+
+
 def fingerprint(config: ModelsFile, served: list[Served], choice: Choice) -> str:
     """64 hexadecimal digits over what is served and how. A word about a server changes neither, and is left out.
 

@@ -15,7 +15,7 @@ from typing import Literal
 from contract.errors import UsageError
 from serving import fleet
 from serving.choice import Choice
-from serving.engines import tensorflow_serving
+from serving.engines import tensorflow_serving, triton
 from serving.layout.repository import Served
 from serving.places.addresses import is_address
 
@@ -63,7 +63,8 @@ def choice_of(options: argparse.Namespace, served: Sequence[Served]) -> Choice:
 def chosen(place: str | None, own: dict[str, str], engines: Collection[str]) -> Ways:
     """``place`` for every engine, but ``own`` for those that were named; ``engines`` are those that something needs.
 
-    Raises UsageError for a place that nobody knows, and for addresses that leave out an engine that is needed.
+    Raises UsageError for a place that nobody knows or that is not here, for addresses that cannot be read, and for
+    those that leave out an engine that is needed.
     """
     ways = {**_of_place(place), **own}
     lacking = [NAMES[engine] for engine in sorted(engines) if place and engine not in ways]
@@ -73,10 +74,8 @@ def chosen(place: str | None, own: dict[str, str], engines: Collection[str]) -> 
             f"address ({TRITON_AT}, {TFSERVING_AT}), or say where it runs with --triton or --tfserving"
         )
     found = Ways(**ways)
-    if found.triton not in ("process", "docker") and not is_address(found.triton):
-        raise UsageError(
-            f"unknown Triton '{found.triton}': one of process, docker, or http://HOST:PORT,grpc://HOST:PORT"
-        )
+    triton.check(found.triton)
+    tensorflow_serving.check(found.tfserving)
     return found
 
 

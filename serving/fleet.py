@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -46,11 +47,20 @@ MOST_RESIDENT = 12  # processes of about 0.5 GiB each
 
 
 def running(workspace: Workspace) -> list[ServerRecord]:
-    """The servers that we started, or were pointed at, and that still run."""
+    """The servers that we started, or were pointed at, and that still run, or may."""
     if not workspace.servers.is_file():
         return []
     record = read_model(workspace.servers, Servers, "make serve")
-    return [server for server in record.servers if place_of(server).alive(server)]
+    return [server for server in record.servers if _may_run(server)]
+
+
+def _may_run(server: ServerRecord) -> bool:
+    """Whether a server runs. Where its place cannot tell, that is said and it counts, so that nobody forgets it."""
+    try:
+        return bool(place_of(server).alive(server))
+    except ServerError as error:
+        say(str(error))
+        return True
 
 
 def stop(workspace: Workspace) -> list[ServerRecord]:
@@ -70,21 +80,26 @@ def _stop(workspace: Workspace) -> list[ServerRecord]:
     record = read_model(workspace.servers, Servers, "make serve")  # which the supervisor may just have changed
     were_running = running(workspace)
     workspace.endpoints.unlink(missing_ok=True)
-    failures: list[str] = []
-    left: list[ServerRecord] = []
+    with ThreadPoolExecutor(max(1, len(record.servers))) as pool:  # each of them takes its time to end
+        failures = list(pool.map(_why_it_stays, record.servers))
+    left = [server for server, why in zip(record.servers, failures, strict=True) if why]
     for server in record.servers:
-        try:
-            place_of(server).stop(server)
-        except ServerError as error:
-            failures.append(str(error))
-            left.append(server)
-        else:
+        if server not in left:
             launch_file(workspace, server.engine).unlink(missing_ok=True)
     if left:  # so that the next 'make stop' tries again
         write_json(workspace.servers, Servers(schema_version=1, servers=left))
-        raise ServerError("; ".join(failures))
+        raise ServerError("; ".join(filter(None, failures)))
     workspace.servers.unlink(missing_ok=True)
     return were_running
+
+
+def _why_it_stays(server: ServerRecord) -> str:
+    """Stop one server; empty where it ended."""
+    try:
+        place_of(server).stop(server)
+    except ServerError as error:
+        return str(error)
+    return ""
 
 
 def up(
@@ -238,7 +253,7 @@ def _last_words_of(server: ServerRecord) -> Iterator[None]:
         yield
     except ServerError as error:
         place = place_of(server)
-        lines = "" if place.alive(server) else f"; the server died:\n{place.last_lines(server)}"
+        lines = "" if _may_run(server) else f"; the server died:\n{place.last_lines(server)}"
         raise ServerError(f"{error}{lines}") from None
 
 

@@ -16,30 +16,35 @@ from serving.proof import foreign
 
 @dataclass(frozen=True)
 class Status:
-    """What a workspace knows of its servers now. ``watched_by`` is None where nobody watches them."""
+    """What a workspace knows of its servers now. ``watched_by`` is None where nobody watches them.
+
+    ``endpoints`` can be asked; those that are ``down`` cannot, for their server does not run.
+    """
 
     events: Sequence[Event]
     servers: Sequence[ServerRecord]
     watched_by: Supervisor | None
     endpoints: Sequence[Endpoint]
+    down: Sequence[Endpoint]
 
 
 def read_status(workspace: Workspace) -> Status:
-    """What runs now. Endpoints without a running server behind them are left out, unless all are somebody else's."""
+    """What runs now. Whether servers of somebody else do is not looked at: their endpoints count as if they did."""
     servers = fleet.running(workspace)
     known = read_model(workspace.endpoints, Endpoints, "make serve").endpoints if workspace.endpoints.is_file() else []
-    away = any(item.engine == foreign.ENGINE for item in known)
+    up = {server.engine for server in servers} | {foreign.ENGINE}
     supervisor = read_model(workspace.servers, Servers, "make serve").supervisor if servers else None
     return Status(
         events=read_events(workspace.events),
         servers=servers,
         watched_by=supervisor if supervisor is not None and supervise.watched(supervisor) else None,
-        endpoints=known if servers or away else [],
+        endpoints=[item for item in known if item.engine in up],
+        down=[item for item in known if item.engine not in up],
     )
 
 
 def render_json(status: Status) -> str:
-    """For programs: events, servers and endpoints as in the files below live/."""
+    """For programs: events, servers and the endpoints that can be asked, as in the files below live/."""
     document = {
         "schema_version": 1,
         "events": [event.model_dump(mode="json") for event in status.events],
@@ -86,3 +91,5 @@ def _running(status: Status) -> Iterator[str]:
         watcher = status.watched_by
         yield f"watched by pid {watcher.pid}, log {watcher.log}" if watcher else "nobody watches them"
     yield from ready(status.endpoints)
+    for item in status.down:
+        yield f"down   {item.id:45} {item.engine} does not run; 'make serve' starts all servers anew"

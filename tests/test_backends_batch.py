@@ -180,6 +180,18 @@ def test_a_batch_of_cancelled_requests_calls_nothing() -> None:
     assert all(response.error.code == TritonError.CANCELLED for response in responses)
 
 
+def test_a_request_that_comes_alone_is_asked_like_the_others() -> None:
+    calls: list[tuple[int, ...]] = []
+    alone = Request(cancelled=True, x=rows(1, 3))
+    quick = settings()
+    quick.call_s = batch.WORTH_ASKING_S / 2
+    (response,) = batch.execute([alone], quick, doubled(calls), PB_UTILS)
+    assert (response.error, alone.asked, calls) == (None, 0, [(1, 3)])
+    (response,) = batch.execute([alone], after_a_slow_call(), doubled(calls), PB_UTILS)
+    assert response.error.code == TritonError.CANCELLED
+    assert (alone.asked, calls) == (1, [(1, 3)])
+
+
 def test_nobody_is_asked_whether_it_was_cancelled_where_that_costs_more_than_the_call() -> None:
     requests = [Request(x=rows(1, 3)) for _ in range(4)]
     quick = settings()
@@ -274,6 +286,14 @@ def test_a_missing_input_fails_its_own_request_before_the_call() -> None:
     assert responses[0].error.code == TritonError.INVALID_ARG
     assert calls == [(1, 2)]
     assert responses[1].error is None
+
+
+def test_a_missing_input_of_a_request_that_comes_alone_is_named() -> None:
+    calls: list[tuple[int, ...]] = []
+    (response,) = batch.execute([Request()], settings(), doubled(calls), PB_UTILS)
+    assert response.error.message == "input 'x' is missing"
+    assert response.error.code == TritonError.INVALID_ARG
+    assert calls == []
 
 
 class ResourceExhaustedError(Exception):

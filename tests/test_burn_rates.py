@@ -62,6 +62,7 @@ def test_thresholds_are_the_promised_share_times_the_burn_rate() -> None:
         'model:errors:ratio_rate5m{model=~"churn(__.+)?"} > 14.4 * 0.002'
     )
     assert fast["annotations"]["summary"] == "churn: failed requests: over 2.88 % for 1h, and still"
+    assert fast["annotations"]["description"].endswith("At this rate what 30 days allow is gone in 2.08 days.")
 
 
 def test_each_promised_percentile_is_watched_at_its_own_share() -> None:
@@ -79,7 +80,19 @@ def test_each_promised_percentile_is_watched_at_its_own_share() -> None:
 
 def test_the_mean_is_held_against_the_tightest_promise() -> None:
     (mean,) = named(Slo(p50_ms=7.5, p99_ms=20), "MeanLatencyOverObjective")
-    assert mean["expr"].endswith("> 7500")
+    assert re.findall(r"model:(\w+)_request_us:mean1m\S+ > (\S+)", mean["expr"]) == [
+        ("triton", "7500"),
+        ("tfserving", "7500"),
+    ]
+
+
+def test_a_promise_of_one_namespace_is_looked_for_in_that_one_only() -> None:
+    *unscoped, of_models = document({"churn": Slo()}, "live")["spec"]["groups"]
+    assert unscoped == document({"churn": Slo()})["spec"]["groups"][:-1], "what is not promised is the same everywhere"
+    for rule in of_models["rules"]:
+        chosen = re.findall(r"\{([^}]*)\}", rule["expr"])
+        assert chosen and all('namespace="live"' in matchers for matchers in chosen), rule["expr"]
+        promql_parser.parse(rule["expr"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from contract.files import read_model, write_json
 from contract.versions import Versions
 from contract.workspace import Workspace
 from serving import fleet
-from serving.choice import Choice, fingerprint, keep_word, read_choice, write_choice
+from serving.choice import Choice, fingerprint, keep_word, kept, read_choice, write_choice
 from serving.layout.laid_out import BRIDGE
 from serving.layout.repository import Served, lay_out, plan
 from serving.rolling.roll import roll
@@ -59,6 +59,13 @@ def test_the_word_of_the_last_start_counts_and_the_rest_stays_as_it_was_started(
     assert read_choice(place) == Choice(tfserving=AT, tfserving_ours=True, restarts=7)
     keep_word(Choice(tfserving=AT), place)
     assert not read_choice(place).tfserving_ours
+
+
+def test_what_servers_keep_that_were_asked_for_otherwise_is_one_sentence() -> None:
+    runs = Choice(restarts=5)
+    assert kept(runs.model_copy(update={"tfserving_ours": True}), runs) == ""  # which counts from now on
+    said = kept(Choice(restarts=0, one_at_a_time=True), runs)
+    assert said == "they keep --restarts 5 and hold all formats, as they were started; 'make stop' first to change that"
 
 
 @pytest.mark.parametrize("passed_over", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from threading import Thread
@@ -15,7 +16,8 @@ from contract.errors import ServerError, UsageError
 from serving.deploying import kubectl
 from serving.deploying.folder import LIST, write
 from serving.deploying.overlay import GENERATED
-from tests.deployments import LOAD_IMAGE, ON_CPU, STAND_IN, UNMEASURED, Site, site
+from serving.layout.laid_out import BRIDGE
+from tests.deployments import LOAD_IMAGE, ON_CPU, ON_TFSERVING, STAND_IN, UNMEASURED, Site, site
 from tests.k8s_api_server import cluster
 
 
@@ -283,6 +285,21 @@ def test_other_bytes_than_were_measured_are_refused_with_both_sums(place: Site) 
     with pytest.raises(UsageError) as refused:
         place.deploy(*UNMEASURED)
     assert place.shas["onnx"] in str(refused.value) and "b" * 64 in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"), [(ON_CPU, "triton/words__onnx"), (ON_TFSERVING, "tfserving/words")], ids=["triton", "tfserving"]
+)
+def test_what_an_interrupted_reload_left_is_not_deployed(tmp_path: Path, fields: dict[str, Any], name: str) -> None:
+    place = site(tmp_path)
+    place.reports(**fields)
+    folder = place.workspace.triton_repository.parent / name
+    shutil.copytree(folder / "1", folder / str(BRIDGE + 1))
+    sentence = f"{name}/1000000001 is what an interrupted reload left, .*run 'python -m serving repository --target"
+    with pytest.raises(UsageError, match=sentence):
+        place.deploy()
+    shutil.rmtree(folder / str(BRIDGE + 1))
+    assert place.deploy() == 0
 
 
 def test_a_changed_file_of_the_repository_is_refused(place: Site) -> None:

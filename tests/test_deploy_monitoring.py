@@ -12,6 +12,7 @@ import yaml
 from contract.errors import UsageError
 from contract.slo import Slo
 from serving.deploying import kubectl
+from serving.deploying.wanted import NAMESPACE
 from serving.monitoring.burn_rates import rule_file
 from tests.deployments import ON_CPU, ON_TFSERVING, UNMEASURED, Site, site
 from tests.k8s_api_server import cluster
@@ -39,8 +40,13 @@ def test_the_alerts_are_on_what_is_promised_of_the_deployed_model_and_on_nothing
     tmp_path: Path, fields: dict[str, Any]
 ) -> None:
     (found,) = of_kind(str(promising(tmp_path, **fields).overlay()), "PrometheusRule")
-    assert found["spec"] == rule_file({"words": PROMISED})
+    assert found["spec"] == rule_file({"words": PROMISED}, NAMESPACE)
     assert "answers after 75 ms" in str(found) and "sentiment" not in str(found)
+
+
+def test_the_alerts_are_on_the_pods_of_the_namespace_that_is_deployed_into(tmp_path: Path) -> None:
+    (found,) = of_kind(str(promising(tmp_path, **ON_CPU).overlay("--namespace", "live")), "PrometheusRule")
+    assert found["spec"] == rule_file({"words": PROMISED}, "live")
 
 
 def test_prometheus_takes_the_rules_of_a_deployment(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def test_the_line_of_a_single_file_is_the_artifact_of_the_report(gpu: Deployed) 
         (ON_CPU, [], "nvcr.io/nvidia/tritonserver:26.08-py3"),
         (ON_CPU, ["--image", "registry.example:5000/triton:26.08"], "registry.example:5000/triton:26.08"),
         (ON_CPU, ["--image", f"triton@sha256:{'0' * 64}"], f"triton@sha256:{'0' * 64}"),
+        (ON_CPU, ["--image", f"triton:26.08-py3@sha256:{'0' * 64}"], f"triton@sha256:{'0' * 64}"),
         ({**ON_TFSERVING, "engine_version": "2.19.1"}, [], "tensorflow/serving:2.19.1"),
         ({**ON_TFSERVING, "device": "gpu:NVIDIA L4"}, [], "tensorflow/serving:2.20.0-gpu"),
     ],

@@ -36,7 +36,9 @@ from tests.deployments import (
     recommended,
 )
 
+DIGEST = f"sha256:{'0' * 64}"
 MEASURED = Configuration(max_batch_size=32, max_queue_delay_us=0, instances=1, threads=1)
+UNMEASURED: dict[str, Any] = {"unmeasured": True, "load_image": LOAD_IMAGE}
 # Fields of the recommended model, of what is wanted, and of the whole recommendation -> what the sentence holds.
 LIFTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
     "a stand-in": (
@@ -102,6 +104,18 @@ FINAL: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "Triton 24.10 has published unauthenticated remote flaws",
     ),
+    "an image of a release with known flaws, pinned by its digest": (
+        {},
+        {"image": f"nvcr.io/nvidia/tritonserver:24.10-py3@{DIGEST}"},
+        {},
+        "Triton 24.10 has published unauthenticated remote flaws",
+    ),
+    "an image of another release, pinned by its digest": (
+        {},
+        {"image": f"registry.example:5000/triton:26.07-py3@{DIGEST}"},
+        {},
+        f"--image is 'registry.example:5000/triton:26.07-py3@{DIGEST}', of Triton 26.07, and release 26.08 is to run",
+    ),
     "a product that no label can name": (
         {"device": "gpu:Quadro RTX 6000/8000"},
         {},
@@ -116,6 +130,9 @@ FINAL: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
 def built(fields: dict[str, Any], wanted: dict[str, Any], whole: dict[str, Any], **flags: Any) -> Case:
     load = {"load_image": LOAD_IMAGE} if flags.get("unmeasured") else {}
     return case(recommended(**fields), Wanted(**({"target": TARGET} | load | wanted | flags)), **whole)
+
+
+THRESHOLD_OF_TFSERVING = built(ON_TFSERVING, {"queue_us": 900}, {}, unmeasured=True)
 
 
 def laid(**changes: Any) -> LaidOut:
@@ -161,8 +178,13 @@ def test_what_is_never_deployed_is_not_deployed_unmeasured_either(
 
 
 def test_every_row_of_the_tables_can_refuse() -> None:
-    cases = [built(*row[:3]) for row in (*LIFTED.values(), *FINAL.values())]
+    cases = [*(built(*row[:3]) for row in (*LIFTED.values(), *FINAL.values())), THRESHOLD_OF_TFSERVING]
     assert [item.why.__name__ for item in AGAINST_REPORT if not any(item.why(each) for each in cases)] == []
+
+
+def test_a_threshold_that_no_autoscaler_would_read_is_refused() -> None:
+    with pytest.raises(UsageError, match="the autoscaler's threshold, and tfserving has no autoscaler: leave it out"):
+        reasons(AGAINST_REPORT, True, THRESHOLD_OF_TFSERVING)
 
 
 def test_all_reasons_are_told_at_once() -> None:
@@ -273,6 +295,8 @@ def test_a_gpu_is_one_whether_its_driver_or_its_nodes_label_names_it() -> None:
         ({"image": "triton"}, "--image is 'triton': name a version that does not move"),
         ({"image": "registry:5000/triton"}, "--image"),
         ({"image": "triton:latest"}, "--image is 'triton:latest'"),
+        ({"image": "triton:26.08@sha256:0"}, "--image is 'triton:26.08@sha256:0'"),
+        ({"image": f"triton:26.08:26.08@{DIGEST}"}, "--image is 'triton:26.08:26.08@"),
         ({"replicas": 3}, "--replicas and --queue-us are for --unmeasured"),
         ({"queue_us": 900}, "--replicas and --queue-us are for --unmeasured"),
         ({"replicas": 0, "unmeasured": True}, "--replicas is 0: give a figure above 0"),
@@ -290,6 +314,10 @@ def test_a_gpu_is_one_whether_its_driver_or_its_nodes_label_names_it() -> None:
         ({"registry": "registry.example/loadtest:1", "unmeasured": True}, "give HOST, HOST:PORT or HOST/PATH"),
         ({"registry": "", "unmeasured": True}, "--registry is ''"),
         ({"registry": "registry.example", "load_image": LOAD_IMAGE, "unmeasured": True}, "give one of them"),
+        ({"rate": 500.0, **UNMEASURED}, "--rate and --headroom size by what was measured"),
+        ({"headroom": 1.0, **UNMEASURED}, "--rate and --headroom size by what was measured"),
+        ({"queue_us": 900, "fixed": True, **UNMEASURED}, "--fixed or --without monitoring leaves the autoscaler out"),
+        ({"queue_us": 900, "without": frozenset({"monitoring"}), **UNMEASURED}, "leaves the autoscaler out"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_refused(flags: dict[str, Any], sentence: str) -> None:
@@ -311,7 +339,9 @@ def test_the_tag_of_an_image_names_a_release_or_not(tag: str, release: str | Non
     [
         ({}, "registry.example/triton:26.08-py3", True),
         ({}, "registry.example/triton:0.1.0", False),
-        ({}, f"triton@sha256:{'0' * 64}", False),
+        ({}, f"triton@{DIGEST}", False),
+        ({}, f"triton:26.08-py3@{DIGEST}", True),
+        ({}, f"triton:latest@{DIGEST}", False),
         (ON_TFSERVING, "registry.example/serving:2.20.0", True),
         (ON_TFSERVING, "registry.example/serving:stable", False),
         ({**ON_TFSERVING, "engine_version": "unknown"}, "registry.example/serving:2.20.0", False),
@@ -326,12 +356,11 @@ def test_an_image_whose_release_nothing_tells_is_let_through_with_a_caveat(
     assert any(f"image's release was not checked ({image})" in sentence for sentence in said) is not checked
 
 
-def test_an_image_is_a_name_and_a_tag_or_a_digest() -> None:
-    tagged = split_image("registry.example:5000/loadproof/triton:0.1.0")
-    assert (tagged["name"], tagged["tag"]) == ("registry.example:5000/loadproof/triton", "0.1.0")
-    digest = f"sha256:{'0' * 64}"
-    pinned = split_image(f"loadproof/triton@{digest}")
-    assert (pinned["name"], pinned["digest"]) == ("loadproof/triton", digest)
+@pytest.mark.parametrize("name", ["triton", "loadproof/triton", "registry.example:5000/loadproof/triton"])
+@pytest.mark.parametrize(("tag", "digest"), [("0.1.0", None), (None, DIGEST), ("0.1.0", DIGEST)])
+def test_an_image_is_a_name_and_a_tag_or_a_digest_or_both(name: str, tag: str | None, digest: str | None) -> None:
+    found = split_image(f"{name}{f':{tag}' if tag else ''}{f'@{digest}' if digest else ''}")
+    assert (found["name"], found["tag"], found["digest"]) == (name, tag, digest)
 
 
 @pytest.mark.parametrize(

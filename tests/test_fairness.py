@@ -219,3 +219,12 @@ def test_a_native_backend_names_the_library_of_its_release(tmp_path: Path) -> No
 def test_the_library_of_a_server_elsewhere_has_no_version_of_this_environment(tmp_path: Path) -> None:
     item = served(workspace(tmp_path))
     assert conditions(config(), item, server(place="url"), native=False)["library"] == "onnxruntime"
+
+
+def test_two_images_of_one_version_are_told_apart(tmp_path: Path) -> None:
+    item = served(workspace(tmp_path))
+    ran = [server(place="docker", image=f"triton:mine (sha256:{number})") for number in (1, 2)]
+    sheets = [conditions(config(), item, record, native=False) for record in ran]
+    assert [sheet["server"] for sheet in sheets] == [
+        f"triton 2.51.0, docker, triton:mine (sha256:{number})" for number in (1, 2)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from contract.errors import UsageError
-from contract.files import read_model, sha256_file, sha256_tree, write_bytes, write_json, write_text
+from contract.errors import UsageError, of_the_machine
+from contract.files import copy_folder, read_model, sha256_file, sha256_tree, write_bytes, write_json, write_text
 
 
 class Colour(BaseModel):
@@ -186,3 +187,25 @@ def test_what_is_not_there_has_no_hash(tmp_path: Path) -> None:
     """An artifact that was deleted must not hash like an empty folder."""
     with pytest.raises(OSError, match="missing"):
         sha256_tree(tmp_path / "missing")
+
+
+def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "saved" / "variables").mkdir(parents=True)
+    (tmp_path / "saved" / "assets").mkdir()
+    (tmp_path / "saved" / "variables" / "data").write_bytes(b"weights")
+    copy_folder(tmp_path / "saved", tmp_path / "copy")
+    assert (tmp_path / "copy" / "variables" / "data").read_bytes() == b"weights"
+    assert (tmp_path / "copy" / "assets").is_dir()
+
+
+def test_a_full_disk_is_named_where_a_folder_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "model.pb").write_bytes(b"graph")
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        copy_folder(tmp_path / "saved", tmp_path / "copy")
+    assert of_the_machine(refused.value).startswith(f"{tmp_path}/copy/model.pb: No space left on device; ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from serving.engines import tensorflow_serving, triton
 from serving.layout.repository import lay_out
 from serving.places.launch import Launch
 from serving.places.ports import choose_ports
-from serving.places.starting import start
+from serving.places.starting import MOST_STARTS, start
 
 METRICS = "/monitoring/prometheus/metrics"
+Launched = Callable[[Workspace], Launch]
 LOSER = "print('Socket 127.0.0.1:8001 already in use'); raise SystemExit(1)"
 
 
@@ -92,22 +94,48 @@ def ports_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     [(on_triton, "http"), (on_triton, "grpc"), (on_triton, "metrics"), (on_embedded, "grpc"), (on_embedded, "rest")],
 )
 def test_a_real_server_whose_port_was_taken_after_the_choice_runs_on_others(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str], launched: Callable[[Workspace], Launch], purpose: str
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], launched: Launched, purpose: str
 ) -> None:
     lay_out([], workspace)
-    made: list[Launch] = []
-    with socket.socket() as other:
-
-        def make() -> Launch:
-            made.append(launched(workspace))
-            if len(made) == 1:
-                other.bind(("127.0.0.1", made[0].ports[purpose]))
-                other.listen()
-            return made[-1]
-
+    with taken_after_the_choice(launched, purpose, workspace, tries=1) as (make, made):
         record, _ = start(make, "process", workspace, lambda server: "known")
     assert len(made) > 1
     assert record.ports == made[-1].ports
     assert record.ports[purpose] != made[0].ports[purpose]
     assert [item.pid for item in fleet.running(workspace)] == [record.pid]
     assert "ports was taken meanwhile" in capsys.readouterr().err
+
+
+@pytest.mark.e2e
+@pytest.mark.usefixtures("ports_of_its_own")
+@pytest.mark.parametrize(("launched", "purpose"), [(on_triton, "grpc"), (on_embedded, "rest")])
+def test_a_real_server_whose_port_is_taken_each_time_fails_with_what_to_do(
+    workspace: Workspace, launched: Launched, purpose: str
+) -> None:
+    lay_out([], workspace)
+    with (
+        taken_after_the_choice(launched, purpose, workspace, tries=MOST_STARTS) as (make, made),
+        pytest.raises(ServerError, match="'ss -ltnp' shows who listens") as refused,
+    ):
+        start(make, "process", workspace, lambda server: "never")
+    assert (refused.value.exit_code, len(made)) == (3, MOST_STARTS)
+    assert fleet.running(workspace) == []
+
+
+@contextmanager
+def taken_after_the_choice(
+    launched: Launched, purpose: str, workspace: Workspace, tries: int
+) -> Iterator[tuple[Callable[[], Launch], list[Launch]]]:
+    """Makes launches of which the first ``tries`` find a port of theirs taken; and those that it made."""
+    made: list[Launch] = []
+    with ExitStack() as others:
+
+        def make() -> Launch:
+            made.append(launched(workspace))
+            if len(made) <= tries:
+                other = others.enter_context(socket.socket())
+                other.bind(("127.0.0.1", made[-1].ports[purpose]))
+                other.listen()
+            return made[-1]
+
+        yield make, made

@@ -29,7 +29,7 @@ TRITON = {
         "first_response_histogram_ms_count",
     )
 } | {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes", "nv_cpu_utilization"}
-EXPORTED = TRITON | {":tensorflow:serving:request_count"}
+EXPORTED = TRITON | {f":tensorflow:serving:request_{name}" for name in ("count", "latency_sum", "latency_count")}
 SERIES = re.compile(r"[a-zA-Z_:][\w:]*(?=\{)")
 
 

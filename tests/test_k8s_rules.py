@@ -33,17 +33,38 @@ def requests(answered: float, failed: float, labels: str = MODEL) -> list[dict[s
     ]
 
 
-def histogram(all_of_them: float, within: float, bound: str = "50") -> list[dict[str, str]]:
+def histogram(all_of_them: float, within: float, bound: str = "50", labels: str = MODEL) -> list[dict[str, str]]:
     return [
-        counter(f"{HISTOGRAM}_count", all_of_them),
-        counter(f"{HISTOGRAM}_bucket", within, f'{MODEL}, le="{bound}"'),
-        counter(f"{HISTOGRAM}_bucket", all_of_them, f'{MODEL}, le="+Inf"'),
+        counter(f"{HISTOGRAM}_count", all_of_them, labels),
+        counter(f"{HISTOGRAM}_bucket", within, f'{labels}, le="{bound}"'),
+        counter(f"{HISTOGRAM}_bucket", all_of_them, f'{labels}, le="+Inf"'),
     ]
 
 
-def evaluate(folder: Path, series: list[dict[str, str]], at: str, expression: str, expected: dict[str, float]) -> None:
+def tfserving(
+    answered: float, failed: float, mean_us: float = 1000, namespace: str = "live", entrypoint: str = "GRPC"
+) -> list[dict[str, str]]:
+    """TF Serving's counters of a model, requests per minute; only what was answered has a latency."""
+    labels = f'namespace="{namespace}", pod="a", model_name="churn"'
+    timed = f'{labels}, API="Predict", entrypoint="{entrypoint}"'
+    return [
+        counter(":tensorflow:serving:request_count", answered, f'{labels}, status="OK"'),
+        counter(":tensorflow:serving:request_count", failed, f'{labels}, status="Internal"'),
+        counter(":tensorflow:serving:request_latency_sum", answered * mean_us, timed),
+        counter(":tensorflow:serving:request_latency_count", answered, timed),
+    ]
+
+
+def evaluate(
+    folder: Path,
+    series: list[dict[str, str]],
+    at: str,
+    expression: str,
+    expected: dict[str, float],
+    namespace: str | None = None,
+) -> None:
     """Have promtool feed the rules with the series and compare what an expression gives at a time."""
-    (folder / "rules.yaml").write_text(yaml.safe_dump(document(SLOS)["spec"]))
+    (folder / "rules.yaml").write_text(yaml.safe_dump(document(SLOS, namespace)["spec"]))
     samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
     case = {"expr": expression, "eval_time": at, "exp_samples": samples}
     tests = {
@@ -57,9 +78,9 @@ def evaluate(folder: Path, series: list[dict[str, str]], at: str, expression: st
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def alerts(folder: Path, series: list[dict[str, str]], at: str, *expected: str) -> None:
+def alerts(folder: Path, series: list[dict[str, str]], at: str, *expected: str, namespace: str | None = None) -> None:
     """The alerts that fire at a time are these; each is its labels less `service="churn"`."""
-    evaluate(folder, series, at, FIRING, {f'{{service="churn", {labels}}}': 1 for labels in expected})
+    evaluate(folder, series, at, FIRING, {f'{{service="churn", {labels}}}': 1 for labels in expected}, namespace)
 
 
 def burning(alert: str, *windows: str, also: str = "") -> list[str]:
@@ -68,6 +89,7 @@ def burning(alert: str, *windows: str, also: str = "") -> list[str]:
 
 WATCHED = histogram(1000, 1000)
 UNWATCHED = 'alertname="LatencyObjectiveUnwatched", objective="p99"'
+SLOW_MEAN = 'alertname="MeanLatencyOverObjective"'
 
 
 def test_the_committed_rules_pass_promtool(tmp_path: Path) -> None:
@@ -115,7 +137,52 @@ def test_a_promise_that_nobody_counts_is_said_to_be_unwatched(tmp_path: Path, se
 
 def test_a_mean_over_the_tightest_promise_pages_without_any_histogram(tmp_path: Path) -> None:
     slow = counter("nv_inference_request_duration_us", 1000 * 60_000)
-    alerts(tmp_path, [*requests(1000, 0), slow], "20m", 'alertname="MeanLatencyOverObjective"')
+    alerts(tmp_path, [*requests(1000, 0), slow], "20m", SLOW_MEAN)
+
+
+def test_a_mean_of_tf_serving_over_the_tightest_promise_pages(tmp_path: Path) -> None:
+    slow = tfserving(1000, 0, mean_us=60_000)
+    alerts(tmp_path, slow, "20m", SLOW_MEAN)
+    mean = '{namespace="live", model="churn", model_name="churn"}'
+    evaluate(tmp_path, slow, "20m", "round(model:tfserving_request_us:mean1m)", {mean: 60_000})
+
+
+def test_a_mean_of_tf_serving_is_that_of_both_protocols_together(tmp_path: Path) -> None:
+    of_rest = tfserving(1000, 0, mean_us=60_000, entrypoint="REST")[2:]  # counted already, by whatever protocol
+    alerts(tmp_path, [*tfserving(1000, 0, mean_us=30_000), *of_rest], "20m")
+
+
+def test_a_percentile_that_tf_serving_does_not_count_is_said_to_be_unwatched(tmp_path: Path) -> None:
+    alerts(tmp_path, tfserving(1000, 0), "20m")
+    alerts(tmp_path, tfserving(1000, 0), "1h", UNWATCHED)
+
+
+ELSEWHERE = MODEL.replace("live", "other")
+
+
+def test_what_is_promised_in_one_namespace_wakes_nobody_for_another(tmp_path: Path) -> None:
+    slow = counter("nv_inference_request_duration_us", 500 * 60_000, ELSEWHERE)
+    series = [*requests(500, 500, ELSEWHERE), *histogram(500, 0, labels=ELSEWHERE), slow]
+    burns = (
+        *burning("ErrorBudgetBurn", "1h", "6h", "3d"),
+        *burning("LatencyBudgetBurn", "1h", "6h", "3d", also=', objective="p99"'),
+    )
+    alerts(tmp_path, series, "1h", *burns, SLOW_MEAN, namespace="other")
+    alerts(tmp_path, series, "1h", namespace="live")
+
+
+def test_a_share_of_slow_answers_is_recorded_by_the_rules_of_its_own_namespace_alone(tmp_path: Path) -> None:
+    labels = 'namespace="other", model="churn__onnx", service="churn", objective="p99"'
+    series = histogram(500, 250, labels=ELSEWHERE)
+    for namespace, recorded in (("other", {f"model:slow:ratio_rate5m{{{labels}}}": 0.5}), ("live", {})):
+        evaluate(tmp_path, series, "1h", "model:slow:ratio_rate5m", recorded, namespace)
+
+
+def test_tf_serving_in_another_namespace_wakes_nobody_either(tmp_path: Path) -> None:
+    series = tfserving(500, 500, mean_us=60_000, namespace="other")
+    burns = burning("ErrorBudgetBurn", "1h", "6h", "3d")
+    alerts(tmp_path, series, "1h", *burns, SLOW_MEAN, UNWATCHED, namespace="other")
+    alerts(tmp_path, series, "1h", namespace="live")
 
 
 def test_models_of_which_one_name_begins_with_the_other_are_kept_apart(tmp_path: Path) -> None:
@@ -135,14 +202,9 @@ def test_models_of_which_one_name_begins_with_the_other_are_kept_apart(tmp_path:
 
 
 def test_failures_of_tf_serving_burn_the_same_budget(tmp_path: Path) -> None:
-    labels = 'namespace="live", pod="a", model_name="churn"'
-    series = [
-        counter(":tensorflow:serving:request_count", 960, f'{labels}, status="OK"'),
-        counter(":tensorflow:serving:request_count", 40, f'{labels}, status="Internal"'),
-    ]
-    alerts(tmp_path, series, "1h", *burning("ErrorBudgetBurn", "1h", "6h", "3d"))
-    ratio = f'model:errors:ratio_rate5m{{{labels}, engine="tfserving", model="churn"}}'.replace('pod="a", ', "")
-    evaluate(tmp_path, series, "1h", "model:errors:ratio_rate5m", {ratio: 0.04})
+    alerts(tmp_path, tfserving(960, 40), "1h", *burning("ErrorBudgetBurn", "1h", "6h", "3d"), UNWATCHED)
+    ratio = 'model:errors:ratio_rate5m{namespace="live", model_name="churn", engine="tfserving", model="churn"}'
+    evaluate(tmp_path, tfserving(960, 40), "1h", "model:errors:ratio_rate5m", {ratio: 0.04})
 
 
 def record(folder: Path, series: list[dict[str, str]], name: str, expected: dict[str, float]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from contract.errors import ServerError
 from serving.engines import tensorflow_serving
 from serving.places import docker as place_docker
+from serving.places import starting
 from serving.places.launch import Launch
 from serving.places.starting import MOST_STARTS, start
 from tests.builders import server, workspace
@@ -86,8 +87,9 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     """The real Launch of TF Serving's image for a CPU, with a repository that everybody may read."""
     monkeypatch.setattr(tensorflow_serving, "device", lambda: "cpu")
     place = workspace(tmp_path)
-    place.tfserving_repository.mkdir(parents=True)
-    place.tfserving_repository.chmod(0o755)
+    above = place.tfserving_repository.parent
+    above.mkdir()
+    above.chmod(0o755)
     return tensorflow_serving.launch(place, "docker", threads=3, batching=True)
 
 
@@ -161,8 +163,9 @@ def test_a_repository_that_root_alone_may_read_is_refused_with_what_to_do(tmp_pa
 def test_the_repository_is_mounted_read_only_at_its_own_path(
     engine: FakeDocker, launch: Launch, tmp_path: Path
 ) -> None:
-    tree = str(workspace(tmp_path).tfserving_repository)
-    assert options_of(engine, launch)["volumes"] == {tree: {"bind": tree, "mode": "ro"}}
+    tree = workspace(tmp_path).tfserving_repository
+    above = str(tree.parent)  # the tree is swapped by a rename, which a mount of it would not see
+    assert options_of(engine, launch)["volumes"] == {above: {"bind": above, "mode": "ro"}}
     assert f"--model_config_file={tree}/models.config" in options_of_command(engine)
 
 
@@ -179,6 +182,7 @@ def test_the_container_is_started_in_the_background_and_remembered_by_its_id(
     assert (record.place, record.pid, record.container) == ("docker", None, FakeContainer.id)
     assert record.ports == launch.ports
     assert record.log == f"docker logs {FakeContainer.short_id}"
+    assert record.image == f"{IMAGE} (sha256:1234)"
 
 
 def test_stopping_asks_the_server_to_end_and_then_removes_the_container(engine: FakeDocker, launch: Launch) -> None:
@@ -203,6 +207,13 @@ def test_a_container_is_alive_while_it_runs(monkeypatch: pytest.MonkeyPatch, sta
 def test_a_container_that_is_gone_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, FakeDocker())
     assert not place_docker.alive(server(place="docker", container="gone"))
+
+
+def test_an_engine_that_does_not_answer_leaves_open_whether_a_container_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With live-restore it runs on."""
+    use(monkeypatch, FakeDocker(error=docker.errors.DockerException("Error while fetching server API version")))
+    with pytest.raises(ServerError, match=r"does not say whether triton runs: Error while .*; 'docker info' tells"):
+        place_docker.alive(server(place="docker", container="abc"))
 
 
 def test_the_last_lines_are_those_of_the_containers_log(engine: FakeDocker) -> None:
@@ -285,6 +296,8 @@ def test_a_port_that_docker_finds_taken_costs_another_try_and_not_the_run(
     lost.refusal = docker.errors.APIError(words)
     containers = iter([lost, won])
     engine = FakeDocker(won)
+    said: list[str] = []
+    monkeypatch.setattr(starting, "say", said.append)
     monkeypatch.setattr(engine, "create", lambda image, **options: next(containers))
     use(monkeypatch, engine)
     with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as page:
@@ -295,6 +308,8 @@ def test_a_port_that_docker_finds_taken_costs_another_try_and_not_the_run(
         page.shutdown()
     assert record.ports == ready.ports
     assert (lost.removed, won.removed) == ([{"force": True}], [])
+    assert said[-1] == f"the log of tfserving: docker logs {FakeContainer.short_id}"
+    assert str(launch.log) not in "".join(said), "which a container does not write"
 
 
 def test_ports_that_are_lost_every_time_end_with_docker_s_words_and_what_to_do(

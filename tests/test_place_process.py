@@ -253,6 +253,15 @@ def test_the_last_lines_are_the_end_of_the_log(begin: Start) -> None:
     assert lines[-2] == "  | line 49"
 
 
+def test_the_log_of_a_server_that_crashed_outlives_its_next_start(begin: Start) -> None:
+    first = begin("print('up; out of memory')")
+    assert wait_until(lambda: not alive(first))
+    second = begin(SLEEP)
+    assert first.log == second.log
+    assert Path(second.log).read_text() == "up\n"
+    assert Path(f"{first.log}{place_process.PREVIOUS}").read_text() == "up; out of memory\n"
+
+
 @pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])
 def test_a_log_with_nothing_in_it_says_so(tmp_path: Path, begin: Start, exists: bool) -> None:
     server = begin("", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,7 +23,9 @@ from contract.tensors import Tensors, from_bytes, to_bytes
 from serving.layout.repository import Served
 from serving.proof.payloads import write_payloads
 from serving.proof.probe import Probed, batch_limit, probe
-from tests.builders import answer_of, examples, free_port, model, served, workspace
+from serving.proof.rechecking import FEW, recheck
+from serving.rolling.version import Version
+from tests.builders import answer_of, endpoint, examples, free_port, model, served, workspace
 
 Answer = Callable[[Tensors], tuple[int, dict[str, str], bytes]]
 
@@ -79,6 +82,28 @@ class Triton(ThreadingHTTPServer):
         self.answer = answer
         self.asked: list[tuple[str, int]] = []
 
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+@contextmanager
+def triton(answer: Answer) -> Iterator[Triton]:
+    """A server that answers in a given way."""
+    server = Triton(answer)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def shedding_first(answer: Answer) -> Answer:
+    """Refuses the first request, as a queue policy does of an overloaded server."""
+    refusals: Iterator[tuple[int, dict[str, str], bytes]] = iter([(503, {}, b"Request timeout expired")])
+    return lambda inputs: next(refusals, None) or answer(inputs)
+
 
 Ask = Callable[..., tuple[Probed, Triton]]
 
@@ -87,21 +112,17 @@ Ask = Callable[..., tuple[Probed, Triton]]
 def ask(tmp_path: Path) -> Iterator[Ask]:
     """Probe a server that answers in a given way."""
     place = workspace(tmp_path)
-    running: list[Triton] = []
+    with ExitStack() as running:
 
-    def ask(answer: Answer, item: Served | None = None, golden: list[Example] | None = None) -> tuple[Probed, Triton]:
-        server = Triton(answer)
-        running.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        chosen, index = prepared(place, item, golden)
-        address = f"127.0.0.1:{server.server_address[1]}"
-        folder = place.live / "payloads/triton/words__onnx/http"
-        return probe(chosen, index, folder, address, golden or examples()), server
+        def ask(
+            answer: Answer, item: Served | None = None, golden: list[Example] | None = None
+        ) -> tuple[Probed, Triton]:
+            server = running.enter_context(triton(answer))
+            chosen, index = prepared(place, item, golden)
+            folder = place.live / "payloads/triton/words__onnx/http"
+            return probe(chosen, index, folder, server.address, golden or examples()), server
 
-    yield ask
-    for server in running:
-        server.shutdown()
-        server.server_close()
+        yield ask
 
 
 def prepared(
@@ -193,6 +214,28 @@ def test_nobody_listening_is_a_sentence(tmp_path: Path) -> None:
     folder = place.live / "payloads/triton/words__onnx/http"
     with pytest.raises(ServerError, match=r"did not answer golden request r0000 of words__onnx over http: .*refused"):
         probe(item, index, folder, f"127.0.0.1:{free_port()}", examples())
+
+
+def test_a_request_that_is_shed_under_load_is_asked_again(ask: Ask) -> None:
+    probed, server = ask(shedding_first(right))
+    assert probed.parity.passed
+    assert len(server.asked) == len(examples()) + 1
+
+
+def test_a_recheck_under_load_is_of_answers_and_not_of_patience(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    prepared(place)
+    with triton(shedding_first(right)) as server:
+        assert recheck(endpoint(address=server.address), place).passed
+    assert len(server.asked) == FEW + 1
+
+
+def test_an_older_version_is_asked_under_load_as_patiently(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    prepared(place)
+    with triton(shedding_first(right)) as server:
+        Version(1, [endpoint(version=2, address=server.address)], place).insist_on_answers()
+    assert [path for path, _ in server.asked] == ["/v2/models/words__onnx/versions/1/infer"] * (FEW + 1)
 
 
 def test_requests_over_the_batch_limit_of_triton_are_not_asked(ask: Ask, tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
+from docker.errors import DockerException
 
 from contract.endpoints import ServerRecord, Servers, Supervisor
+from contract.errors import ServerError
 from contract.events import append_event, happened
-from contract.files import write_json
+from contract.files import read_model, write_json
 from contract.workspace import Workspace
 from serving.__main__ import main
+from serving.places import docker as place_docker
 from tests.builders import endpoint, endpoints, server
 
 ME = psutil.Process()  # a process that surely runs
@@ -71,6 +75,21 @@ def test_endpoints_of_servers_that_are_gone_are_not_up(
     assert found["events"]
 
 
+def test_endpoints_of_the_one_server_that_is_gone_are_told_apart_from_those_that_can_be_asked(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = running().model_copy(update={"pid_started": 1.0})
+    other = running().model_copy(update={"engine": "tfserving"})
+    on_other = endpoint(engine="tfserving", format="savedmodel", protocol="rest")
+    write_json(workspace.servers, Servers(schema_version=1, servers=[gone, other]))
+    write_json(workspace.endpoints, endpoints(endpoint(), on_other))
+    assert document(workspace, capsys)["endpoints"] == [on_other.model_dump(mode="json")]
+    assert main(["status", "--workspace", str(workspace.root)]) == 0
+    *_, ready, down = capsys.readouterr().out.splitlines()
+    assert ready.startswith(f"ready  {on_other.id}")
+    assert down.startswith(f"down   {endpoint().id}") and "triton does not run; 'make serve' starts all" in down
+
+
 def test_a_person_reads_the_same(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--workspace", str(workspace.root)]) == 0
     died, last, restarted, up, watched, ready = capsys.readouterr().out.splitlines()
@@ -102,3 +121,37 @@ def test_a_stop_says_what_it_stops_before_it_has(tmp_path: Path, capsys: pytest.
     assert (said.err, said.out) == ("stopping triton\n", "stopped triton\n")
     main(["stop", "--workspace", str(tmp_path)])
     assert capsys.readouterr() == ("nothing was running\n", "")
+
+
+def test_a_server_at_an_address_is_never_said_to_be_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        item = server(place="url", ports={"http": somebody.getsockname()[1]})
+        write_json(workspace.servers, Servers(schema_version=1, servers=[item]))
+        assert main(["stop", "--workspace", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert (said.err, said.out) == ("", "triton at 127.0.0.1 goes on: it was started by somebody else\n")
+    assert not workspace.servers.exists()
+
+
+def test_an_engine_of_docker_that_does_not_answer_keeps_no_other_server_from_being_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent() -> None:
+        raise DockerException("no such file")
+
+    monkeypatch.setattr(place_docker, "_client", absent)
+    workspace = Workspace(tmp_path)
+    contained = server(engine="tfserving", place="docker", container="c0ffee")
+    with subprocess.Popen(["sleep", "600"]) as child:
+        started = psutil.Process(child.pid).create_time()
+        item = server(place="process", pid=child.pid, pid_started=started)
+        write_json(workspace.servers, Servers(schema_version=1, servers=[contained, item]))
+        try:
+            with pytest.raises(ServerError, match=r"Docker did not remove container c0ffee: no such file"):
+                main(["stop", "--workspace", str(tmp_path)])
+            assert child.wait(30) < 0
+        finally:
+            child.kill()
+    assert read_model(workspace.servers, Servers, "make serve").servers == [contained]
+    assert "Docker does not say whether tfserving runs" in capsys.readouterr().err

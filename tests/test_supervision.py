@@ -14,11 +14,12 @@ from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.workspace import Workspace
 from serving.places.launch import Launch
-from serving.places.starting import launch_file
-from serving.watch import supervision
+from serving.places.starting import launch_file, remember
+from serving.watch import lacking, supervision
 from serving.watch.supervision import Supervisor
 from tests.builders import endpoint, endpoints, parity, server, workspace
 
+NEW = 4711  # the pid of whoever is started in place of one that died
 Processes = dict[int, tuple[str, int]]
 
 
@@ -29,7 +30,9 @@ class World:
         self.workspace = place
         self.living = True
         self.starts: list[Launch] = []
-        self.stops = 0
+        self.stopped: list[int | None] = []  # pids
+        self.unstoppable: str | None = None
+        self.silent_engine: str | None = None  # Docker's, which says of none whether it runs
         self.refusal: str | None = None
         self.refusals = 99
         self.loaded: set[str] = set()
@@ -59,15 +62,20 @@ class World:
         )
         monkeypatch.setattr(supervision, "place_of", lambda _: self)
         monkeypatch.setattr(supervision, "start_once", self.start_once)
-        monkeypatch.setattr(supervision, "model_processes", lambda _: dict(self.processes))
+        for module in (supervision, lacking):
+            monkeypatch.setattr(module, "model_processes", lambda _: dict(self.processes))
         monkeypatch.setattr(supervision, "recheck", self.recheck)
         monkeypatch.setattr(supervision, "Silence", lambda: self)
 
     def alive(self, _: ServerRecord) -> bool:
+        if self.silent_engine:
+            raise ServerError(self.silent_engine)
         return self.living
 
-    def stop(self, _: ServerRecord) -> None:
-        self.stops += 1
+    def stop(self, server: ServerRecord) -> None:
+        self.stopped.append(server.pid)
+        if self.unstoppable:
+            raise ServerError(self.unstoppable)
 
     def too_long(self, _: ServerRecord) -> bool:
         return self.hanging
@@ -83,7 +91,9 @@ class World:
         if self.refusal and len(self.starts) <= self.refusals:
             raise ServerError(self.refusal)
         self.living, self.hanging = True, False
-        return server(pid=4711), 0.1
+        record = server(engine=launch.engine, place=place, pid=NEW)
+        remember(record, workspace)
+        return record, 0.1
 
     def recheck(self, item: Endpoint, workspace: Workspace) -> Any:
         self.asked.append(item.id)
@@ -141,7 +151,7 @@ def test_a_server_that_died_is_told_started_as_it_was_and_asked_again(world: Wor
     assert restarted.what == "restarted"
     assert "restart 1 of 3" in restarted.detail
     assert [launch.environment for launch in world.starts] == [{"A": "b"}]
-    assert world.stops == 1  # what the dead one left behind
+    assert world.stopped == [None]  # what the dead one left behind
     assert world.calls == ["load words__onnx"]
     assert world.asked == ["words__onnx__triton__http", "words__onnx__triton__grpc"]
     assert any("its last words" in text for text in world.said)
@@ -189,6 +199,17 @@ def test_only_what_was_resident_is_loaded_again(world: World) -> None:
     world.living = False
     watcher.look()
     assert world.calls == []
+
+
+def test_a_server_that_held_no_model_is_brought_back_without_one(world: World) -> None:
+    write_json(world.workspace.endpoints, endpoints(one_at_a_time=True))  # and nobody measures
+    world.processes, world.loaded = {}, set()
+    watcher = world.supervisor()
+    watcher.look()
+    world.living = False
+    assert watcher.look()
+    assert (world.calls, world.asked, world.happened) == ([], [], ["died", "restarted"])
+    assert "without models as before" in read_events(world.workspace.events)[-1].detail
 
 
 def test_a_server_that_ended_gently_is_given_back_what_it_held(world: World) -> None:
@@ -281,7 +302,17 @@ def test_a_server_that_answers_wrongly_after_a_restart_is_stopped(world: World) 
     world.supervisor().look()
     assert world.happened == ["died", "gave up"]
     assert "answers wrongly" in read_events(world.workspace.events)[-1].detail
-    assert world.stops == 2
+    assert world.stopped == [None, NEW], "what was started in its place must not go on answering"
+
+
+def test_that_a_server_stays_down_is_told_although_it_cannot_be_stopped(world: World) -> None:
+    world.living, world.unstoppable = False, "Docker did not remove container abc"
+    watcher = world.supervisor()
+    with pytest.raises(ServerError, match="did not remove container abc"):
+        watcher.look()
+    assert world.happened == ["died", "gave up"]
+    assert not watcher.look()
+    assert world.happened == ["died", "gave up"]
 
 
 def test_a_model_whose_process_died_is_unloaded_and_loaded_since_triton_calls_it_ready(world: World) -> None:
@@ -354,7 +385,7 @@ def test_a_reload_that_fitted_into_one_held_up_question_is_no_death(
     watcher.look()
     world.processes = {}  # as a question saw it that began before a reload and ended after it
     monkeypatch.setattr(
-        "serving.watch.supervision.time.sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)})
+        "serving.watch.lacking.time.sleep", lambda seconds: world.processes.update({12: ("words__onnx", 1)})
     )
     watcher.look()
     assert (world.happened, world.calls) == ([], [])
@@ -383,12 +414,57 @@ def test_models_of_a_container_whose_processes_cannot_be_seen_are_left_alone(
     assert (world.happened, world.calls) == ([], [])
 
 
+def contained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_at_a_time: bool = False) -> World:
+    """A Triton in a container, whose processes cannot be seen."""
+    place = workspace(tmp_path)
+    write_json(place.endpoints, endpoints(endpoint(), one_at_a_time=one_at_a_time))
+    return World(place, monkeypatch, server(place="docker", container="c"))
+
+
+def test_a_container_is_given_its_models_back_each_time_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = contained(tmp_path, monkeypatch)
+    watcher = world.supervisor()
+    for _ in range(2):
+        world.living = False
+        assert watcher.look()
+    assert world.calls == ["load words__onnx"] * 2
+    assert world.happened == ["died", "restarted"] * 2
+
+
+def test_a_container_whose_models_take_turns_is_brought_back_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = contained(tmp_path, monkeypatch, one_at_a_time=True)
+    world.living = False
+    assert world.supervisor().look()
+    assert (world.calls, world.asked, world.happened) == ([], [], ["died", "restarted"])
+
+
+def test_an_engine_that_does_not_say_whether_a_container_runs_is_no_death_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = contained(tmp_path, monkeypatch)
+    watcher = world.supervisor()
+    world.silent_engine = "Docker does not say whether triton runs"
+    for _ in range(2):
+        with pytest.raises(ServerError, match="does not say"):  # which whoever calls it says, and looks again
+            watcher.look()
+    world.silent_engine = None
+    assert watcher.look()
+    assert (world.happened, world.stopped) == ([], [])
+    world.living = False
+    assert watcher.look()
+    assert world.happened == ["died", "restarted"]
+
+
 def test_a_server_that_hangs_in_its_container_is_told_ended_and_started_again(world: World) -> None:
     world.hanging = True
     assert world.supervisor().look()
     assert world.happened == ["died", "restarted"]
     assert "triton stopped answering" in read_events(world.workspace.events)[0].detail
-    assert (world.stops, len(world.starts)) == (1, 1)
+    assert (world.stopped, len(world.starts)) == ([None], 1)
 
 
 def test_a_server_that_hangs_again_and_again_is_given_up(world: World) -> None:
@@ -422,4 +498,27 @@ def test_a_server_of_somebody_else_is_never_restarted_and_may_come_back(
     world.living = True
     watcher.look()
     assert world.happened == ["died", "restarted"]
-    assert (world.starts, world.stops) == ([], 0)
+    assert (world.starts, world.stopped) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("loaded", "one_at_a_time", "told"),
+    [
+        ({"words__onnx"}, False, "triton answers again"),
+        (set(), False, f"triton answers again, without words__onnx: {supervision.BRING_BACK}"),
+        (set(), True, "triton answers again"),  # as it was left
+    ],
+    ids=["with all", "with none", "their turns"],
+)
+def test_a_triton_at_an_address_that_comes_back_without_its_models_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: set[str], one_at_a_time: bool, told: str
+) -> None:
+    place = workspace(tmp_path)
+    write_json(place.endpoints, endpoints(endpoint(), one_at_a_time=one_at_a_time))
+    world = World(place, monkeypatch, server(place="url", host="gpu1"))
+    watcher = world.supervisor()
+    world.living = False
+    watcher.look()
+    world.living, world.loaded = True, loaded
+    watcher.look()
+    assert read_events(place.events)[-1].detail == told

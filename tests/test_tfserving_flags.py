@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
@@ -10,6 +13,7 @@ from serving.tfserving import flags
 from serving.tfserving.__main__ import main
 from serving.tfserving.errors import SetupError
 from serving.tfserving.flags import Parallelism, Settings
+from tests.conftest import ROOT
 
 BASE = ("--model_base_path=/models/m",)
 # Of tensorflow_model_server 2.20, but for --version, which is no setting.
@@ -163,6 +167,14 @@ def test_the_defaults_are_those_of_the_original() -> None:
 
 def test_a_retry_interval_may_be_negative() -> None:
     assert flags.parse([*BASE, "--load_retry_interval_micros=-1"]).load_retry_interval_micros == -1
+
+
+@pytest.mark.parametrize(("argument", "words"), [("--help", b"--rest_api_port"), ("--version", b"TensorFlow Library")])
+def test_who_asks_through_a_pipe_is_told(argument: str, words: bytes) -> None:
+    command = [sys.executable, "-m", "serving.tfserving", argument]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # which would flush for it
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=60, check=True)
+    assert words in done.stdout
 
 
 def test_version_is_printed_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:

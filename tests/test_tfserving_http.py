@@ -48,6 +48,10 @@ class Client:
     def send(self, raw: bytes) -> None:
         self._socket.sendall(raw)
 
+    def end(self) -> None:
+        """Send no more, and go on listening."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def response(self) -> tuple[int, bytes, bool]:
         """Status, body, and whether the server announced that it closes."""
         status = int(self._file.readline().split()[1])
@@ -99,7 +103,7 @@ def test_a_connection_carries_many_requests_pipelined_ones_too(port: int, dial: 
     client.send(
         b"GET /a?q=1 HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi\r\nGET /c HTTP/1.1\r\n\r\n"
     )
-    assert [client.response()[1] for _ in range(3)] == [b"GET /a ", b"POST /b hi", b"GET /c "]
+    assert [client.response()[1] for _ in range(3)] == [b"GET /a?q=1 ", b"POST /b hi", b"GET /c "]
 
 
 def test_the_client_decides_whether_the_connection_stays(port: int, dial: Dial) -> None:
@@ -158,6 +162,31 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(port: int, dial: Dial) 
     dial(port).send(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc")
     dial(port).send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nabc")
     assert dial(port).ask(b"GET / HTTP/1.1\r\n\r\n")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /wait HT",
+        b"GET /wait HTTP/1.1",
+        b"GET /wait HTTP/1.1\r\n",
+        b"POST /wait HTTP/1.1\r\nHost: x\r\n",
+        b"POST /wait HTTP/1.1\r\nContent-Length: 2\r\n\r\nh",
+        b"POST /wait HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"POST /wait HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n",
+    ],
+)
+def test_half_a_request_is_neither_answered_nor_handled(dial: Dial, raw: bytes) -> None:
+    door, number = Door(), free_port()
+    door.opened.set()
+    server = HttpServer("127.0.0.1", number, door)
+    server.start()
+    client = dial(number)
+    client.send(raw)
+    client.end()
+    assert client.at_end()
+    assert not door.entered.is_set()
+    server.stop(5)
 
 
 def test_stopping_answers_what_has_arrived_and_closes_what_idles(dial: Dial) -> None:

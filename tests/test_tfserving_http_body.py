@@ -97,7 +97,7 @@ def test_chunks_have_the_limits_of_a_body_and_of_its_headers(raw: bytes, status:
 
 
 def test_a_client_that_goes_away_has_sent_no_body() -> None:
-    whole = b"5;a=b\r\nhello\r\n2\r\nhi\r\n"
+    whole = b"5;a=b\r\nhello\r\n2\r\nhi\r\n0\r\nA: b\r\n"
     assert {read_chunks(whole[:size])[0] for size in range(len(whole) + 1)} == {None}
     assert read(b"abc", {b"content-length": b"4"}) == (None, b"")
 

@@ -113,7 +113,7 @@ def test_a_version_that_fails_leaves_the_old_one_answering_and_shows_its_error(d
     disk.write(2, "truncated")
     applied = disk.catalog.poll()
     assert disk.catalog.servable("m").version == 1
-    old, new = disk.catalog.status("m")
+    new, old = disk.catalog.status("m")
     assert old.state is State.AVAILABLE
     assert (new.state, new.code, new.message) == (State.END, Code.DATA_LOSS, "truncated")
     assert [failed.version for failed in applied.failed] == [2]
@@ -326,6 +326,18 @@ def test_news_are_said_when_they_begin_and_when_they_come_back() -> None:
     for texts in (["a"], ["a", "b"], ["b"], ["a"]):
         news.hear(texts)
     assert said == ["a", "b", "a"]
+
+
+def test_a_label_that_stays_refused_is_said_once_where_loads_are_only_retried(disk: Disk) -> None:
+    said: list[str] = []
+    disk.write(2, "spoilt")
+    disk.catalog.apply([labelled(disk.base, 2)])
+    settings = flags.parse([f"--model_base_path={disk.base}", "--file_system_poll_wait_seconds=0"])
+    (poller,) = server._pollers(settings, disk.catalog, LoadRetries(2, 60.0), News(said.append), said.append)
+    for _ in range(3):
+        poller._look()
+    (sentence,) = said
+    assert sentence.startswith("Request to assign label to version 2 of model m")
 
 
 def test_an_empty_config_file_is_not_a_config_without_models(tmp_path: Path) -> None:

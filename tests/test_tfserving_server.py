@@ -371,7 +371,7 @@ def test_metadata_is_the_signatures_and_nothing_else(server: Running) -> None:
 def test_status_shows_each_version_and_why_one_ended(server: Running) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "half_plus_three"
-    one, two, nine = server.models.GetModelStatus(request, timeout=RPC_SECONDS).model_version_status
+    nine, two, one = server.models.GetModelStatus(request, timeout=RPC_SECONDS).model_version_status
     available, end = (get_model_status_pb2.ModelVersionStatus.State.Value(name) for name in ("AVAILABLE", "END"))
     assert [(status.version, status.state) for status in (one, two, nine)] == [
         (1, available),
@@ -480,6 +480,12 @@ def test_rest_status_is_printed_with_all_defaults(server: Running) -> None:
     assert server.http("GET", "/v1/models/half_plus_two/versions/123") == (200, expected)
 
 
+def test_rest_status_is_of_every_version_newest_first_and_for_a_label_too(server: Running) -> None:
+    for path in ("/v1/models/half_plus_three", "/v1/models/half_plus_three/labels/stable"):
+        status, answer = server.http("GET", path)
+        assert (status, [each["version"] for each in answer["model_version_status"]]) == (200, ["9", "2", "1"])
+
+
 def test_rest_metadata_describes_the_signatures(server: Running) -> None:
     status, answer = server.http("GET", "/v1/models/half_plus_two/metadata")
     assert status == 200
@@ -546,6 +552,9 @@ def test_rest_metadata_describes_the_signatures(server: Running) -> None:
         ("GET", "/v1/models/a/b", None, 400, "Malformed request: GET /v1/models/a/b"),
         ("DELETE", "/v1/models/a", None, 400, "Malformed request: DELETE /v1/models/a"),
         ("POST", "/v1/models/a:train", {}, 400, "Malformed request: POST /v1/models/a:train"),
+        ("POST", "/v1/models/a:Predict", {}, 400, "Malformed request: POST /v1/models/a:Predict"),
+        ("POST", "/v1/models/a:predict?b=1", {}, 400, "Malformed request: POST /v1/models/a:predict?b=1"),
+        ("GET", "/v1/models/half_plus_two?b=1", None, 404, "Could not find any versions of model half_plus_two?b=1"),
     ],
 )
 def test_rest_refuses_in_the_known_words(
@@ -567,10 +576,16 @@ def test_metrics_count_requests_of_known_models_only(server: Running) -> None:
     text = page.decode()
     assert (status, content_type) == (200, "text/plain")
     assert "# TYPE :tensorflow:serving:request_count counter" in text
-    for entrypoint in ("REST", "GRPC"):
-        labels = f'model_name="half_plus_two",API="Predict",entrypoint="{entrypoint}"'
+    for api, entrypoint in (("predict", "REST"), ("Predict", "GRPC")):
+        labels = f'model_name="half_plus_two",API="{api}",entrypoint="{entrypoint}"'
         assert f":tensorflow:serving:request_latency_count{{{labels}}}" in text
     assert "stranger" not in text
+
+
+def test_metrics_are_asked_for_without_a_query(server: Running) -> None:
+    path = "/monitoring/prometheus/metrics"
+    told = f"Unexpected path: {path}?name=a. Should be {path}".encode()
+    assert server.http_raw("GET", f"{path}?name=a") == (400, "text/plain", told)
 
 
 def test_concurrent_clients_each_get_their_own_answer(server: Running) -> None:

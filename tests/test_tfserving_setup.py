@@ -193,7 +193,7 @@ def test_a_version_that_fails_to_load_ends_with_its_error_and_the_others_serve(t
     applied = catalog.apply([ModelEntry("m", tmp_path, VersionPolicy("all"))])
     assert [failed.version for failed in applied.failed] == [2]
     assert catalog.servable("m").version == 1
-    good, bad = catalog.status("m")
+    bad, good = catalog.status("m")
     assert (good.state, good.code) == (State.AVAILABLE, Code.OK)
     assert (bad.state, bad.code, bad.message) == (State.END, Code.DATA_LOSS, "spoilt")
 
@@ -209,7 +209,7 @@ def test_applying_again_loads_what_is_new_and_unloads_what_is_gone(tmp_path: Pat
     make_versions(tmp_path / "a", "2")
     assert not catalog.apply([a, ModelEntry("b", tmp_path / "b")]).unavailable_labels
     assert catalog.servable("a").version == catalog.servable("a", label="stable").version == 2
-    assert [status.state for status in catalog.status("a")] == [State.END, State.AVAILABLE]
+    assert [status.state for status in catalog.status("a")] == [State.AVAILABLE, State.END]  # newest first
     catalog.apply([ModelEntry("b", tmp_path / "b")])
     with pytest.raises(StatusError, match=r"Servable not found for request: Latest\(a\)$"):
         catalog.servable("a")

@@ -99,6 +99,12 @@ def _other_version(case: Case) -> str | None:
     return f"it was measured on TF Serving {item.engine_version}, and '{case.wanted.image}' is to run"
 
 
+def _threshold(case: Case) -> str | None:
+    if case.wanted.queue_us is None or case.recommended.engine == "triton":
+        return None
+    return f"--queue-us is the autoscaler's threshold, and {case.recommended.engine} has no autoscaler: leave it out"
+
+
 def _rate(case: Case) -> str | None:
     if case.recommended.max_rps:
         return None
@@ -120,6 +126,7 @@ AGAINST_REPORT = (
     Refusal(_image, lifted=False),
     Refusal(_nowhere, lifted=False),
     Refusal(_label, lifted=False),
+    Refusal(_threshold, lifted=False),
     Refusal(_stand_in, lifted=True),
     Refusal(_device, lifted=True),
     Refusal(_target, lifted=True),

@@ -17,7 +17,7 @@ from contract.recommendation import Recommended
 from contract.workspace import Workspace
 from serving.engines.tensorflow_serving import may_batch
 from serving.engines.tfserving_told import NOT_TOLD, Told
-from serving.layout.laid_out import versions_in
+from serving.layout.laid_out import BRIDGE, versions_in
 from serving.layout.latency_buckets import buckets_of
 from serving.layout.releases import LAST_WITH_TENSORFLOW, parse
 from serving.layout.repository import served_name
@@ -60,7 +60,7 @@ class LaidOut:
 def find(name: str, model: Model, recommended: Recommended, workspace: Workspace, target: str) -> LaidOut:
     """Read the folder of the recommended format of ``model``, which models.toml calls ``name``.
 
-    Raises UsageError where the repository does not hold it.
+    Raises UsageError where the repository does not hold it, or more than was laid out.
     """
     if recommended.engine == "tfserving":
         folder = workspace.tfserving_repository / name
@@ -83,6 +83,13 @@ def _newest(folder: Path, target: str) -> Path:
     versions = versions_in(folder)
     if not versions:
         raise UsageError(f"{folder} is not there or holds no version; {AGAIN.format(target=target)}")
+    # No version of ours, but the highest number in the folder, which is what an engine serves.
+    bridges = [child for child in folder.glob("*") if child.name.isdecimal() and int(child.name) >= BRIDGE]
+    if bridges:
+        raise UsageError(
+            f"{bridges[0]} is what an interrupted reload left, and would be served as the newest version; "
+            f"{AGAIN.format(target=target)}"
+        )
     return folder / str(versions[-1])
 
 

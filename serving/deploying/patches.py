@@ -61,9 +61,10 @@ def autoscaler(plan: Plan) -> Document:
 def rules(plan: Plan) -> Document:
     """The patch of the PrometheusRule: its alerts are on what this models.toml promises of this model, and no other.
 
-    A custom resource is merged key by key and its lists are replaced, so nothing of the component's own is left.
+    They are of its namespace alone: one Prometheus may watch the same model elsewhere, under other objectives. A custom
+    resource is merged key by key and its lists are replaced, so nothing of the component's own is left.
     """
-    return document({plan.case.model: plan.case.slo})
+    return document({plan.case.model: plan.case.slo}, plan.case.wanted.namespace)
 
 
 def _pods_metric(name: str, value: str) -> Document:

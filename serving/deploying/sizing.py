@@ -91,7 +91,10 @@ def measured(case: Case, model_bytes: int) -> Size:
 
 
 def asked(case: Case, model_bytes: int) -> Size:
-    """The size that a person says, where nothing was measured that would."""
+    """The size that a person says, where nothing was measured that would.
+
+    The case was not refused, so where there is a threshold there is an autoscaler.
+    """
     count, queue_us = case.wanted.replicas, case.wanted.queue_us
     batch = case.recommended.configuration.max_batch_size or 1
     return Size(
@@ -99,9 +102,7 @@ def asked(case: Case, model_bytes: int) -> Size:
         cores=None,
         memory_mib=None,
         queue_us=None if queue_us is None else Figure(queue_us, "--queue-us"),
-        pending=Figure(batch, "a batch: what waits at that queue time was not measured")
-        if queue_us and case.wanted.scales and case.recommended.engine == "triton"
-        else None,
+        pending=Figure(batch, "a batch: what waits at that queue time was not measured") if queue_us else None,
         startup_s=Figure(LEAST_STARTUP_S[case.recommended.engine], "as the base grants"),
         models_gib=models(model_bytes),
     )

@@ -17,9 +17,11 @@ WITHOUT = (MONITORING, SPACE)
 PROMETHEUS = "monitoring"  # the namespace that k8s/components/monitoring lets in
 DEVICE = re.compile(r"cpu|gpu:\S.*")
 REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*")
-IMAGE = re.compile(r"^(?P<name>[a-z0-9][\w./:-]*?)(?::(?P<tag>\w[\w.-]*)|@(?P<digest>sha256:[0-9a-f]{64}))$")
-
-
+IMAGE = re.compile(
+    r"(?P<name>[a-z0-9][\w.-]*(?::\d+(?=/))?(?:/[\w.-]+)*)"  # a number after ':' is a port where a path follows
+    r"(?::(?P<tag>\w[\w.-]*))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
 LABEL = re.compile(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", re.ASCII)  # a label's value, as Kubernetes checks it
 NAMED = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a namespace or a secret, likewise
 
@@ -99,12 +101,25 @@ class Wanted:
                 )
         if not self.unmeasured and (self.replicas or self.queue_us):
             raise UsageError("--replicas and --queue-us are for --unmeasured; what was measured says both by itself")
+        if self.unmeasured and (self.rate is not None or self.headroom != HEADROOM):
+            raise UsageError(
+                "--rate and --headroom size by what was measured, and --unmeasured takes no figure from the report: "
+                "leave them out, and give --replicas"
+            )
+        if self.queue_us is not None and not self.scales:
+            raise UsageError(
+                "--queue-us is the autoscaler's threshold, and --fixed or --without monitoring leaves the autoscaler "
+                "out: give one of them"
+            )
 
 
 def split_image(image: str, flag: str = "--image") -> re.Match[str]:
-    """Name and tag or digest of an image. Raises UsageError where what is deployed could change under its name."""
-    found = IMAGE.match(image)
-    if found is None or found["tag"] == "latest":
+    """Name, tag and digest of an image; of the last two either may be missing, and where both are, the digest decides.
+
+    Raises UsageError where what is deployed could change under its name.
+    """
+    found = IMAGE.fullmatch(image)
+    if found is None or (found["digest"] is None and found["tag"] in (None, "latest")):
         raise UsageError(f"{flag} is '{image}': name a version that does not move, NAME:TAG or NAME@sha256:…")
     return found
 

@@ -58,14 +58,26 @@ def image() -> str:
     return IMAGE if device() == "cpu" else GPU_IMAGE
 
 
+def check(wanted: str) -> None:
+    """Raise UsageError for a flavour that nobody knows, the binary where there is none, and an unreadable address."""
+    known = ["auto", *FLAVOURS]
+    if is_address(wanted):
+        parse_addresses(wanted, USUAL_PORTS)
+    elif wanted not in known:
+        raise UsageError(
+            f"unknown TF Serving '{wanted}': one of {', '.join(known)}, or rest://HOST:PORT,grpc://HOST:PORT"
+        )
+    elif wanted == "binary" and not shutil.which(BINARY):
+        raise UsageError(f"{BINARY} is not on PATH; install it, or leave the choice with --tfserving auto")
+
+
 def choose_flavour(wanted: str) -> str:
-    """``auto`` takes the first that is there: the binary, the image for this machine, the embedded server."""
+    """``auto`` takes the first that is there: the binary, the image for this machine, the embedded server.
+
+    Raises UsageError as `check` does.
+    """
+    check(wanted)
     if wanted != "auto":
-        if not is_address(wanted) and wanted not in FLAVOURS:
-            known = ["auto", *FLAVOURS]
-            raise UsageError(
-                f"unknown TF Serving '{wanted}': one of {', '.join(known)}, or rest://HOST:PORT,grpc://HOST:PORT"
-            )
         return wanted
     if shutil.which(BINARY):
         return "binary"
@@ -74,10 +86,9 @@ def choose_flavour(wanted: str) -> str:
 
 def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> Launch:
     """The Launch of a TF Serving on loopback, or of one that runs already where ``flavour`` is an address."""
+    check(flavour)
     if is_address(flavour):
         return _at(flavour, workspace)
-    if flavour == "binary" and not shutil.which(BINARY):
-        raise UsageError(f"{BINARY} is not on PATH; install it, or leave the choice with --tfserving auto")
     ports = choose_ports(USUAL_PORTS, "TF Serving")
     tree = workspace.tfserving_repository
     # In a container the usual ports are taken inside, and published on loopback.
@@ -107,7 +118,7 @@ def launch(workspace: Workspace, flavour: str, threads: int, batching: bool) -> 
         ready="/v1/models/",
         ready_port="rest",
         log=workspace.live / "logs" / "tfserving.log",
-        mounts=[tree] if flavour == "docker" else [],
+        mounts=[tree.parent] if flavour == "docker" else [],  # a tree that is laid out anew is another folder
         inside=inside if flavour == "docker" else {},
         gpus=gpus,
         timeout_s=GPU_TIMEOUT_S if gpus else TIMEOUT_S,

@@ -12,6 +12,7 @@ from pathlib import Path
 from contract.errors import UsageError
 from contract.workspace import Workspace
 from serving.engines.device import device
+from serving.engines.image_release import release_of
 from serving.layout import releases
 from serving.places.addresses import is_address, parse_addresses
 from serving.places.launch import Launch
@@ -72,6 +73,14 @@ def assemble_backends(workspace: Workspace) -> Path:
         for shared in BACKENDS.glob("*.py"):
             shutil.copy2(shared, target / folder.name)
     return target
+
+
+def check(place: str) -> None:
+    """Raise UsageError for a place that nobody knows, and for an address that cannot be read."""
+    if is_address(place):
+        parse_addresses(place, USUAL_PORTS)
+    elif place not in ("process", "docker"):
+        raise UsageError(f"unknown Triton '{place}': one of process, docker, or http://HOST:PORT,grpc://HOST:PORT")
 
 
 def launch(workspace: Workspace, place: str, target: str, image: str | None = None) -> Launch:
@@ -136,7 +145,8 @@ def _on_this_machine(workspace: Workspace) -> Launch:
 
 def _in_docker(workspace: Workspace, target: str, image: str | None) -> Launch:
     """NVIDIA's container, published on loopback; inside it listens on every interface of its own network."""
-    command = ["tritonserver", *command_flags(workspace, target)]
+    release = release_of(image) if image else None
+    command = ["tritonserver", *command_flags(workspace, release or target)]
     return Launch(
         engine="triton",
         engine_kind="real",
@@ -148,7 +158,7 @@ def _in_docker(workspace: Workspace, target: str, image: str | None) -> Launch:
         ready="/v2/health/ready",
         ready_port="http",
         log=workspace.live / "logs" / "triton.log",
-        mounts=[workspace.triton_repository],
+        mounts=[workspace.triton_repository.parent],  # a tree that is laid out anew is another folder
         gpus=device() != "cpu",
         shared_memory_mib=1024,
         timeout_s=600.0,  # a first start initialises CUDA and every backend

@@ -19,7 +19,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from contract.config import Engine, Model, ModelsFile
 from contract.errors import UsageError
-from contract.files import sha256_file, sha256_tree, write_bytes, write_text
+from contract.files import copy_folder, sha256_file, sha256_tree, write_bytes, write_text
 from contract.golden import Example, read_examples
 from contract.manifest import GOLDEN, FormatRecord, Manifest
 from contract.tensors import to_bytes
@@ -167,11 +167,23 @@ def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | 
 
 
 def lay_out(served: list[Served], workspace: Workspace, release: str | None = None) -> None:
-    """Write both trees. Raises UsageError for paths that Triton's Python backend could not take, and where
-    another command is changing the servers that read them.
+    """Write both trees. Raises UsageError as `check` does, and where another command is changing the servers that read
+    them.
 
     ``release`` is the Triton that will read its tree, where that is known: a tree for production, with what the release
     knows beyond the others. Without it the tree is one that the local server (24.10) reads too.
+    """
+    check(served, workspace)
+    for_triton = partial(_lay_out_triton, release=release)
+    by_engine = {engine: [item for item in served if item.engine == engine] for engine in ("triton", "tfserving")}
+    with turn(workspace, "repository"):
+        _swap(workspace.triton_repository, by_engine["triton"], for_triton)
+        _swap(workspace.tfserving_repository, by_engine["tfserving"], _lay_out_tfserving)
+
+
+def check(served: list[Served], workspace: Workspace) -> None:
+    """Raise UsageError for what could not be laid out: a path that Triton's Python backend could not take, files that
+    are not what their manifest says, settings that do not fit the model.
     """
     root = str(workspace.triton_repository)
     if not SAFE_PATH.match(root):
@@ -182,11 +194,8 @@ def lay_out(served: list[Served], workspace: Workspace, release: str | None = No
     for item in served:
         for version in (item, *item.older):
             check_files(version)
-    for_triton = partial(_lay_out_triton, release=release)
-    by_engine = {engine: [item for item in served if item.engine == engine] for engine in ("triton", "tfserving")}
-    with turn(workspace, "repository"):
-        _swap(workspace.triton_repository, by_engine["triton"], for_triton)
-        _swap(workspace.tfserving_repository, by_engine["tfserving"], _lay_out_tfserving)
+        if item.engine == "triton":
+            triton_config(item)
 
 
 def check_files(item: Served) -> None:
@@ -273,7 +282,7 @@ def copy_whole(source: Path, target: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         if source.is_dir():
-            shutil.copytree(source, fresh)
+            copy_folder(source, fresh)
         else:
             shutil.copy2(source, fresh)
         fresh.rename(target)

@@ -8,7 +8,7 @@ alert needs a long window, so that it means something, and a short one, so that 
 The Site Reliability Workbook, chapter 5).
 
 What can be alerted on is what the servers tell (serving/monitoring/recordings.py). Where nothing counts the answers
-within an objective, an alert says so, for silence would look like success. The mean, which every release tells, is
+within an objective, an alert says so, for silence would look like success. The mean, which both engines tell, is
 watched too.
 """
 
@@ -25,7 +25,16 @@ from contract.cli import Parser, run
 from contract.config import read_config
 from contract.slo import Slo
 from contract.statistics import PERCENTILES
-from serving.monitoring.recordings import HISTOGRAM, Rule, bucket, error_ratios, recordings, served, slow_ratios
+from serving.monitoring.recordings import (
+    Rule,
+    error_ratios,
+    mean_over,
+    recordings,
+    served,
+    slow_ratios,
+    uncounted,
+    within,
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Burn:
         return {
             "summary": f"{what}: over {self.factor * share * 100:.3g} % for {self.long}, and still",
             "description": f"Promised is {share * 100:.3g} % at most. "
-            f"At this rate what {BUDGET_DAYS} days allow is gone in {BUDGET_DAYS / self.factor:.3g}.",
+            f"At this rate what {BUDGET_DAYS} days allow is gone in {BUDGET_DAYS / self.factor:.3g} days.",
         }
 
 
@@ -71,53 +80,62 @@ def burns(share: float) -> list[Burn]:
     return [burn for burn in BURNS if 0 < burn.factor * share < 1]
 
 
-def alerts(model: str, slo: Slo) -> Iterator[Rule]:
-    """Every alert of one model: on its error rate, on each objective of its latency, and on its mean latency."""
+def alerts(model: str, slo: Slo, namespace: str | None = None) -> Iterator[Rule]:
+    """Every alert of one model: on its error rate, on each objective of its latency, and on its mean latency.
+
+    Of one namespace, or (None) of all that the Prometheus sees.
+    """
+    chosen = served(model, namespace)
     for burn in burns(slo.error_rate):
         what = f"{model}: failed requests"
-        expression = burn.over("errors", served(model), slo.error_rate)
+        expression = burn.over("errors", chosen, slo.error_rate)
         yield _alert("ErrorBudgetBurn", expression, burn.story(what, slo.error_rate), burn.labels(service=model))
     for percentile, limit in slo.latency_ms.items():
         labels = {"service": model, "objective": percentile}
         share, what = budget(percentile), f"{model}: answers after {limit:g} ms"
+        late = within(f'service="{model}", objective="{percentile}"', namespace)
         for burn in burns(share):
-            expression = burn.over("slow", f'service="{model}", objective="{percentile}"', share)
+            expression = burn.over("slow", late, share)
             yield _alert("LatencyBudgetBurn", expression, burn.story(what, share), burn.labels(**labels))
         yield _alert(
             "LatencyObjectiveUnwatched",
-            f"sum by (namespace, model) (nv_inference_request_success{{{served(model)}}})\nunless\n"
-            f"sum by (namespace, model) ({HISTOGRAM}_bucket{{{served(model)}, {bucket(limit)}}})",
+            uncounted(model, limit, namespace),
             {
                 "summary": f"{model}: nobody counts the answers within {limit:g} ms, its {percentile}",
-                "description": "The histogram is off, or has no bucket that ends there: see docs/deploy.md.",
+                "description": "Triton's histogram is off or has no bucket that ends there, or TF Serving answers, "
+                "whose buckets nobody can set: see docs/deploy.md.",
             },
             {**labels, "severity": "ticket"},
             lasting="30m",
         )
     yield _alert(
         "MeanLatencyOverObjective",
-        f"model:triton_request_us:mean1m{{{served(model)}}} > {slo.tightest_ms * 1000:g}",
+        mean_over(chosen, slo.tightest_ms),
         {"summary": f"{model}: the mean alone is over {slo.tightest_ms:g} ms, the tightest objective"},
         {"service": model, "severity": "page"},
         lasting="10m",
     )
 
 
-def rule_file(slos: dict[str, Slo]) -> dict[str, Any]:
-    """The rules of these models (by their names in models.toml), as a Prometheus reads them from a file."""
+def rule_file(slos: dict[str, Slo], namespace: str | None = None) -> dict[str, Any]:
+    """The rules of these models (by their names in models.toml), as a Prometheus reads them from a file.
+
+    What is promised is promised of the pods of one namespace, or (None) of all.
+    """
     groups = [{"name": "loadproof", "rules": recordings()}, {"name": "loadproof-errors", "rules": error_ratios()}]
     for model, slo in slos.items():
-        groups.append({"name": f"loadproof-{model}", "rules": [*slow_ratios(model, slo), *alerts(model, slo)]})
+        rules = [*slow_ratios(model, slo, namespace), *alerts(model, slo, namespace)]
+        groups.append({"name": f"loadproof-{model}", "rules": rules})
     return {"groups": groups}
 
 
-def document(slos: dict[str, Slo]) -> dict[str, Any]:
+def document(slos: dict[str, Slo], namespace: str | None = None) -> dict[str, Any]:
     """The same rules as a PrometheusRule, which the Prometheus operator of a cluster reads."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "loadproof", "labels": {"app.kubernetes.io/part-of": "loadproof"}},
-        "spec": rule_file(slos),
+        "spec": rule_file(slos, namespace),
     }
 
 

@@ -1,9 +1,10 @@
 """What Prometheus computes once for dashboards, alerts and the autoscaler: means, shares of failed and slow requests.
 
 Names are `level:what:operation`. Errors are those of requests that reached a model: what a client got from a server
-that was not there is not among them. Latency is the server's own, without the network, and only Triton's histogram
-(26.01 and newer) counts it: with `--metrics-config=histogram_latencies=true`, and where `model_metrics` in the model's
-config.pbtxt has a bucket that ends at the objective.
+that was not there is not among them. Latency is the server's own, without the network. Both engines tell its mean. How
+many answers were late is told only by Triton's histogram (26.01 and newer): with
+`--metrics-config=histogram_latencies=true`, and where `model_metrics` in the model's config.pbtxt has a bucket that
+ends at the objective. The bounds of TF Serving's buckets are compiled in.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from contract.slo import Slo
 Rule = dict[str, Any]
 
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
+
+
+def as_model(expression: str) -> str:
+    """Series of TF Serving by `model_name`, under the label that Triton's have: `model`."""
+    return f'label_replace(\n{expression},\n  "model", "$1", "model_name", "(.*)"\n)'
+
+
 # The share of failed requests by engine, over a window `{w}`. CANCELED is a failure: who gave up has not been answered.
 ERRORS = {
     "triton": """\
@@ -26,26 +34,38 @@ sum by (namespace, model) (rate(nv_inference_request_failure[{w}]))
     sum by (namespace, model) (rate(nv_inference_request_failure[{w}]))
   + sum by (namespace, model) (rate(nv_inference_request_success[{w}]))
 )""",
-    "tfserving": """\
-label_replace(
-    sum by (namespace, model_name) (rate(:tensorflow:serving:request_count{{status!="OK"}}[{w}]))
-  / sum by (namespace, model_name) (rate(:tensorflow:serving:request_count[{w}])),
-  "model", "$1", "model_name", "(.*)"
-)""",
+    "tfserving": as_model(
+        '    sum by (namespace, model_name) (rate(:tensorflow:serving:request_count{{status!="OK"}}[{w}]))\n'
+        "  / sum by (namespace, model_name) (rate(:tensorflow:serving:request_count[{w}]))"
+    ),
 }
+ENGINES = tuple(ERRORS)
 HISTOGRAM = "nv_inference_first_response_histogram_ms"  # of a model with one answer per request: the whole request
 MEANS = {  # what Triton sums up, in microseconds; divided by the answered requests
     "request": ("request",),
     "queue": ("queue",),
     "compute": ("compute_input", "compute_infer", "compute_output"),
 }
+# Microseconds per answered request, over both protocols: TF Serving notes no latency of a failed one.
+TFSERVING_MEAN = as_model(
+    "    sum by (namespace, model_name) (rate(:tensorflow:serving:request_latency_sum[1m]))\n"
+    "  / sum by (namespace, model_name) (rate(:tensorflow:serving:request_latency_count[1m]))"
+)
 # Less than one request a minute: keeps an idle pod at 0, without making a quiet one look faster than it is.
 LEAST_RATE = 0.001
 
 
-def served(model: str) -> str:
-    """The matcher of a model of models.toml: its name on TF Serving, and with each format behind it on Triton."""
-    return f'model=~"{_quoted(re.escape(model))}(__.+)?"'
+def served(model: str, namespace: str | None = None, label: str = "model") -> str:
+    """The matchers of a model of models.toml: its name on TF Serving, and with each format behind it on Triton.
+
+    ``label`` is the one that the engine has the name under. Of one namespace, or (None) of all.
+    """
+    return within(f'{label}=~"{_quoted(re.escape(model))}(__.+)?"', namespace)
+
+
+def within(matchers: str, namespace: str | None) -> str:
+    """Matchers that hold in one namespace only; None: in all."""
+    return matchers if namespace is None else f'{matchers}, namespace="{namespace}"'
 
 
 def bucket(limit_ms: float) -> str:
@@ -57,6 +77,7 @@ def recordings() -> list[Rule]:
     """Means of a minute: request, queue, compute (microseconds) and batch (rows) by model; what scales pods, by pod."""
     return [
         *(_record(f"model:triton_{name}_us:mean1m", _mean(parts)) for name, parts in MEANS.items()),
+        _record("model:tfserving_request_us:mean1m", TFSERVING_MEAN),
         _record(
             "model:triton_batch_rows:mean1m",
             "sum by (namespace, model) (rate(nv_inference_count[1m]))\n/\n"
@@ -84,20 +105,41 @@ def error_ratios() -> list[Rule]:
     ]
 
 
-def slow_ratios(model: str, slo: Slo) -> list[Rule]:
-    """The share of answers that took longer than each objective of latency allows, over every window."""
+def slow_ratios(model: str, slo: Slo, namespace: str | None = None) -> list[Rule]:
+    """The share of answers that took longer than each objective of latency allows, over every window.
+
+    Of one namespace, or (None) of all: the same model may have other objectives in another.
+    """
+    chosen = served(model, namespace)
     return [
         _record(
             f"model:slow:ratio_rate{window}",
             "1 -\n"
-            f"sum by (namespace, model) (rate({HISTOGRAM}_bucket{{{served(model)}, {bucket(limit)}}}[{window}]))\n/\n"
-            f"sum by (namespace, model) (rate({HISTOGRAM}_count{{{served(model)}}}[{window}]))",
+            f"sum by (namespace, model) (rate({HISTOGRAM}_bucket{{{chosen}, {bucket(limit)}}}[{window}]))\n/\n"
+            f"sum by (namespace, model) (rate({HISTOGRAM}_count{{{chosen}}}[{window}]))",
             service=model,
             objective=percentile,
         )
         for percentile, limit in slo.latency_ms.items()
         for window in WINDOWS
     ]
+
+
+def uncounted(model: str, limit_ms: float, namespace: str | None = None) -> str:
+    """The expression: requests are answered, and no bucket ends at the objective. On TF Serving none ever does."""
+    triton, tfserving = served(model, namespace), served(model, namespace, "model_name")
+    answering = f"  sum by (namespace, model_name) (:tensorflow:serving:request_count{{{tfserving}}})"
+    # `unless` binds before `or`.
+    return (
+        f"sum by (namespace, model) (nv_inference_request_success{{{triton}}})\nunless\n"
+        f"sum by (namespace, model) ({HISTOGRAM}_bucket{{{triton}, {bucket(limit_ms)}}})\nor\n"
+        f"{as_model(answering)}"
+    )
+
+
+def mean_over(matchers: str, limit_ms: float) -> str:
+    """The expression: on either engine the mean of a minute is over an objective."""
+    return "\nor\n".join(f"model:{engine}_request_us:mean1m{{{matchers}}} > {limit_ms * 1000:g}" for engine in ENGINES)
 
 
 def _record(name: str, expression: str, **labels: str) -> Rule:

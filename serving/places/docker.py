@@ -74,6 +74,7 @@ def start(launch: Launch) -> ServerRecord:
     import docker.errors
 
     try:
+        image = _client().images.get(launch.image)
         container = _client().containers.create(launch.image, **_options(launch))
     except docker.errors.ImageNotFound:
         raise ServerError(
@@ -100,6 +101,7 @@ def start(launch: Launch) -> ServerRecord:
         ports=launch.ports,
         log=f"docker logs {container.short_id}",
         shm_prefix=None,
+        image=f"{launch.image} ({image.short_id})",
         gpus=launch.gpus,
     )
 
@@ -134,13 +136,18 @@ def _options(launch: Launch) -> dict[str, Any]:
 
 
 def alive(server: ServerRecord) -> bool:
-    """Whether the container runs."""
+    """Whether the container runs.
+
+    Raises ServerError where the engine does not say: with live-restore a container outlives its engine.
+    """
     import docker.errors
 
     try:
         return bool(_client().containers.get(server.container).status == "running")
-    except docker.errors.DockerException:
+    except docker.errors.NotFound:
         return False
+    except docker.errors.DockerException as error:
+        raise ServerError(f"Docker does not say whether {server.engine} runs: {error}; {NEXT_STEP}") from None
 
 
 def lost_a_port(server: ServerRecord) -> bool:

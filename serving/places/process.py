@@ -21,11 +21,17 @@ from serving.places.processes import find, runs
 LAST_LINES = 20
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives; only our own prefix is touched
 STOP_TIMEOUT_S = 15.0
+PREVIOUS = ".previous"  # added to the name of the log of the start before
 
 
 def start(launch: Launch) -> ServerRecord:
-    """Start the server in a session of its own, so that Ctrl-C in the terminal does not reach it."""
+    """Start the server in a session of its own, so that Ctrl-C in the terminal does not reach it.
+
+    The log of the start before is kept beside its own: it may be of the crash that this start follows.
+    """
     launch.log.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        launch.log.replace(launch.log.with_name(f"{launch.log.name}{PREVIOUS}"))
     with launch.log.open("wb") as log:
         try:
             with on_cores(launch.cores, "affinity.servers"):

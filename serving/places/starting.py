@@ -74,10 +74,7 @@ def start_once(launch: Launch, place_name: str, workspace: Workspace) -> tuple[S
     """Start one server, remember it, wait until it is ready. Returns it with the seconds that took."""
     place = place_named(place_name)
     verb = "asking" if place_name == "url" else "starting"
-    say(
-        f"{verb} {launch.engine} ({launch.engine_kind}) on {launch.host}, "
-        f"ports {_ports(launch.ports)}; log: {launch.log}"
-    )
+    say(f"{verb} {launch.engine} ({launch.engine_kind}) on {launch.host}, ports {_ports(launch.ports)}")
     if launch.warning:
         say(f"warning: {launch.warning}")
     started = time.monotonic()
@@ -88,6 +85,7 @@ def start_once(launch: Launch, place_name: str, workspace: Workspace) -> tuple[S
         except OSError:  # a full disk: what nobody remembers nobody would stop
             place.stop(server)
             raise
+    say(f"the log of {launch.engine}: {server.log}")  # where the place keeps it
     # Triton answers on one port before it fails to open the next.
     while not (_answers(launch) and place.alive(server)) or place.lost_a_port(server):
         if place_name != "url" and not place.alive(server):

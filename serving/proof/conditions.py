@@ -39,7 +39,7 @@ def conditions(config: ModelsFile, item: Served, server: ServerRecord, native: b
     """Name -> value, in the order of reading."""
     library = LIBRARIES[item.format]
     return {
-        "server": f"{server.engine} {server.engine_version}, {server.place}",
+        "server": ", ".join(filter(None, [f"{server.engine} {server.engine_version}", server.place, server.image])),
         "library": _library(library, item, server, native, config.target),
         "oneDNN": _onednn(library, server),
         **(_on_triton(item) if item.engine == "triton" else _on_tfserving(told(server))),

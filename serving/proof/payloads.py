@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 
 from contract.config import Model
 from contract.endpoints import PayloadIndex, Protocol
+from contract.files import copy_folder
 from contract.golden import Example
 from contract.manifest import FormatRecord, Manifest
 from contract.payloads import serialise
@@ -67,7 +68,7 @@ def put_back_where_it_fails(served: Asked, live: Path) -> Iterator[None]:
     kept = folder.with_name(f"{folder.name}.before")
     shutil.rmtree(kept, ignore_errors=True)  # of one that was killed
     try:
-        _copy_files(folder, kept)
+        copy_folder(folder, kept)
         try:
             yield
         except BaseException:
@@ -76,12 +77,3 @@ def put_back_where_it_fails(served: Asked, live: Path) -> Iterator[None]:
             raise
     finally:
         shutil.rmtree(kept, ignore_errors=True)
-
-
-def _copy_files(source: Path, target: Path) -> None:
-    """Not `shutil.copytree`, whose error no longer says what the machine refused."""
-    target.mkdir()
-    for file in (each for each in source.rglob("*") if each.is_file()):
-        copy = target / file.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)

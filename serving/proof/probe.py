@@ -57,7 +57,7 @@ def probe(
     first_ms: float | None = None
     pairs: list[tuple[str, Tensors, Tensors]] = []
     for entry in _admitted(served, index):
-        answer = _patiently(send, served, index, entry, folder)
+        answer = ask(send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
         if first_ms is None:
             first_ms = (time.monotonic() - started) * 1000
         pairs.append((entry.key, by_key[entry.key].outputs, answer))
@@ -76,27 +76,16 @@ def probe_together(
     """Send the golden requests many at a time, so that the engine joins them into batches, and compare the answers."""
     by_key = {example.key: example for example in examples}
     connections = threading.local()
+    engine, name, outputs = served.engine, served.name, served.manifest.outputs
 
     def question(entry: PayloadEntry) -> tuple[str, Tensors, Tensors]:
         if not hasattr(connections, "send"):
             connections.send = TRANSPORTS[index.protocol](address, index.target, client)
-        return entry.key, by_key[entry.key].outputs, _patiently(connections.send, served, index, entry, folder)
+        answer = ask(connections.send, engine, name, outputs, index, entry, folder)
+        return entry.key, by_key[entry.key].outputs, answer
 
     with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
         return compare(list(pool.map(question, _admitted(served, index))), served.record.tolerance)
-
-
-def _patiently(send: Send, served: Asked, index: PayloadIndex, entry: PayloadEntry, folder: Path) -> Tensors:
-    """Ask again where the queue policy refused: what is proven here are answers, not patience."""
-    refusals = 0
-    while True:
-        try:
-            return ask(send, served.engine, served.name, served.manifest.outputs, index, entry, folder)
-        except Overloaded:
-            refusals += 1
-            if refusals == MOST_REFUSALS:
-                raise
-            time.sleep(0.01 * refusals)
 
 
 def _admitted(served: Asked, index: PayloadIndex) -> list[PayloadEntry]:
@@ -120,7 +109,31 @@ def ask(
     entry: PayloadEntry,
     folder: Path,
 ) -> Tensors:
-    """The decoded answer to one golden request. Raises ServerError where there is none."""
+    """The decoded answer to one golden request. Raises ServerError where there is none.
+
+    Asked again where the queue policy refused: what is proven here are answers, not patience, and others may be asking
+    as well.
+    """
+    refusals = 0
+    while True:
+        try:
+            return _ask_once(send, engine, name, outputs, index, entry, folder)
+        except Overloaded:
+            refusals += 1
+            if refusals == MOST_REFUSALS:
+                raise
+            time.sleep(0.01 * refusals)
+
+
+def _ask_once(
+    send: Send,
+    engine: str,
+    name: str,
+    outputs: list[TensorSpec],
+    index: PayloadIndex,
+    entry: PayloadEntry,
+    folder: Path,
+) -> Tensors:
     request = f"golden request {entry.key} of {name} over {index.protocol}"
     try:
         body, headers = send((folder / entry.file).read_bytes(), entry.headers)

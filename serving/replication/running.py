@@ -23,6 +23,7 @@ from serving.places import process as place_process
 from serving.places.launch import Launch
 from serving.places.ports import host_port
 from serving.places.starting import MOST_STARTS, PORT_TAKEN
+from serving.places.turn import turn
 from serving.replication.apart import start_apart
 
 LOOK_S = 0.1
@@ -30,18 +31,22 @@ LOOK_S = 0.1
 
 @contextmanager
 def beside(workspace: Workspace) -> Iterator[None]:
-    """Let supervision rest in the block, and end what was started in it, whatever happens: then all is as it was."""
-    known = read_model(workspace.servers, Servers, "make serve")
-    watched = supervise.watched(known.supervisor)
-    try:
-        supervise.stop(known.supervisor)
-        yield
-    finally:
-        with uninterrupted():
-            before = {_identity(server) for server in known.servers}
-            _end([server for server in _servers(workspace) if _identity(server) not in before], workspace)
-            if watched and workspace.servers.is_file():
-                fleet.watch(workspace)
+    """Let supervision rest in the block, and end what was started in it, whatever happens: then all is as it was.
+
+    Raises UsageError where another command is changing the servers.
+    """
+    with turn(workspace, "tune"):
+        known = read_model(workspace.servers, Servers, "make serve")
+        watched = supervise.watched(known.supervisor)
+        try:
+            supervise.stop(known.supervisor)
+            yield
+        finally:
+            with uninterrupted():
+                before = {_identity(server) for server in known.servers}
+                _end([server for server in _servers(workspace) if _identity(server) not in before], workspace)
+                if watched and workspace.servers.is_file():
+                    fleet.watch(workspace)
 
 
 def start(make: Callable[[], Launch], workspace: Workspace, name: str, version: str = "unknown") -> ServerRecord:

@@ -7,14 +7,11 @@ from typing import Any
 from contract.endpoints import Endpoint, Endpoints, ServerRecord
 from contract.errors import ParityError, ServerError, UsageError, nearest
 from contract.files import read_model
-from contract.table import choose
 from contract.workspace import Workspace
 from serving import fleet
 from serving.places.turn import turn
-from serving.rolling.roll import ROLLERS
+from serving.rolling.roll import ROLLERS, roller_of
 from serving.rolling.version import Version
-
-ELSEWHERE = "that holds if the server at {} reads this workspace's model_repository/, which cannot be seen from here"
 
 
 def load(name: str, workspace: Workspace) -> str:
@@ -56,9 +53,16 @@ def reload(name: str, workspace: Workspace, ours: bool = False) -> str:
         versions = _versions(endpoints, roller, workspace)
         seconds = roller.renew(name, endpoints[0].version)
         _insist_on_answers(versions, server)
-    unseen = f"; {ELSEWHERE.format(server.host)}" if server.place == "url" else ""
     done = f"{name} version {endpoints[0].version} was loaded once more and answers rightly, after {seconds:.1f} s"
-    return f"{done}; {roller.gap}{unseen}"
+    return f"{done}; {roller.gap}{unseen(server)}"
+
+
+def unseen(server: ServerRecord) -> str:
+    """What has to hold, and cannot be seen, of a server at an address; empty for one that was started here."""
+    if server.place != "url":
+        return ""
+    there = f"the server at {server.host} reads this workspace's model_repository/"
+    return f"; that holds if {there}, which cannot be seen from here"
 
 
 def _versions(endpoints: list[Endpoint], roller: Any, workspace: Workspace) -> list[Version]:
@@ -75,11 +79,6 @@ def _insist_on_answers(versions: list[Version], server: ServerRecord) -> None:
     """Raises ParityError where one answers wrongly. A server at an address may have its own choice of older ones."""
     for version in versions[:1] if server.place == "url" else versions:
         version.insist_on_answers()
-
-
-def roller_of(server: ServerRecord, workspace: Workspace, ours: bool = False) -> Any:
-    """Who changes what a running server has; ``ours`` as in `reload`."""
-    return choose(ROLLERS, server.engine, "engine")(server, workspace, ours)
 
 
 def find(name: str, workspace: Workspace) -> tuple[list[Endpoint], ServerRecord]:

@@ -12,7 +12,8 @@ from contract.endpoints import ServerRecord
 from contract.errors import ParityError, UsageError
 from contract.workspace import Workspace
 from serving.places.turn import turn
-from serving.rolling.models import ELSEWHERE, find, on_triton, roller_of
+from serving.rolling.models import find, on_triton, unseen
+from serving.rolling.roll import roller_of
 from serving.rolling.version import Version
 
 
@@ -69,9 +70,8 @@ def reload_version(name: str, number: int, workspace: Workspace, ours: bool = Fa
         version.insist_on_bytes()
         seconds = roller.renew(name, version.newest, only=number)
         version.insist_on_answers()
-    unseen = f"; {ELSEWHERE.format(server.host)}" if server.place == "url" else ""
     done = f"{version} was loaded once more and answers rightly, after {seconds:.1f} s; the others are as they were"
-    return f"{done}; {roller.gap}{unseen}"
+    return f"{done}; {roller.gap}{unseen(server)}"
 
 
 def _roller(version: Version, server: ServerRecord, ours: bool = False) -> Any:

@@ -27,6 +27,7 @@ from serving import fleet, supervise
 from serving.engines.model_processes import model_processes
 from serving.layout.repository import Served, plan, write_triton_config
 from serving.places.ports import host_port
+from serving.places.turn import turn
 from serving.proof.proving import insist, prove
 from serving.proof.rechecking import recheck
 
@@ -99,19 +100,21 @@ class Reconfigured:
 def reconfigurable(config: ModelsFile, endpoint: Endpoint, workspace: Workspace) -> Iterator[Reconfigured]:
     """Try configurations of the model behind an endpoint; as it was again afterwards, whatever happens.
 
-    Raises UsageError where its configuration cannot be changed in this way.
+    Raises UsageError where its configuration cannot be changed in this way, and where another command is changing the
+    servers.
     """
-    item, server = _found(config, endpoint, workspace)
-    model = Reconfigured(config, item, server, workspace)
-    with _unwatched(workspace):
-        try:
-            yield model
-        finally:
-            with uninterrupted():
-                try:
-                    model.restore()
-                except LoadproofError as error:
-                    say(f"{item.name} could not be brought back as it was: {error}; 'make serve' starts it anew")
+    with turn(workspace, "tune"):
+        item, server = _found(config, endpoint, workspace)
+        model = Reconfigured(config, item, server, workspace)
+        with _unwatched(workspace):
+            try:
+                yield model
+            finally:
+                with uninterrupted():
+                    try:
+                        model.restore()
+                    except LoadproofError as error:
+                        say(f"{item.name} could not be brought back as it was: {error}; 'make serve' starts it anew")
 
 
 def check(config: ModelsFile, endpoint: Endpoint, workspace: Workspace) -> None:

@@ -33,9 +33,15 @@ from serving.places.turn import turn
 from serving.proof.payloads import PROTOCOLS, folder_name, put_back_where_it_fails, write_payloads
 from serving.proof.probe import probe, probe_together
 from serving.proof.proving import prove, prove_older
+from serving.rolling.taking_back import taken_back_where_it_fails
 
 ROLLERS = {"triton": "serving.rolling.triton:TritonRoller", "tfserving": "serving.rolling.tfserving:TfServingRoller"}
 CANDIDATE = "__candidate"  # after a served name; no name of models.toml holds two underscores
+
+
+def roller_of(server: ServerRecord, workspace: Workspace, ours: bool = False) -> Any:
+    """Who changes what a running server has; ``ours`` as in `roll`."""
+    return choose(ROLLERS, server.engine, "engine")(server, workspace, ours)
 
 
 def roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool = False) -> list[Event]:
@@ -58,15 +64,16 @@ def _roll(config: ModelsFile, group: str, workspace: Workspace, ours: bool) -> l
         say(sentence)
     for item, old in newer:
         server = servers[item.engine]
-        roller = choose(ROLLERS, item.engine, "engine")(server, workspace, ours)
+        roller = roller_of(server, workspace, ours)
         event, endpoints = _roll_one(config, item, old, server, workspace, roller)
-        append_event(workspace.events, event)
-        events.append(event)
-        say(f"{event.what}: {event.detail}")
-        if endpoints:
+        if endpoints:  # first of all: whoever is interrupted from here on leaves named what is served
             others = [found for found in known.endpoints if not _same(found, item)]
             known = known.model_copy(update={"endpoints": [*others, *endpoints]})
             write_json(workspace.endpoints, known)
+            roller.retire(item)
+        append_event(workspace.events, event)
+        events.append(event)
+        say(f"{event.what}: {event.detail}")
     fleet.renew_fingerprint(config, group, workspace)
     return events
 
@@ -128,19 +135,14 @@ def _roll_one(
         _insist_on_signature(item, old)
         with _candidate(roller, item, workspace) as candidate:
             _insist_on_answers(candidate, server, workspace)
-        with put_back_where_it_fails(item, workspace.live):
+        with put_back_where_it_fails(item, workspace.live), taken_back_where_it_fails(item, roller):
             seconds = roller.publish(item)
-            try:
-                endpoints = prove(config, item, server, seconds, workspace)
-                prove_older(item, server, workspace)
-            except (LoadproofError, OSError):
-                roller.take_back(item)
-                raise
+            endpoints = prove(config, item, server, seconds, workspace)
+            prove_older(item, server, workspace)
     except (LoadproofError, OSError) as error:
         reason = of_the_machine(error) or error
         why = f"version {item.version} of {item.name} is refused, version {old.version} goes on: {reason}"
         return happened("refused", item.engine, item.name, why), []
-    roller.retire(item)
     detail = f"{item.name} on {item.engine} went from version {old.version} to {item.version}"
     return happened("rolled", item.engine, item.name, detail), endpoints
 

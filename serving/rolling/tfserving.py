@@ -62,23 +62,21 @@ class TfServingRoller:
     def publish(self, item: Served) -> float:
         """Put the version where the server looks; it loads it, then unloads the older ones beyond what is to be served.
 
-        With it come the older ones that it holds. Seconds until available.
+        With it come the older ones that it holds. Seconds until available. Where this fails, it is to be taken back.
         """
         started = time.monotonic()
         self._old_config = self._file.read_text(encoding="utf-8")
-        try:
-            write_text(self._file, keeping(self._old_config, item.name, item.policy))
-            for version in (item, *item.older):
-                copy_whole(version.artifact, self._folder(item.name, version.version))
-            self._configure(self._config())
-            self._state.wait_for((version.name, version.version) for version in (item, *item.older))
-        except (LoadproofError, OSError):
-            self.take_back(item)
-            raise
+        write_text(self._file, keeping(self._old_config, item.name, item.policy))
+        for version in (item, *item.older):
+            copy_whole(version.artifact, self._folder(item.name, version.version))
+        self._configure(self._config())
+        self._state.wait_for((version.name, version.version) for version in (item, *item.older))
         return round(time.monotonic() - started, 2)
 
     def take_back(self, item: Served) -> None:
-        """Remove what came again; what went for it comes back."""
+        """Remove what came again, however much did; what went for it comes back."""
+        if not self._old_config:
+            return  # nothing came
         for version in (item, *item.older):
             shutil.rmtree(self._folder(item.name, version.version), ignore_errors=True)
         write_text(self._file, self._old_config)

@@ -57,21 +57,19 @@ class TritonRoller:
     def publish(self, item: Served) -> float:
         """Make it a version of the model; Triton loads it, then unloads the older. Seconds until it was ready.
 
-        With it come the older ones that it holds.
+        With it come the older ones that it holds. Where this fails, it is to be taken back.
         """
         folder = self._tree / item.name
         self._old_config = (folder / "config.pbtxt").read_text(encoding="utf-8")
-        try:
-            for version in (item, *item.older):
-                write_triton_version(version, folder)
-            write_triton_config(item, folder)
-            return round(self._control.load(item.name), 2)
-        except (LoadproofError, OSError):
-            self.take_back(item)
-            raise
+        for version in (item, *item.older):
+            write_triton_version(version, folder)
+        write_triton_config(item, folder)
+        return round(self._control.load(item.name), 2)
 
     def take_back(self, item: Served) -> None:
-        """Remove what came again; what was before it is loaded if it is not any more."""
+        """Remove what came again, however much did; what was before it is loaded if it is not any more."""
+        if not self._old_config:
+            return  # nothing came
         folder = self._tree / item.name
         for version in (item, *item.older):
             shutil.rmtree(folder / str(version.version), ignore_errors=True)

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from serving.tfserving import flags, plan
 from serving.tfserving.errors import SetupError
@@ -30,10 +30,10 @@ class _Stopped(BaseException):
 def main(arguments: Sequence[str]) -> int:
     """Run the server until a signal; the return value is the exit code."""
     if "--help" in arguments or "-h" in arguments:
-        print(flags.usage())
+        _say(flags.usage(), sys.stdout)
         return 0
     if "--version" in arguments or "--version=true" in arguments:
-        print(flags.version())
+        _say(flags.version(), sys.stdout)
         return 0
     try:
         woken = _raise_on_signals()
@@ -82,12 +82,11 @@ def _raise_on_signals() -> int:
     return woken
 
 
-def _say(text: str) -> None:
+def _say(text: str, to: TextIO | None = None) -> None:
+    """Write a line to standard error, or to another stream, at once: the process ends without a flush."""
     with contextlib.suppress(OSError):  # a full disk takes no lines, and is no reason to stop answering
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=to or sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stderr.flush()
-    os._exit(code)  # Sessions of a finished server need no tidy, and sometimes slow, farewell
+    os._exit(main(sys.argv[1:]))  # Sessions of a finished server need no tidy, and sometimes slow, farewell

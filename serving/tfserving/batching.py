@@ -27,7 +27,7 @@ from serving.tfserving.model import Runnable, Signature, check_types
 from serving.tfserving.tensors import Array
 
 Clock = Callable[[], float]
-POOL = "batch_threads"  # what the original calls its threads unless a file names them
+POOL = "batch_threads"  # what TensorFlow calls these threads unless somebody names them
 
 
 class Queue:

@@ -116,17 +116,13 @@ class Catalog:
             raise errors.servable_not_found(name, version)
         return found
 
-    def status(self, name: str, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
-        """The state of one version, or of all versions that this model has had, newest last."""
-        if label is not None:
-            version = self._snapshot.labels.get(name, {}).get(label)
-            if version is None:
-                raise errors.unknown_label(label)
+    def status(self, name: str, version: int | None = None) -> list[VersionStatus]:
+        """The state of one version, or of all versions that this model has had, newest first."""
         states = dict(self._states.get(name, {}))
         if version is None:
             if not states:
                 raise errors.no_versions(name)
-            return [states[number] for number in sorted(states)]
+            return [states[number] for number in sorted(states, reverse=True)]
         if version not in states:
             raise errors.no_such_version(name, version)
         return [states[version]]

@@ -21,7 +21,7 @@ NAME = "loadproof-embedded"  # so that nobody takes the stand-in for TensorFlow 
 
 @dataclass(frozen=True)
 class Request:
-    """``path`` is as it was sent, without the query."""
+    """``path`` is as it was sent: TensorFlow Serving takes a query for a part of it, and so for another path."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ def read_request(stream: BufferedIOBase, go_on: Callable[[bytes], object]) -> tu
     line = read_line(stream)
     if line in (b"\r\n", b"\n"):  # an empty line before a request is allowed
         line = read_line(stream)
-    if not line:
+    if not line.endswith(b"\n"):
         return None
     try:
         method, target, protocol = line.decode("latin-1").split()
@@ -54,8 +54,8 @@ def read_request(stream: BufferedIOBase, go_on: Callable[[bytes], object]) -> tu
     if not protocol.startswith("HTTP/1."):
         raise Refused(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here")
     headers = read_headers(stream)
-    body = read_body(stream, headers, go_on)
-    if body is None:
+    body = None if headers is None else read_body(stream, headers, go_on)
+    if headers is None or body is None:
         return None
     connection = headers.get(b"connection", b"").lower()
     keep = b"keep-alive" in connection if protocol == "HTTP/1.0" else b"close" not in connection
@@ -79,10 +79,10 @@ def encode(response: Response, keep: bool, with_body: bool = True) -> bytes:
 
 
 def _path(target: str) -> str:
-    """The path of a request target: "/a?b" and "http://host/a?b" are both "/a"."""
+    """The path of a request target: "/a?b" and "http://host/a?b" are both "/a?b"."""
     if not target.startswith("/") and "://" in target:
         target = "/" + target.partition("://")[2].partition("/")[2]
-    return target.partition("?")[0]
+    return target
 
 
 _last_date: tuple[int, str] = (0, "")

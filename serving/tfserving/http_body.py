@@ -58,8 +58,7 @@ def _chunks(stream: BufferedIOBase) -> bytes | None:
             raise Refused(400, "Bad chunk: its first line is its size in hexadecimal")
         size = int(match[1], 16)
         if not size:
-            read_headers(stream)
-            return body.getvalue()
+            return None if read_headers(stream) is None else body.getvalue()
         _allowed(body.tell() + size)
         chunk = _exactly(stream, size + 2)
         if chunk is None:

@@ -29,13 +29,18 @@ def read_line(stream: BufferedIOBase) -> bytes:
     return line
 
 
-def read_headers(stream: BufferedIOBase) -> dict[bytes, bytes]:
-    """Headers, or the trailers after a body, by their names in small letters. Raises Refused."""
+def read_headers(stream: BufferedIOBase) -> dict[bytes, bytes] | None:
+    """Headers, or the trailers after a body, by their names in small letters; None where the client went away.
+
+    Raises Refused.
+    """
     headers: dict[bytes, bytes] = {}
     for _ in range(MAX_HEADERS):
         line = read_line(stream)
-        if line in (b"\r\n", b"\n", b""):
+        if line in (b"\r\n", b"\n"):
             return headers
+        if not line.endswith(b"\n"):
+            return None
         name, colon, value = line.partition(b":")
         name, value = name.lower(), value.strip()
         if not colon or name != name.strip():

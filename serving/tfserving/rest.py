@@ -3,7 +3,7 @@
 GET  /v1/models/M[/versions/V|/labels/L][/metadata]
 POST /v1/models/M[/versions/V|/labels/L]:predict, :classify, :regress
 
-A path under /v1/ that is neither is 400 "Malformed request"; any other path is a plain 404.
+A path under /v1/ that is neither is 400 "Malformed request"; any other path is a plain 404. Verbs have small letters.
 """
 
 from __future__ import annotations
@@ -53,12 +53,16 @@ class RestApi:
         self._clock_ns = clock_ns
         self._metrics = metrics
         self._metrics_path = metrics_path
+        self._operations = {"classify": self._classify, "predict": self._predict, "regress": self._regress}
 
     def __call__(self, request: Request) -> Response:
         path = request.path
         if path[:4].lower() == "/v1/":
             return self._api(request)
-        if self._metrics is not None and path == self._metrics_path:
+        bare = path.partition("?")[0]
+        if self._metrics is not None and bare == self._metrics_path:
+            if path != bare:
+                return Response(400, "text/plain", f"Unexpected path: {path}. Should be {bare}".encode("latin-1"))
             return Response(200, "text/plain", self._metrics.page().encode())
         return Response(404, "text/html", _NOT_FOUND_PAGE)
 
@@ -75,21 +79,17 @@ class RestApi:
 
     def _dispatch(self, request: Request) -> str:
         if request.method == "POST" and (match := _ACTION.fullmatch(request.path)):
-            ref = _ref(match)
-            match match[4].lower():
-                case "predict":
-                    return self._counted(ref, "Predict", self._predict, request.body)
-                case "classify":
-                    return self._counted(ref, "Classify", self._classify, request.body)
-                case "regress":
-                    return self._counted(ref, "Regress", self._regress, request.body)
+            ref, verb = _ref(match), match[4]
+            if operation := self._operations.get(verb):  # the pattern takes capitals too, as the original's does
+                return self._counted(ref, verb, operation, request.body)
         elif request.method == "GET" and (match := _LOOK.fullmatch(request.path)):
             if match[1] is None:
                 raise invalid("Missing model name in request.")
             return self._metadata(_ref(match)) if match[4] == "metadata" else self._status(_ref(match))
         raise errors.malformed_request(request.method, request.path)
 
-    def _counted(self, ref: ModelRef, api: str, operation: Callable[[ModelRef, bytes], str], body: bytes) -> str:
+    def _counted(self, ref: ModelRef, verb: str, operation: Callable[[ModelRef, bytes], str], body: bytes) -> str:
+        """The operation, counted under its verb; over gRPC it is the name of the method, as in TensorFlow Serving."""
         started = perf_counter_ns()
         code = Code.INTERNAL
         try:
@@ -99,7 +99,7 @@ class RestApi:
             code = error.code
             raise
         finally:
-            self._service.count(ref.name, api, "REST", code, started)
+            self._service.count(ref.name, verb, "REST", code, started)
         return text
 
     @contextmanager

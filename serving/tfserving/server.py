@@ -109,7 +109,7 @@ def _pollers(settings: Settings, catalog: Catalog, retries: LoadRetries, news: N
         pollers.append(Poller("file system", every, lambda: _tell(catalog.poll(), news, say), say))
     elif retries.count:
         every = max(retries.interval_seconds, SHORTEST_RETRY_SECONDS)
-        pollers.append(Poller("load retry", every, lambda: _tell(catalog.retry(), News(say), say), say))
+        pollers.append(Poller("load retry", every, lambda: _tell(catalog.retry(), news, say), say))
     if settings.model_config_file and settings.model_config_file_poll_wait_seconds:
         reread = ConfigFile(Path(settings.model_config_file), catalog, say)
         pollers.append(Poller("model config", float(settings.model_config_file_poll_wait_seconds), reread, say))

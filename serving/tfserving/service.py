@@ -114,9 +114,12 @@ class Service:
         return len(examples), outputs
 
     def status(self, ref: ModelRef) -> Any:
-        """GetModelStatusResponse; NOT_FOUND for a model or version that was never configured."""
+        """GetModelStatusResponse; NOT_FOUND for a model or version that was never configured.
+
+        TensorFlow Serving does not look at a label here, and tells of every version.
+        """
         response = get_model_status_pb2.GetModelStatusResponse()
-        for status in self._catalog.status(ref.name, ref.version, ref.label):
+        for status in self._catalog.status(ref.name, ref.version):
             entry = response.model_version_status.add(version=status.version, state=int(status.state))
             entry.status.error_code = int(status.code)
             entry.status.error_message = status.message

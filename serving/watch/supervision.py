@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from contract.endpoints import Endpoint, Endpoints, ServerRecord, Servers
+from contract.endpoints import Endpoint, ServerRecord, Servers
 from contract.errors import LoadproofError, ServerError
 from contract.events import happened
 from contract.files import read_model
@@ -26,23 +26,21 @@ from serving.places.ports import host_port
 from serving.places.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
 from serving.proof.rechecking import recheck
 from serving.watch.diary import Diary
+from serving.watch.lacking import Counting, lacks_one
+from serving.watch.proven import Proven
 from serving.watch.silence import Silence
 
 PORT_TRIES = 4
 PORT_WAIT_S = 3.0
-ASKED_AGAIN_S = 0.25
+BRING_BACK = "'python -m serving load NAME' brings one back, 'make up' or 'make serve' all"
 
 
-class Control(Protocol):
+class Control(Counting, Protocol):
     """What the supervisor asks of Triton."""
 
     def load(self, name: str) -> float: ...
 
     def unload(self, name: str) -> None: ...
-
-    def ready(self, name: str, version: int | None = None) -> bool: ...
-
-    def instances(self, name: str) -> int: ...
 
     def live(self) -> bool: ...
 
@@ -65,6 +63,7 @@ class Supervisor:
         self._down: set[str] = set()
         self._dead: set[str] = set()  # whose death is told, and who is not back yet
         self._diary = Diary(workspace.events, say)
+        self._proven = Proven(workspace)
         self._silence = Silence()
         self._processes: dict[int, tuple[str, int]] | None = None  # before the first look
 
@@ -94,10 +93,10 @@ class Supervisor:
     def _tell_death(self, server: ServerRecord) -> None:
         if server.engine in self._dead:
             return
-        self._dead.add(server.engine)
         lines = place_of(server).last_lines(server)
         silent = server.place == "url" or place_of(server).alive(server)
         what = "stopped answering" if silent else "died"
+        self._dead.add(server.engine)
         self._diary.note(happened("died", server.engine, None, f"{server.engine} {what}", lines))
 
     def _bring_back(self, server: ServerRecord) -> None:
@@ -110,7 +109,7 @@ class Supervisor:
             return
         self._tries[server.engine] += 1
         began = time.monotonic()
-        resident = self._resident() if server.engine == "triton" else []
+        resident = self._resident() if server.engine == "triton" else None
         try:
             place_of(server).stop(server)  # its orphans and its shared memory
             remember(server, self._workspace)  # whoever cannot write down what it starts must not start it
@@ -118,9 +117,9 @@ class Supervisor:
             new = self._start(launch, server.place)
             new = new.model_copy(update={"engine_version": server.engine_version})
             remember(new, self._workspace)
-            for name in resident:
+            for name in resident or []:
                 self._control(new).load(name)
-            endpoints = self._endpoints(server.engine, resident)
+            endpoints = self._proven.endpoints(server.engine, resident)
             if server.engine == "tfserving":
                 state = TfServingState(new, max(LOAD_S, launch.timeout_s))
                 state.wait_for({(item.served_name, item.version) for item in endpoints})
@@ -134,9 +133,10 @@ class Supervisor:
             return
         self._dead.discard(server.engine)
         if server.engine == "triton":
-            self._processes = model_processes(new)
+            self._processes = model_processes(new) if new.place == "process" else None
         seconds = time.monotonic() - began
-        again = f"answers rightly again after {seconds:.1f} s; restart {self._tries[server.engine]} of {self._most}"
+        what = "answers rightly again" if endpoints else "runs again, without models as before,"
+        again = f"{what} after {seconds:.1f} s; restart {self._tries[server.engine]} of {self._most}"
         self._diary.note(happened("restarted", server.engine, None, f"{server.engine} {again}"))
 
     def _start(self, launch: Launch, place: str) -> ServerRecord:
@@ -160,14 +160,13 @@ class Supervisor:
         if now != self._processes and not self._control(server).live():
             return
         if self._processes is None:  # one that died before the first look left nothing to compare with
-            served = {(item.served_name, item.version) for item in self._endpoints("triton", [])}
-            gone = served - set(now.values())
+            gone = self._proven.versions("triton") - set(now.values())
         else:
             gone = {self._processes[pid] for pid in self._processes.keys() - now.keys()}
-        proven = {item.served_name for item in self._endpoints("triton", [])}
+        proven = self._proven.names("triton")
         for model, version in sorted(gone):
             control = self._control(server)
-            if model not in proven or model in self._down or not _lacks_one(server, control, model, version):
+            if model not in proven or model in self._down or not lacks_one(server, control, model, version):
                 continue
             lines = place_of(server).last_lines(server)
             self._diary.note(happened("died", "triton", model, f"a process of {model} version {version} died", lines))
@@ -182,7 +181,7 @@ class Supervisor:
             try:
                 control.unload(model)  # a load alone would be taken for done
                 seconds = control.load(model)
-                self._insist(self._endpoints("triton", [model]))
+                self._insist(self._proven.endpoints("triton", [model]))
             except LoadproofError as error:
                 self._down.add(model)
                 self._diary.note(happened("gave up", "triton", model, f"it could not be loaded again: {error}"))
@@ -192,51 +191,41 @@ class Supervisor:
         self._processes = model_processes(server) if gone else now
 
     def _resident(self) -> list[str]:
-        """Which of the proven models Triton held when it was last seen; all of them, if it was not."""
-        proven = {item.served_name for item in self._endpoints("triton", [])}
-        if self._processes is None:
-            return sorted(proven)
-        return sorted(proven & {model for model, _ in self._processes.values()})
+        """Which of the proven models Triton held when it was last seen.
+
+        If it was not: what a start leaves there, which is all of them, or none where they take turns.
+        """
+        proven = self._proven.names("triton")
+        if self._processes is not None:
+            return sorted(proven & {model for model, _ in self._processes.values()})
+        return [] if self._proven.one_at_a_time else sorted(proven)
 
     def _see_again(self, server: ServerRecord) -> None:
-        """A server at an address may come back by itself."""
-        if server.place == "url" and place_of(server).alive(server):
-            self._down.discard(server.engine)
-            self._diary.note(happened("restarted", server.engine, None, f"{server.engine} answers again"))
+        """A server at an address may come back by itself; nobody here gives its models back to it."""
+        if server.place != "url" or not place_of(server).alive(server):
+            return
+        missing = self._missing(server)
+        without = f", without {', '.join(missing)}: {BRING_BACK}" if missing else ""
+        self._down.discard(server.engine)
+        self._diary.note(happened("restarted", server.engine, None, f"{server.engine} answers again{without}"))
+
+    def _missing(self, server: ServerRecord) -> list[str]:
+        """Which of its proven models a server at an address does not have; asked of a Triton that should have all."""
+        if server.engine != "triton" or self._proven.one_at_a_time:
+            return []
+        control = self._control(server)
+        return [name for name, version in sorted(self._proven.versions("triton")) if not control.ready(name, version)]
 
     def _give_up(self, server: ServerRecord, why: str) -> None:
+        """Leave it down: what was started in its place is ended too. That may fail, so all is told before."""
         self._down.add(server.engine)
-        place_of(server).stop(server)
         self._diary.note(happened("gave up", server.engine, None, f"{server.engine} stays down: {why}"))
-
-    def _endpoints(self, engine: str, models: list[str]) -> list[Endpoint]:
-        if not self._workspace.endpoints.is_file():
-            return []
-        known = read_model(self._workspace.endpoints, Endpoints, "make serve").endpoints
-        return [item for item in known if item.engine == engine and (not models or item.served_name in models)]
+        known = read_model(self._workspace.servers, Servers, "make serve").servers
+        now = next((item for item in known if item.engine == server.engine), server)
+        place_of(now).stop(now)
 
     def _insist(self, endpoints: Iterable[Endpoint]) -> None:
         for endpoint in endpoints:
             parity = recheck(endpoint, self._workspace)
             if not parity.passed:
                 raise ServerError(f"{endpoint.id} answers wrongly: {'; '.join(parity.reasons)}")
-
-
-def _lacks_one(server: ServerRecord, control: Control, model: str, version: int) -> bool:
-    """Whether a version that is ready has fewer processes than instances.
-
-    It has not when it was unloaded, replaced by a newer version, or loaded again meanwhile. Asked twice: on a busy
-    machine one question may be held up for so long that a whole reload fits into it.
-    """
-    if not _counts_too_few(server, control, model, version):
-        return False
-    time.sleep(ASKED_AGAIN_S)
-    return _counts_too_few(server, control, model, version)
-
-
-def _counts_too_few(server: ServerRecord, control: Control, model: str, version: int) -> bool:
-    """One question. Ready is asked before and after the count, for a reload begins and ends with what is not ready."""
-    if not control.ready(model, version):
-        return False
-    living = sum(found == (model, version) for found in model_processes(server).values())
-    return living < control.instances(model) and control.ready(model, version)
