@@ -16,6 +16,18 @@ from serving.__main__ import COMMANDS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+PAGES = [
+    "README.md",
+    "bench/README.md",
+    "docs/architecture.md",
+    "docs/export.md",
+    "docs/serving.md",
+    "docs/loadtest.md",
+    "docs/measurement.md",
+    "docs/slo.md",
+    "docs/deploy.md",
+    "model_repository/README.md",
+]
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):.*## ", MAKEFILE, re.M))
 
 
@@ -39,20 +51,7 @@ def test_continuous_integration_calls_only_what_readme_names() -> None:
     assert all(f"`make {word}`" in README for word in commands[0].split())
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/architecture.md",
-        "docs/export.md",
-        "docs/serving.md",
-        "docs/loadtest.md",
-        "docs/measurement.md",
-        "docs/slo.md",
-        "docs/deploy.md",
-        "model_repository/README.md",
-    ],
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text())
@@ -126,3 +125,28 @@ def test_the_commands_in_the_page_of_serving_exist() -> None:
     flags = set(re.findall(r"`(--[a-z-]+)", page)) - {"--help"}
     text = (ROOT / "serving" / "__main__.py").read_text()
     assert [flag for flag in flags if f'"{flag}"' not in text] == []
+
+
+def test_no_row_of_the_formats_is_cut_off_by_a_bar_in_a_cell() -> None:
+    rows = [line for line in formats_page().splitlines() if line.startswith("| ")]
+    cells = {len(re.findall(r"(?<!\\)\|", row)) - 1 for row in rows}
+    assert cells == {3, 4}, [row for row in rows if len(re.findall(r"(?<!\\)\|", row)) - 1 not in (3, 4)]
+
+
+def slug(heading: str) -> str:
+    """What GitHub makes of a heading: its words, without marks, joined by hyphens."""
+    text = heading.replace("&lt;", "<").replace("&gt;", ">").replace("`", "").lower().strip()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_heading_leads_to_one(page: str) -> None:
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", (ROOT / page).read_text())
+    lost = []
+    for file, anchor in links:
+        target = (folder / file) if file else ROOT / page
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+        if anchor not in [slug(heading) for heading in headings]:
+            lost.append(f"{file}#{anchor}")
+    assert lost == []
