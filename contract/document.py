@@ -193,8 +193,8 @@ The stages meet only in these files; a person can open every one. Made from the 
 `python -m contract.document`; a test keeps it true. Every JSON document carries `schema_version`. The JSON Schema of
 report.json is `docs/report.schema.json` (`python -m report schema`); that of another is
 `python -c "from contract.records import Plan; print(Plan.model_json_schema())"`, and so on. `tuned.toml`, which
-`python -m tune configure` writes and `--use` reads, has tables `[models.NAME.batching]` and `[models.NAME.triton]` as
-below and nothing else. What lies in `live/` and is not listed here is private to serving.
+`python -m tune configure` writes and `--use` reads, has tables `[models.NAME.batching]`, may have
+`[models.NAME.triton]`, as below, and nothing else. What lies in `live/` and is not listed here is private to serving.
 """
 BINARY = """## artifacts/&lt;model&gt;/&lt;version&gt;/golden.npz
 

@@ -77,9 +77,16 @@ def copy_folder(source: Path, target: Path) -> None:
     `shutil.copytree` gathers such errors into one that no longer does.
     """
     target.mkdir()
-    for item in sorted(source.rglob("*")):
-        copy = target / item.relative_to(source)
-        copy.mkdir() if item.is_dir() else shutil.copy2(item, copy)
+    for folder, folders, files in os.walk(source, onerror=_refused, followlinks=True):
+        inside = target / Path(folder).relative_to(source)
+        for name in folders:
+            (inside / name).mkdir()
+        for name in files:
+            shutil.copy2(Path(folder) / name, inside / name)
+
+
+def _refused(error: OSError) -> None:
+    raise error
 
 
 def sha256_file(path: Path) -> str:

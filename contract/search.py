@@ -42,8 +42,8 @@ class Found(Entry):
     value: float | None = Field(description="the confirmed rate, requests per second; null when none was")
     high: float | None = Field(description="the lowest rate that was missed, or null when none was")
     limited_by: Limit = Field(
-        description="what ended the search above `value`: `answers` are too many failed or wrong ones, `range` a limit "
-        "of its own (`--max-rps`) or nothing; empty when it was interrupted"
+        description="what ended the search above `value`: `answers` are too many failed requests, `range` a limit of "
+        "its own (`--max-rps`, far beyond the knee) or that it gave up with no rate confirmed; empty when cut short"
     )
     reason: str = Field("", description="why the server could not be measured any more; empty where it could")
     seconds: float = Field(description="that the search took")

@@ -61,10 +61,10 @@ def test_that_the_servers_ran_elsewhere_is_told(same_machine: bool, place: str, 
 @pytest.mark.parametrize(("slo", "told"), [(Slo(), True), (Slo(rate=100), False), (Slo(p50_ms=5), False)])
 def test_objectives_that_nobody_stated_are_called_the_defaults(slo: Slo, told: bool) -> None:
     one = VariantPlan(id="a", endpoint=endpoint(slo=slo), stages=[], repeat_of=None)
-    said = [text for text in caveats.warnings(plan(one)) if "default objectives" in text]
+    said = [text for text in caveats.warnings(plan(one)) if "objectives are the defaults" in text]
     assert len(said) == told
     if told:
-        assert "(p99 <= 50 ms, 99.9 % without error, at 200 requests/s): words. Say under [models.NAME.slo]" in said[0]
+        assert "(p99 <= 50 ms, 99.9 % without error, at 200 requests/s): words. If that is not what was promised" in said[0]
 
 
 def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:

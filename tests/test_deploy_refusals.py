@@ -340,7 +340,7 @@ def test_the_tag_of_an_image_names_a_release_or_not(tag: str, release: str | Non
         ({}, "registry.example/triton:26.08-py3", True),
         ({}, "registry.example/triton:0.1.0", False),
         ({}, f"triton@{DIGEST}", False),
-        ({}, f"triton:26.08-py3@{DIGEST}", True),
+        ({}, f"triton:26.08-py3@{DIGEST}", False),
         ({}, f"triton:latest@{DIGEST}", False),
         (ON_TFSERVING, "registry.example/serving:2.20.0", True),
         (ON_TFSERVING, "registry.example/serving:stable", False),
@@ -388,3 +388,10 @@ def test_what_only_the_hash_of_config_pbtxt_tells_is_refused_with_both_hashes() 
     with pytest.raises(UsageError, match=f"config_sha256 {'a' * 64}, and .* config_sha256 {'b' * 64}"):
         reasons(AGAINST_REPOSITORY, False, measured, other)
     assert reasons(AGAINST_REPOSITORY, False, case(), other) == [], "an older report has no hash to compare"
+
+
+@pytest.mark.parametrize("engine", ["triton", "tfserving"])
+def test_what_no_alert_can_tell_of_tf_serving_is_said(engine: str) -> None:
+    decided = built({"engine": engine}, {}, {})
+    said = caveats(Plan(decided, laid(), measured(decided, 1), Batching(), []))
+    assert any("no alert tells of p99 <= " in sentence for sentence in said) is (engine == "tfserving")

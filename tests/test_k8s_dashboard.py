@@ -68,6 +68,7 @@ def test_a_panel_asks_for_series_that_exist(title: str, query: str, legend: str)
     found = selectors(query)
     assert found and found <= EXPORTED | recorded(), title
     assert 'namespace="$namespace"' in query
+    assert 'model=~"$model"' in query or not any(name.startswith("model:") for name in found)
 
 
 @pytest.mark.parametrize("expression", RULE_EXPRESSIONS)

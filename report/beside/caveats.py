@@ -69,9 +69,9 @@ def by_default(plan: Plan) -> list[str]:
         return []
     latency = ", ".join(f"{name} <= {limit:g} ms" for name, limit in default.latency_ms.items())
     return [
-        f"Judged by the default objectives ({latency}, {100 * (1 - default.error_rate):g} % without error, at "
-        f"{default.rate:g} requests/s): {', '.join(models)}. Say under [models.NAME.slo] of models.toml what was "
-        "promised."
+        f"The objectives are the defaults ({latency}, {100 * (1 - default.error_rate):g} % without error, at "
+        f"{default.rate:g} requests/s): {', '.join(models)}. If that is not what was promised, say what is under "
+        "[models.NAME.slo] of models.toml."
     ]
 
 

@@ -18,6 +18,7 @@ SHORT: dict[str, Callable[[Variant], bool]] = {
     "embedded": lambda v: v.engine_kind == "embedded",
     "failed parity": lambda v: not (v.parity.export.passed and v.parity.endpoint.passed),
     "failed parity in the engine": lambda v: v.parity.engine is not None and not v.parity.engine.passed,
+    "not measured": lambda v: not v.complete and not v.stages,
     "interrupted": lambda v: not v.complete,
 }
 BEYOND: dict[words.Ended, str] = {

@@ -46,7 +46,7 @@ def unjudged(load_plan: str, missing: str, variants: Sequence[Variant], unserved
 def _doubt(variant: Variant) -> str:
     """Why what a variant showed beyond its maximum is not believed; empty where it is."""
     if variant.overload is None or not variant.complete:
-        return "its measurement was interrupted"
+        return "its measurement was interrupted" if variant.complete or variant.stages else "it was not measured"
     parity = variant.parity
     if not all(proof is None or proof.passed for proof in (parity.export, parity.engine, parity.endpoint)):
         return "it does not agree with the trained model"

@@ -112,7 +112,7 @@ def _alike(stage: StageResult, variant: Variant | None) -> StageResult | None:
 
 def _of_stage(stage: StageResult | None, of: Callable[[StageResult], float | None]) -> Entry:
     if stage is None:
-        return Entry(None, note="not measured")
+        return Entry(None, note="not measured with these requests")
     return Entry(of(stage), note="" if stage.valid else "INVALID")
 
 

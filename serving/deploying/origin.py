@@ -7,6 +7,7 @@ from serving.deploying.case import Case
 from serving.deploying.plan import Plan
 from serving.deploying.sizing import KNEE
 from serving.deploying.versions import is_version
+from serving.deploying.wanted import split_image
 
 OLDER = (
     "The report is older than the hash of config.pbtxt: ragged batching, queue limits, inter-op threads, graph level "
@@ -55,7 +56,19 @@ def _unmeasured(plan: Plan) -> dict[str, str]:
 
 def caveats(plan: Plan) -> list[str]:
     """What could mislead, in sentences: of the image that was named, and, where figures are taken, of these."""
-    return [*_of_the_image(plan.case), *([] if plan.case.wanted.unmeasured else _of_the_figures(plan))]
+    figures = [] if plan.case.wanted.unmeasured else _of_the_figures(plan)
+    return [*_of_the_image(plan.case), *_of_the_alerts(plan.case), *figures]
+
+
+def _of_the_alerts(case: Case) -> list[str]:
+    """An alert that never comes looks like success."""
+    if case.recommended.engine != "tfserving":
+        return []
+    promised = ", ".join(f"{name} <= {limit:g} ms" for name, limit in case.slo.latency_ms.items())
+    return [
+        f"TF Serving's page has no bucket that ends at an objective, so no alert tells of {promised}, only one of the "
+        "mean: watch the percentile at the gateway or at the clients."
+    ]
 
 
 def _of_the_image(case: Case) -> list[str]:
@@ -63,7 +76,7 @@ def _of_the_image(case: Case) -> list[str]:
     if image is None:
         return []
     compared = case.image_release if item.engine == "triton" else case.image_version and is_version(item.engine_version)
-    if compared:  # what the tag tells (against_report.py)
+    if compared and not split_image(image)["digest"]:  # what the tag tells (against_report.py)
         return []
     return [f"The image's release was not checked ({image})."]
 

@@ -102,8 +102,7 @@ def alerts(model: str, slo: Slo, namespace: str | None = None) -> Iterator[Rule]
             uncounted(model, limit, namespace),
             {
                 "summary": f"{model}: nobody counts the answers within {limit:g} ms, its {percentile}",
-                "description": "Triton's histogram is off or has no bucket that ends there, or TF Serving answers, "
-                "whose buckets nobody can set: see docs/deploy.md.",
+                "description": "Triton's histogram is off, or has no bucket that ends there: see docs/deploy.md.",
             },
             {**labels, "severity": "ticket"},
             lasting="30m",

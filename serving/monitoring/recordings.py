@@ -126,14 +126,11 @@ def slow_ratios(model: str, slo: Slo, namespace: str | None = None) -> list[Rule
 
 
 def uncounted(model: str, limit_ms: float, namespace: str | None = None) -> str:
-    """The expression: requests are answered, and no bucket ends at the objective. On TF Serving none ever does."""
-    triton, tfserving = served(model, namespace), served(model, namespace, "model_name")
-    answering = f"  sum by (namespace, model_name) (:tensorflow:serving:request_count{{{tfserving}}})"
-    # `unless` binds before `or`.
+    """The expression: Triton answers requests, and no bucket of its histogram ends at the objective."""
+    chosen = served(model, namespace)
     return (
-        f"sum by (namespace, model) (nv_inference_request_success{{{triton}}})\nunless\n"
-        f"sum by (namespace, model) ({HISTOGRAM}_bucket{{{triton}, {bucket(limit_ms)}}})\nor\n"
-        f"{as_model(answering)}"
+        f"sum by (namespace, model) (nv_inference_request_success{{{chosen}}})\nunless\n"
+        f"sum by (namespace, model) ({HISTOGRAM}_bucket{{{chosen}, {bucket(limit_ms)}}})"
     )
 
 
