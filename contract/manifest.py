@@ -109,7 +109,7 @@ class Manifest(Entry):
         description="of what else verifies an artifact: suite.json (limits), edges.npz (extreme and padded requests), "
         "validation.npz (labelled inputs)"
     )
-    notes: list[str] = Field(description="checks that were left out, and why")
+    notes: list[str] = Field(description="what was left out, what the proof can hardly tell, and why")
     formats: dict[str, FormatRecord] = Field(description="by format")
     accuracy: dict[str, float | int | str] = Field(
         description="what the training stage states: accuracy, baseline, data hash"

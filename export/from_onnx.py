@@ -13,7 +13,7 @@ from contract.golden import Example
 from contract.tensors import Tensors, TensorSpec
 from export.opened import Port
 from export.runtime_onnx import NEWEST_IR, from_runtime, port, to_runtime
-from export.trained import Trained, described
+from export.trained import Trained, described, nameless, told_inputs
 
 
 def trained(model: Model) -> Trained:
@@ -25,7 +25,7 @@ def trained(model: Model) -> Trained:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no public base
         raise UsageError(f"{path} does not load in ONNX Runtime: {error}") from None
-    inputs = list(model.inputs) or [_spec(item) for item in session.get_inputs()]
+    inputs = list(model.inputs) or told_inputs(model, [_spec(item) for item in session.get_inputs()])
     given = {item.name for item in session.get_inputs()}
     unknown = [spec.name for spec in inputs if spec.name not in given]
     if unknown:
@@ -69,5 +69,5 @@ def _spec(item: onnxruntime.NodeArg) -> TensorSpec:
         if (isinstance(size, int) and size > 0) or (isinstance(size, str) and size.isidentifier()):
             dims.append(size)
         else:
-            dims.append("batch" if axis == 0 else f"axis_{axis}")
+            dims.append("batch" if axis == 0 else nameless(axis))
     return described(item.name, found.dtype, dims)

@@ -32,7 +32,7 @@ from export.tensorflow_functions import (
     only_onnx,
     rename,
 )
-from export.trained import Trained, declared_inputs, described
+from export.trained import Trained, declared_inputs, described, nameless, told_inputs
 
 
 def build(model: Model) -> tf.Module:
@@ -86,7 +86,7 @@ def to_onnx(model: Model, examples: list[Example], path: Path) -> str:
 def savedmodel_trained(model: Model) -> Trained:
     """The answers of a SavedModel through a Session, its inputs read from the signature."""
     session, signature = _opened(model)
-    inputs = list(model.inputs) or [_spec(port) for port in ports(signature.inputs)]
+    inputs = list(model.inputs) or told_inputs(model, [_spec(port) for port in ports(signature.inputs)])
     declared_names = sorted(spec.name for spec in inputs)
     if declared_names != sorted(signature.inputs):
         raise UsageError(
@@ -167,6 +167,6 @@ def _spec(port: Port) -> TensorSpec:
             f"the signature does not tell dtype and rank of '{port.name}'; declare the inputs in models.toml"
         )
     dims = [
-        size if size is not None else "batch" if axis == 0 else f"axis_{axis}" for axis, size in enumerate(port.dims)
+        size if size is not None else "batch" if axis == 0 else nameless(axis) for axis, size in enumerate(port.dims)
     ]
     return described(port.name, port.dtype, list(dims))

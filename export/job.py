@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from contract.errors import UsageError
 from contract.files import read_model, sha256_file, sha256_tree
 from contract.machine import versions
 from contract.manifest import GOLDEN, MANIFEST, Manifest, versions_of
+from export.own_code import module_file
 from export.routes import packages
 
 # What an export does not depend on: objectives, serving, and where files are (their contents count).
@@ -29,7 +29,7 @@ OF_THE_MACHINE = ("failed: killed by signal", "failed: took longer than its limi
 class Job:
     """What is exported, from which configuration file, to where (``artifacts/<model>``).
 
-    ``code`` is the folder of a factory that lies neither in the current folder nor beside the configuration.
+    ``code`` is the folder of a factory that was named by its file; any other is looked for beside ``config`` first.
     """
 
     name: str
@@ -38,15 +38,23 @@ class Job:
     directory: Path
     code: Path | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the model as it is now, its factory where the steps find it."""
+        return fingerprint(self.model, (self.code or self.config.parent).resolve())
 
-def fingerprint(model: Model) -> str:
-    """SHA-256 over everything that the artifacts depend on; objectives and batching are not among it."""
+
+def fingerprint(model: Model, folder: Path | None = None) -> str:
+    """SHA-256 over everything that the artifacts depend on; objectives and batching are not among it.
+
+    A factory is looked for in ``folder`` first.
+    """
     excluded = NOT_EXPORTED | ({"source"} if model.path else set())
     facts: dict[str, object] = {
         "model": model.model_dump(mode="json", exclude=excluded),
         "versions": {form: versions(packages(model.kind, form)) for form in model.formats},
         "exporters": _exporters(),
-        "source": _source(model),
+        "source": _source(model, folder),
     }
     for label, path in (("weights", model.weights), ("examples", model.examples), ("validation", model.validation)):
         facts[label] = sha256_file(path) if path and path.is_file() else None
@@ -63,13 +71,13 @@ def _exporters() -> str:
     return digest.hexdigest()
 
 
-def _source(model: Model) -> str | None:
+def _source(model: Model, folder: Path | None) -> str | None:
     """Of the source's bytes; for a factory, of its module and those beside it, which it may use."""
     if model.path is not None:
         if not model.path.exists():
             return None
         return _with_external_data(model.path) if model.kind == "onnx" else sha256_tree(model.path)
-    found = _module_file(model.source.partition(":")[0])
+    found = module_file(model.source.partition(":")[0], folder)
     if found is None:
         return None
     digest = hashlib.sha256()
@@ -90,16 +98,6 @@ def _with_external_data(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _module_file(module: str) -> Path | None:
-    """Where a module's file is. Asking Python would import its packages, and run the person's code in this process."""
-    name = module.replace(".", "/")
-    for folder in map(Path, sys.path):
-        for file in (folder / f"{name}.py", folder / name / "__init__.py"):
-            if file.is_file():
-                return file
-    return None
-
-
 def up_to_date(job: Job) -> Manifest | None:
     """The newest manifest, if nothing that it depends on has changed and its files are what they were."""
     complete = versions_of(job.directory)
@@ -110,7 +108,7 @@ def up_to_date(job: Job) -> Manifest | None:
         manifest = read_model(directory / MANIFEST, Manifest, "make export")
     except UsageError:
         return None  # of another schema, or damaged: the next version replaces it
-    if manifest.fingerprint != fingerprint(job.model) or damaged(directory, manifest):
+    if manifest.fingerprint != job.fingerprint or damaged(directory, manifest):
         return None
     if any(record.status.startswith(OF_THE_MACHINE) for record in manifest.formats.values()):
         return None  # not by the model: worth another try

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +13,9 @@ from typing import Any, get_args
 from contract.cli import Parser
 from contract.config import FACTORY, NAME, SAVED_OTHERWISE, Format, Framework, read_config
 from contract.errors import UsageError
-from contract.files import write_bytes, write_text
+from contract.files import write_bytes
 from contract.progress import say
+from export.described import NAMES, place_in, write_described
 from export.job import Job
 
 FRAMEWORKS = {".pt": "pytorch", ".jit": "pytorch", ".pt2": "pytorch", ".keras": "keras", ".onnx": "onnx"}
@@ -28,9 +27,10 @@ TENSOR = re.compile(r"^(?P<name>[^=\s]+?):(?P<dtype>[a-z0-9]+):(?P<dims>[A-Za-z0
 def described(arguments: Sequence[str]) -> Iterator[Job]:
     """The job of a command line, for as long as it is carried out.
 
-    Its ``DIR/NAME/models.toml`` stays, and is announced, where the export came to its end; else it is what it was.
+    Its models.toml in ``DIR/NAME`` stays, and is announced, where the export came to its end; else it is what it was.
     """
-    file = _file(_parser().parse_args(arguments))
+    folder = _folder(_parser().parse_args(arguments))
+    file = place_in(folder)
     before = file.read_bytes() if file.is_file() else None
     try:
         made = job(arguments)
@@ -39,6 +39,9 @@ def described(arguments: Sequence[str]) -> Iterator[Job]:
         _put_back(file, before)
         raise
     beside = f"; beside {made.model.source.partition(':')[0]}.py its source is found" if made.code else ""
+    kept = folder / NAMES[0]
+    if file != kept:
+        say(f"left {kept} alone, which was edited")
     say(f"wrote {file}: what was asked for, to keep or to put into your own models.toml{beside}")
 
 
@@ -63,11 +66,11 @@ def _parser() -> Parser:
     return parser
 
 
-def _file(options: argparse.Namespace) -> Path:
+def _folder(options: argparse.Namespace) -> Path:
     if not re.match(NAME, options.name):  # it becomes a folder
         raise UsageError(f"'{options.name}' is not a model name: letters, digits, '.', '-' and single '_' between them")
     folder: Path = options.artifacts.resolve() / options.name
-    return folder / "models.toml"
+    return folder
 
 
 def _put_back(file: Path, before: bytes | None) -> None:
@@ -80,9 +83,9 @@ def _put_back(file: Path, before: bytes | None) -> None:
 
 
 def job(arguments: Sequence[str]) -> Job:
-    """Read the command line, write ``DIR/NAME/models.toml`` and return the job that it describes."""
+    """Read the command line, write its models.toml into ``DIR/NAME`` and return the job that it describes."""
     options = _parser().parse_args(arguments)
-    file = _file(options)
+    folder = _folder(options)
     source, code = _source(options.source)
     factory = bool(FACTORY.match(source))
     entry: dict[str, Any] = {
@@ -96,10 +99,8 @@ def job(arguments: Sequence[str]) -> Job:
         "outputs": [_tensor(text) for text in options.output],
         "trust": options.trust or None,
     }
-    write_text(file, toml(options.name, entry))
-    if factory:
-        sys.path.append(str(code or Path.cwd()))
-    return Job(options.name, read_config(file).models[options.name], file, file.parent, code)
+    file = write_described(folder, options.name, entry)
+    return Job(options.name, read_config(file).models[options.name], file, folder, code)
 
 
 def _source(text: str) -> tuple[str, Path | None]:
@@ -146,19 +147,3 @@ def _tensor(text: str) -> dict[str, Any]:
             raise UsageError(f"'{match['range']}' in '{text}' is not LOW,HIGH, such as 0,500") from None
         spec["range"] = [low, high]
     return spec
-
-
-def toml(name: str, entry: dict[str, Any]) -> str:
-    """One model as a models.toml; keys without a value are left out. JSON's strings, numbers and lists are TOML's."""
-    lines = ["schema_version = 1", "", f"[models.{json.dumps(name)}]"]
-    lines += [f"{key} = {_value(value)}" for key, value in entry.items() if value not in (None, [])]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    # TOML takes no surrogate pairs, by which JSON would escape what lies beyond 16 bits, and no DEL as it is.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,17 +1,16 @@
 """Export one model: golden batch, every format by the first route that holds, its proof, and last the manifest.
 
-Work happens in a staging folder that becomes the version by one rename, so that a version either is complete or does
-not exist. A version is never rewritten: when anything that the export depends on has changed, the next one is made.
+Work happens in a staging folder (`export/staging.py`) that becomes the version by one rename, so that a version either
+is complete or does not exist. A version is never rewritten: when anything that the export depends on has changed, the
+next one is made.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +23,15 @@ from contract.errors import LoadproofError
 from contract.files import read_model, sha256_file, sha256_tree, write_json
 from contract.machine import versions
 from contract.manifest import EDGES, GOLDEN, LOGS, MANIFEST, SUITE, VALIDATION, Attempt, FormatRecord, Manifest
-from export.job import Job, fingerprint
+from export.job import Job
 from export.refused import UNSUPPORTED
 from export.routes import FILES, Route, packages, routes
+from export.stated import stated
 from export.suite import SuiteFile
 from export.verification import Proof
 
-FINGERPRINT = ".fingerprint"
 STEP_GIB = 3.0  # a framework, a model and its optimiser's graph: what one step may take while others run
+NUMBER_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)  # what a rename to a version that exists ends with
 
 
 def most_at_once() -> int:
@@ -39,30 +39,17 @@ def most_at_once() -> int:
     return max(1, int(psutil.virtual_memory().available / 2**30 / STEP_GIB))
 
 
-@contextmanager
-def staging(job: Job) -> Iterator[Path]:
-    """A folder beside the versions that is gone again unless it was renamed."""
-    for stale in job.directory.glob(".staging-*"):  # of a run that was killed
-        owner = stale.name.removeprefix(".staging-")
-        if owner == str(os.getpid()) or not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(stale, ignore_errors=True)
-    folder = job.directory / f".staging-{os.getpid()}"
-    (folder / LOGS).mkdir(parents=True)
-    # Taken now: what changes during the export is exported again.
-    (folder / FINGERPRINT).write_text(fingerprint(job.model))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+class Unanswered(LoadproofError):
+    """The trained model did not answer its examples: nothing of it can be exported; other models can be."""
 
 
 def write_golden(job: Job, folder: Path) -> None:
-    """Let the trained model answer the examples, in a process of its own."""
+    """Let the trained model answer the examples, in a process of its own. Raises Unanswered where it does not."""
     ended = _run(job, step_command("golden", job, folder), folder / LOGS / "golden.log")
     if ended.interrupted:
         raise LoadproofError(f"{job.name} was interrupted; nothing was written")
     if ended.code != 0:
-        raise LoadproofError(f"{job.name}: the trained model did not answer its examples: {ended.reason}")
+        raise Unanswered(f"{job.name}: the trained model did not answer its examples: {ended.reason}")
 
 
 @dataclass(frozen=True)
@@ -183,23 +170,39 @@ def _reproduce(job: Job, form: str, route: Route, known: dict[str, FormatRecord]
     return [*commands, shown(step_command("verify", job, here, form, route))]
 
 
-def publish(job: Job, folder: Path, formats: dict[str, FormatRecord]) -> Manifest:
-    """Write the manifest and rename the staging folder to the next version."""
-    suite = read_model(folder / SUITE, SuiteFile, "make export")
+def publish(job: Job, folder: Path, formats: dict[str, FormatRecord], fingerprint: str) -> Manifest:
+    """Write the manifest and rename the staging folder to the next version.
+
+    ``fingerprint`` is from before the export began: what has changed since is exported again.
+    """
     wanted = {formats[form].path for form in job.model.formats}
     for form, file in FILES.items():
         for leftover in (folder / f"{form}.route.json", folder / f"{form}.proof.json"):
             leftover.unlink(missing_ok=True)
         if file not in wanted:
             _remove(folder / file)
-    taken = [int(item.name) for item in job.directory.iterdir() if item.name.isdigit()]
-    number = max(taken, default=0) + 1
-    manifest = Manifest(
+    number = max((int(item.name) for item in job.directory.iterdir() if item.name.isdigit()), default=0) + 1
+    while True:
+        manifest = _manifest(job, folder, formats, fingerprint, number)
+        write_json(folder / MANIFEST, manifest)
+        try:
+            folder.rename(job.directory / str(number))
+        except OSError as error:
+            if error.errno not in NUMBER_TAKEN:
+                raise
+            number += 1  # another export of this model came first
+        else:
+            return manifest
+
+
+def _manifest(job: Job, folder: Path, formats: dict[str, FormatRecord], fingerprint: str, number: int) -> Manifest:
+    suite = read_model(folder / SUITE, SuiteFile, "make export")
+    return Manifest(
         schema_version=2,
         model=job.name,
         version=number,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        fingerprint=(folder / FINGERPRINT).read_text(),
+        fingerprint=fingerprint,
         framework=job.model.framework,
         source=job.model.kind,
         inputs=suite.inputs,
@@ -210,12 +213,8 @@ def publish(job: Job, folder: Path, formats: dict[str, FormatRecord]) -> Manifes
         },
         notes=suite.notes,
         formats={form: formats[form] for form in job.model.formats},
-        accuracy=_accuracy(job.model),
+        accuracy=stated(job.model),
     )
-    (folder / FINGERPRINT).unlink()
-    write_json(folder / MANIFEST, manifest)
-    folder.rename(job.directory / str(number))
-    return manifest
 
 
 def step_command(step: str, job: Job, folder: Path, form: str | None = None, route: Route | None = None) -> list[str]:
@@ -226,16 +225,6 @@ def step_command(step: str, job: Job, folder: Path, form: str | None = None, rou
     if step != "verify":
         words += ["--config", str(job.config), *(["--code", str(job.code)] if job.code else [])]
     return python("export.step", *words, "--directory", str(folder))
-
-
-def _accuracy(model: Model) -> dict[str, float | int | str]:
-    """What the training stage states beside the weights, if it states anything."""
-    beside = model.weights or model.path
-    card = beside.parent / "card.json" if beside else None
-    if card is None or not card.is_file():
-        return {}
-    stated = json.loads(card.read_text())
-    return {key: stated[key] for key in ("accuracy", "majority_baseline", "test_rows", "data_sha256") if key in stated}
 
 
 def _remove(path: Path) -> None:

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from contract.cli import Parser, run
 from contract.config import Model, read_config
-from contract.errors import LoadproofError, ParityError, UsageError, nearest
+from contract.errors import LoadproofError, ParityError, ServerError, UsageError, nearest
 from contract.files import read_model, write_json
 from contract.golden import read_examples
 from contract.manifest import EDGES, GOLDEN, SUITE
 from contract.table import choose, load
+from export.answers import check_numbers
 from export.isolation import leave_network
+from export.own_code import found_beside
 from export.refused import first_words
 from export.routes import FILES, ORACLES, RUNTIMES, Route, routes
 from export.suite import SuiteFile, make_suite, read_suite
@@ -30,6 +32,7 @@ from export.verification import Proof, unreadable, verify
 def golden(model: Model, directory: Path) -> None:
     """Let the trained model answer, and write the suite that every artifact is asked."""
     make_suite(model, choose(ORACLES, model.kind, "kind of source")(model), directory)
+    check_numbers(read_examples(directory / GOLDEN))
 
 
 def export(model: Model, form: str, route: Route, directory: Path) -> None:
@@ -49,12 +52,22 @@ def export(model: Model, form: str, route: Route, directory: Path) -> None:
 def prove(form: str, directory: Path, include_payloads: bool = False) -> Proof:
     """Open one artifact as a server would, ask everything, and write ``<format>.proof.json``."""
     suite = read_suite(directory, form)
-    open_artifact = choose(RUNTIMES, form, "format")
+    try:
+        open_artifact = choose(RUNTIMES, form, "format")
+    except ImportError as error:
+        raise _without_runtime(form, error) from error
     try:
         opened = open_artifact(directory / FILES[form], suite.inputs, suite.outputs)
     except Exception as error:  # what a runtime raises about a broken file has no common base
         return unreadable(error)
     return verify(opened, suite, include_payloads)
+
+
+def _without_runtime(form: str, error: ImportError) -> ServerError:
+    """Says nothing about the artifact: the machine has not what a proof of it takes."""
+    package = (error.name or "a package").partition(".")[0]
+    why = "is not installed here" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded here ({error})"
+    return ServerError(f"{package} {why}, by which {form} is proven; install what the project needs (make env)")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,11 +93,10 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"step '{options.step}' needs a format: one of {', '.join(FILES)}")
     if options.step == "verify":
         return _verify(options.format, options.directory, options.out, options.include_payloads)
-    sys.path.append(str((options.code or options.config.parent).resolve()))  # where a user's own factory is found
     models = read_config(options.config).models
     if options.model not in models:
         raise UsageError(f"{options.config} has no model '{options.model}'{nearest(options.model, list(models))}")
-    model = models[options.model]
+    model = found_beside(models[options.model], (options.code or options.config.parent).resolve())
     try:
         if options.step == "golden":
             golden(model, options.directory)

@@ -16,17 +16,16 @@ from contract.compare import Tolerance, compare
 from contract.config import Model
 from contract.errors import LoadproofError, UsageError
 from contract.files import read_model, write_json
-from contract.golden import Example, check_inputs, read_examples, synthesize, write_examples
+from contract.golden import Example, check_inputs, read_examples, write_examples
 from contract.manifest import EDGES, GOLDEN, SUITE, VALIDATION, Entry
 from contract.tensors import Tensors, TensorSpec
 from contract.validation import read_validation, write_validation
+from export.answers import small
 from export.edges import extremes, joined, padded
+from export.made_up import check_ranges, made_up, without_range
 from export.refused import first_words
 from export.trained import Trained, infer_outputs
 from export.verification import Suite, batches, split
-
-MADE_UP_EXAMPLES = 48
-SEED = 11
 
 
 class Limits(Entry):
@@ -46,7 +45,7 @@ class SuiteFile(Entry):
     batched: bool = Field(description="every tensor has the same named first axis")
     batch_invariant: bool = Field(description="the trained model gives a row the same answer alone and in a batch")
     limits: dict[str, Limits] = Field(description="by format")
-    notes: list[str] = Field(description="what was left out, and why")
+    notes: list[str] = Field(description="what was left out, what the proof can hardly tell, and why")
 
 
 def make_suite(model: Model, trained: Trained, directory: Path) -> SuiteFile:
@@ -59,7 +58,9 @@ def make_suite(model: Model, trained: Trained, directory: Path) -> SuiteFile:
         for example, answer in zip(examples, answers, strict=True)
     ]
     resolved = model.model_copy(update={"inputs": trained.inputs, "outputs": outputs})
-    notes = _not_finite(golden)
+    full = resolved.tolerance("onnx", outputs)
+    notes = [] if model.examples else without_range(trained.inputs)
+    notes += [*_not_finite(golden), *small([example.outputs for example in golden], full.atol)]
     edges = [*_extremes(trained, golden, outputs, notes), *_padded(resolved, trained, golden, notes)]
     write_examples(directory / GOLDEN, golden)
     if edges:
@@ -99,8 +100,9 @@ def read_suite(directory: Path, form: str) -> Suite:
 
 
 def _examples(model: Model, inputs: list[TensorSpec]) -> list[Example]:
+    check_ranges(inputs)
     if model.examples is None:
-        return synthesize(inputs, MADE_UP_EXAMPLES, SEED)
+        return made_up(inputs)
     examples = read_examples(model.examples, "make zoo")
     check_inputs(examples, inputs, model.examples)
     return examples

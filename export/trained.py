@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from contract.config import Model
 from contract.errors import UsageError
 from contract.golden import Example, read_examples
 from contract.tensors import Tensors, TensorSpec, dtype_of
+
+NAMELESS = re.compile(r"^axis_\d+$")
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,60 @@ def declared_inputs(model: Model) -> list[TensorSpec]:
     )
 
 
+def told_inputs(model: Model, told: list[TensorSpec]) -> list[TensorSpec]:
+    """The inputs that a file tells, its nameless axes named by what the examples show, if there are any."""
+    return apart(told, read_examples(model.examples, "make zoo") if model.examples else [])
+
+
 def inputs_of(examples: Sequence[Example]) -> list[TensorSpec]:
     """Describe inputs from examples: the first axis is the batch, an axis that changes is dynamic, and axes that change
     together have one name."""
     names: dict[tuple[int, ...], str] = {}
     specs = []
     for name, first in examples[0].inputs.items():
-        arrays = [example.inputs[name] for example in examples if name in example.inputs]
         dims: list[int | str] = []
         for axis in range(first.ndim):
-            seen = tuple(array.shape[axis] for array in arrays)
+            seen = _seen(name, axis, examples)
             changes = len(set(seen)) > 1
-            dims.append("batch" if axis == 0 else names.setdefault(seen, f"axis_{axis}") if changes else seen[0])
+            dims.append("batch" if axis == 0 else names.setdefault(seen, nameless(axis)) if changes else seen[0])
         specs.append(described(name, dtype_of(first), dims))
-    return specs
+    return apart(specs, examples)
+
+
+def nameless(axis: int) -> str:
+    """The name of a dynamic axis to which nobody gave one."""
+    return f"axis_{axis}"
+
+
+def apart(specs: Sequence[TensorSpec], examples: Sequence[Example]) -> list[TensorSpec]:
+    """Nameless axes that are of different sizes in the examples, each with a name of its own, after its input."""
+    names: dict[str, dict[tuple[int, ...], str]] = {}  # nameless name -> sizes in the examples -> own name
+    for spec in specs:
+        for axis, dim in enumerate(spec.dims):
+            if isinstance(dim, str) and NAMELESS.match(dim):
+                names.setdefault(dim, {}).setdefault(_seen(spec.name, axis, examples), _own_axis(spec.name, axis))
+    different = {dim: own for dim, own in names.items() if len(own) > 1}
+    return [
+        spec.model_copy(
+            update={
+                "dims": [
+                    different[dim][_seen(spec.name, axis, examples)] if dim in different else dim
+                    for axis, dim in enumerate(spec.dims)
+                ]
+            }
+        )
+        for spec in specs
+    ]
+
+
+def _seen(name: str, axis: int, examples: Sequence[Example]) -> tuple[int, ...]:
+    """The sizes of one axis of an input, example by example. What does not fit the inputs is refused later."""
+    shapes = [example.inputs[name].shape for example in examples if name in example.inputs]
+    return tuple(shape[axis] for shape in shapes if axis < len(shape))
+
+
+def _own_axis(name: str, axis: int) -> str:
+    return f"{name.replace('.', '_').replace(':', '_')}_{axis}"
 
 
 def infer_outputs(
@@ -114,7 +157,7 @@ def _dim(name: str, axis: int, seen: list[int], sizes: list[dict[str, int]], bef
         same = all(size[candidate] == actual for size, actual in zip(sizes, seen, strict=True))
         if same and candidate not in before and (len(set(seen)) > 1 or axis == 0):
             return candidate
-    return seen[0] if len(set(seen)) == 1 and seen[0] > 0 else f"{name.replace('.', '_').replace(':', '_')}_{axis}"
+    return seen[0] if len(set(seen)) == 1 and seen[0] > 0 else _own_axis(name, axis)
 
 
 def traced(examples: Sequence[Example]) -> Example:

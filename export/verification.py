@@ -18,6 +18,7 @@ from contract.golden import Example
 from contract.manifest import Check, Decisions, Entry
 from contract.tensors import Tensors, TensorSpec, to_bytes
 from contract.validation import Validation
+from export.answers import hidden, small
 from export.diagnosis import Diagnosis, diagnose, wrong_signature
 from export.edges import PADDED
 from export.opened import Opened, Outcome, ask
@@ -26,6 +27,7 @@ from export.trained import traced
 
 BATCHES_TO_SPLIT = 3
 MOST_REASONS = 3
+LEAST_AGREEMENT = 0.99
 
 
 class Proof(Entry):
@@ -76,7 +78,10 @@ def verify(opened: Opened, suite: Suite, include_payloads: bool = False) -> Proo
     checks = [_signature(suite, found)]
     outcomes = ask(opened, suite.golden)
     parity = _parity(outcomes, suite, include_payloads)
-    checks.append(Check(name="golden", passed=parity.passed, detail=_figures(parity)))
+    judged_by_values = not suite.tolerance.agreement
+    notes = small([example.outputs for example in suite.golden], suite.tolerance.atol) if judged_by_values else []
+    checks.append(Check(name="golden", passed=parity.passed, detail="; ".join([_figures(parity), *notes])))
+    checks += _classes(outcomes, suite)
     edges = ask(opened, suite.edges)
     for name, part in (
         ("padding invariance", [o for o in edges if o.example.key.startswith(PADDED)]),
@@ -148,6 +153,26 @@ def _parity(outcomes: Sequence[Outcome], suite: Suite, include_payloads: bool) -
     )
 
 
+def _classes(outcomes: Sequence[Outcome], suite: Suite) -> list[Check]:
+    """Whether the classes are equal, where the values cannot tell: the tolerance forgives all of an output."""
+    names = hidden([example.outputs for example in suite.golden], suite.tolerance.atol)
+    answered = [
+        (o.example.key, _only(names, o.example.outputs), _only(names, o.answer))
+        for o in outcomes
+        if o.answer is not None
+    ]
+    agreement = compare(answered, suite.tolerance).agreement if names else None
+    if agreement is None:
+        return []
+    least = suite.tolerance.agreement or LEAST_AGREEMENT
+    detail = f"{agreement:.2%} equal (needed: {least:.0%}) in {', '.join(sorted(names))}, whose values prove nothing"
+    return [Check(name="classes", passed=agreement >= least, detail=detail)]
+
+
+def _only(names: set[str], tensors: Tensors) -> Tensors:
+    return {name: array for name, array in tensors.items() if name in names}
+
+
 def _hash(inputs: Tensors) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(inputs.items()):
@@ -211,9 +236,6 @@ def _decisions(opened: Opened, suite: Suite) -> Decisions | str:
         accuracy_trained=round(validation.accuracy(validation.decisions), 4),
         accuracy=round(validation.accuracy(decided), 4),
     )
-
-
-LEAST_AGREEMENT = 0.99
 
 
 def _decided(decisions: Decisions, tolerance: Tolerance) -> Check:

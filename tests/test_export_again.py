@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contract.children import Ended
-from contract.errors import LoadproofError, ParityError, UsageError
+from contract.errors import LoadproofError, ParityError, ServerError, UsageError
 from contract.golden import write_examples
 from contract.manifest import GOLDEN, MANIFEST
 from export import again
@@ -167,3 +167,58 @@ def test_a_golden_batch_of_another_model_is_found(version: Path, children: Child
     write_examples(version / GOLDEN, examples()[:3])
     with pytest.raises(ParityError):
         again.main([str(version)])
+
+
+OVERRAN = Ended(-9, [], timed_out_s=0.01)
+KILLED = Ended(-9, ["loading"])
+UNINSTALLED = Ended(3, ["error: torch is not installed here; make env"])
+DISK_FULL = Ended(3, ["error: /tmp/x: No space left on device; make room"])
+
+
+@pytest.mark.parametrize(
+    ("ended", "sentence"),
+    [
+        (OVERRAN, "words onnx was not proven: took longer than its limit of 0.01 s; raise --time-limit"),
+        (KILLED, "words onnx was not proven: killed by signal 9 (SIGKILL); free memory"),
+        (DISK_FULL, "words onnx was not proven: /tmp/x: No space left on device; make room; then verify again"),
+        (UNINSTALLED, "words onnx was not proven: torch is not installed here; make env; then verify again"),
+    ],
+    ids=["time limit", "out of memory", "disk full", "not installed"],
+)
+def test_what_the_machine_ended_is_no_defect_of_the_artifact(
+    version: Path, children: Children, capsys: pytest.CaptureFixture[str], ended: Ended, sentence: str
+) -> None:
+    children.ends["onnx"] = ended
+    with pytest.raises(
+        ServerError, match=r"1 artifact was not proven in .*, and no defect .*the lines above"
+    ) as caught:
+        again.main([str(version), "--time-limit", "0.01"])
+    assert caught.value.exit_code == 3
+    assert all(options["limit_s"] == 0.01 for options in children.options)
+    assert "words torchscript: proven again" in (lines := capsys.readouterr().out.splitlines())
+    assert sentence in lines
+
+
+def test_a_defect_counts_although_the_machine_ended_another_proof(
+    version: Path, children: Children, capsys: pytest.CaptureFixture[str]
+) -> None:
+    children.ends |= {"torchscript": OVERRAN, "onnx": Ended(5, ["error: wrong values: r0001: far off"])}
+    with pytest.raises(ParityError, match="1 defect in"):
+        again.main([str(version)])
+    assert "words torchscript was not proven" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [-11, 1, 2, 70])
+def test_an_artifact_on_which_its_runtime_crashes_is_a_defect(version: Path, children: Children, code: int) -> None:
+    children.ends["onnx"] = Ended(code, ["a last word"])
+    with pytest.raises(ParityError, match="1 defect in"):
+        again.main([str(version)])
+
+
+@pytest.mark.parametrize("limit", ["nan", "0", "-1", "inf", "1e300"])
+def test_a_time_limit_that_is_none_is_refused_before_anything_is_proven(
+    version: Path, children: Children, limit: str
+) -> None:
+    with pytest.raises(UsageError, match=r"is no limit; say a number of seconds above 0"):
+        again.main([str(version), f"--time-limit={limit}"])
+    assert children.commands == []

@@ -13,7 +13,8 @@ from contract.config import read_config
 from contract.errors import LoadproofError, UsageError
 from export import one
 from export.__main__ import main
-from export.one import _tensor, job, toml
+from export.described import toml
+from export.one import _tensor, job
 from export.pipeline import step_command
 
 

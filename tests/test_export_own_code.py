@@ -43,3 +43,15 @@ def test_a_module_that_is_found_nowhere_is_named_with_the_places_and_nothing_is_
     assert "no module 'no_such_churn'" in result.stderr and "in the current folder" in result.stderr
     assert "wrote" not in result.stderr
     assert list(tmp_path.glob("artifacts/*")) == []
+
+
+def test_a_factory_whose_file_is_called_like_a_package_of_the_project_is_the_one_that_is_exported(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "report.py").write_text(NET)
+    words = ["--framework", "pytorch", "--name", "churn", "--artifacts", str(tmp_path / "artifacts")]
+    words += ["--input", "input:float32:batch,3", "--formats", "torchscript"]
+    result = run_module("export", f"{tmp_path}/report.py:build", *words)
+    assert result.returncode == 0, result.stderr
+    manifest = Manifest.model_validate_json((tmp_path / "artifacts" / "churn" / "1" / MANIFEST).read_text())
+    assert manifest.formats["torchscript"].status == "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,9 +23,10 @@ from export import __main__ as command
 from export import job as jobs
 from export import pipeline
 from export.job import Job, fingerprint, up_to_date
-from export.pipeline import export_format, publish, staging, write_golden
+from export.pipeline import export_format, publish, write_golden
 from export.refused import UNSUPPORTED
 from export.routes import FILES, order
+from export.staging import staging
 from export.suite import Limits, SuiteFile
 from export.verification import Proof
 from tests.builders import LOGITS, TOKENS, examples, model, parity
@@ -126,12 +128,13 @@ def run(job: Job, monkeypatch: pytest.MonkeyPatch, act: Step = good) -> Manifest
 
 def export(job: Job) -> Manifest:
     """One model, all its steps in order."""
-    with staging(job) as folder:
+    before = fingerprint(job.model)
+    with staging(job.directory) as folder:
         write_golden(job, folder)
         formats: dict[str, FormatRecord] = {}
         for form in order(list(job.model.formats)):
             formats[form] = export_format(job, form, folder, formats)
-        return publish(job, folder, formats)
+        return publish(job, folder, formats, before)
 
 
 def changed(job: Job, **fields: Any) -> Job:
@@ -423,13 +426,33 @@ def test_the_next_version_counts_from_the_highest_number_that_is_taken(
     assert run(job, monkeypatch).version == 13
 
 
-def test_what_a_killed_export_left_behind_is_no_obstacle(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    with staging(job) as folder:
-        leftover = folder
-    write_bytes(leftover / "model.pt", b"half of it")  # as after SIGKILL; in a container the pid comes back
-    assert run(job, monkeypatch).version == 1
-    assert [item.name for item in job.directory.iterdir()] == ["1"]
-    assert (job.directory / "1" / "model.pt").read_bytes() == b"bytes as torchscript"
+def test_two_exports_at_once_make_two_versions(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile(path: Path, value: Any) -> None:
+        """Just before the first rename, another export takes the number that was chosen."""
+        write_bytes(job.directory / "1" / MANIFEST, b"of the other")
+        write_json(path, value)
+
+    monkeypatch.setattr(pipeline, "write_json", meanwhile)
+    manifest = run(job, monkeypatch)
+    assert manifest.version == 2
+    assert read_newest(job.directory) == (job.directory / "2", manifest)
+    assert (job.directory / "1" / MANIFEST).read_bytes() == b"of the other"
+    assert sorted(item.name for item in job.directory.iterdir()) == ["1", "2"]
+
+
+def test_a_version_that_cannot_be_renamed_for_another_reason_is_no_endless_search(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(self: Path, target: Path) -> Path:
+        if self.name == "version":
+            raise OSError(errno.EACCES, "Permission denied", str(target))
+        return rename(self, target)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", forbidden)
+    with pytest.raises(PermissionError):
+        run(job, monkeypatch)
+    assert list(job.directory.iterdir()) == []
 
 
 def test_weights_that_change_during_the_export_are_exported_again(
@@ -449,6 +472,45 @@ def test_what_training_stated_is_copied(job: Job, monkeypatch: pytest.MonkeyPatc
     card = {"accuracy": 0.91, "majority_baseline": 0.5, "seconds": 3.0, "data_sha256": "d" * 64}
     write_json(weights.with_name("card.json"), card)
     assert run(job, monkeypatch).accuracy == {"accuracy": 0.91, "majority_baseline": 0.5, "data_sha256": "d" * 64}
+
+
+@pytest.mark.parametrize(
+    ("card", "kept"),
+    [
+        ('{"accuracy": {"top1": 0.9}, "test_rows": 12}', {"test_rows": 12}),
+        ('{"accuracy": [0.9], "majority_baseline": null, "data_sha256": true}', {}),
+        ('{"accuracy": NaN, "majority_baseline": 1e999, "test_rows": 12}', {"test_rows": 12}),
+        ('{"accuracy": "91 %"}', {"accuracy": "91 %"}),
+        ("null", {}),
+        ("[]", {}),
+        ("0.91", {}),
+        ('"accuracy"', {}),
+        ("", {}),
+        ("{", {}),
+        ("ace of spades", {}),
+        ('{"accuracy": "\\ud800", "test_rows": 12}', {}),
+        ("[" * 100_000, {}),
+        ("\xff", {}),
+    ],
+    ids=[
+        *("table", "no values", "not finite", "words", "null", "list", "number", "string", "empty", "cut off"),
+        *("no JSON", "half a character", "deep", "no UTF-8"),
+    ],
+)
+def test_a_card_of_somebody_else_beside_the_weights_is_no_obstacle(
+    job: Job, monkeypatch: pytest.MonkeyPatch, weights: Path, card: str, kept: dict[str, Any]
+) -> None:
+    weights.with_name("card.json").write_bytes(card.encode("latin-1"))
+    manifest = run(job, monkeypatch)
+    assert manifest.accuracy == kept
+    assert read_newest(job.directory)[1] == manifest
+
+
+def test_a_folder_that_is_called_like_a_card_is_no_obstacle(
+    job: Job, monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
+    weights.with_name("card.json").mkdir()
+    assert run(job, monkeypatch).accuracy == {}
 
 
 def test_the_fingerprint_is_the_same_for_the_same_facts(job: Job) -> None:
