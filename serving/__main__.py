@@ -143,7 +143,7 @@ def _up_alone(options: argparse.Namespace) -> int:
     else:
         repository.check(served, workspace)  # first: what cannot be served ends nothing that runs
         fleet.stop(workspace)
-        repository.lay_out(served, workspace)
+        repository.lay_out(served, workspace, checked=True)
         if choice.one_at_a_time:
             say("Triton holds the formats of one model at a time: the load test loads and unloads them")
         fleet.up(config, served, refused, workspace, choice)

@@ -1,6 +1,6 @@
 """Which servers `serving up` is asked for: one place for all of them, and what is said of a single one goes first.
 
-Pure but for one look: whether TF Serving's binary is on PATH.
+Pure but for looks at PATH, for TF Serving's binary.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ from contract.workspace import Workspace
 from serving import fleet, supervise
 from serving.proof import foreign
 
+TOLD = "; what happened is told above"
+UNSEEN = ", and nobody saw it go; the same 'make serve' starts all anew"
+
 
 @dataclass(frozen=True)
 class Status:
@@ -29,7 +32,7 @@ class Status:
 
 
 def read_status(workspace: Workspace) -> Status:
-    """What runs now. Whether servers of somebody else do is not looked at: their endpoints count as if they did."""
+    """What runs now. Servers under `elsewhere` are not looked at: their endpoints count as if they ran."""
     servers = fleet.running(workspace)
     known = read_model(workspace.endpoints, Endpoints, "make serve").endpoints if workspace.endpoints.is_file() else []
     up = {server.engine for server in servers} | {foreign.ENGINE}
@@ -92,4 +95,10 @@ def _running(status: Status) -> Iterator[str]:
         yield f"watched by pid {watcher.pid}, log {watcher.log}" if watcher else "nobody watches them"
     yield from ready(status.endpoints)
     for item in status.down:
-        yield f"down   {item.id:45} {item.engine} does not run; 'make serve' starts all servers anew"
+        yield f"down   {item.id:45} {item.engine} does not run{TOLD if _told(item.engine, status.events) else UNSEEN}"
+
+
+def _told(engine: str, events: Sequence[Event]) -> bool:
+    """Whether what is known last of a server is that it went; where nobody watched it, nothing is."""
+    of_server = [event.what for event in events if (event.engine, event.model) == (engine, None)]
+    return of_server[-1:] in (["died"], ["gave up"])

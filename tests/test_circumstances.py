@@ -64,7 +64,10 @@ def test_objectives_that_nobody_stated_are_called_the_defaults(slo: Slo, told: b
     said = [text for text in caveats.warnings(plan(one)) if "objectives are the defaults" in text]
     assert len(said) == told
     if told:
-        assert "(p99 <= 50 ms, 99.9 % without error, at 200 requests/s): words. If that is not what was promised" in said[0]
+        assert (
+            "(p99 <= 50 ms, 99.9 % without error, at 200 requests/s): words. If that is not what was promised"
+            in said[0]
+        )
 
 
 def test_only_what_ran_on_a_cpu_is_said_to_have() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import docker.errors
 import pytest
+from requests.exceptions import ReadTimeout
 
 from contract.errors import ServerError
 from serving.engines import tensorflow_serving
@@ -154,9 +155,14 @@ def test_the_container_runs_as_the_owner_of_the_repository_who_may_read_it(tmp_p
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only what root owns is read by nobody else")
-def test_a_repository_that_root_alone_may_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    with pytest.raises(ServerError, match=rf"chmod -R o\+rX {tmp_path}"):
+@pytest.mark.parametrize("closed", [".", "triton"], ids=["the mount", "a tree in it"])
+def test_a_repository_that_root_alone_may_read_is_refused_with_what_to_do(tmp_path: Path, closed: str) -> None:
+    for folder in (tmp_path, tmp_path / "triton"):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    (tmp_path / closed).chmod(0o700)
+    told = rf"{tmp_path / closed} belongs to root.*chmod -R o\+rX {tmp_path}', and 'umask 022' before the next start"
+    with pytest.raises(ServerError, match=told):
         place_docker.user_of([tmp_path])
 
 
@@ -209,11 +215,22 @@ def test_a_container_that_is_gone_is_not_alive(monkeypatch: pytest.MonkeyPatch) 
     assert not place_docker.alive(server(place="docker", container="gone"))
 
 
-def test_an_engine_that_does_not_answer_leaves_open_whether_a_container_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+# How an engine does not answer: it is not there, or it hangs after it was reached.
+SILENT = [
+    docker.errors.DockerException("Error while fetching server API version"),
+    ReadTimeout("Read timed out. (read timeout=60)"),
+]
+
+
+@pytest.mark.parametrize("error", SILENT, ids=["no engine", "it hangs"])
+def test_an_engine_that_does_not_answer_leaves_open_whether_a_container_runs(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """With live-restore it runs on."""
-    use(monkeypatch, FakeDocker(error=docker.errors.DockerException("Error while fetching server API version")))
-    with pytest.raises(ServerError, match=r"does not say whether triton runs: Error while .*; 'docker info' tells"):
+    use(monkeypatch, FakeDocker(error=error))
+    with pytest.raises(ServerError, match=r"does not say whether triton runs: .+; 'docker info' tells") as caught:
         place_docker.alive(server(place="docker", container="abc"))
+    assert str(error) in str(caught.value)
 
 
 def test_the_last_lines_are_those_of_the_containers_log(engine: FakeDocker) -> None:
@@ -230,7 +247,7 @@ def test_the_images_own_tag_is_its_version(engine: FakeDocker) -> None:
     [
         (None, True),
         (docker.errors.ImageNotFound("no such image"), False),
-        (docker.errors.DockerException("Error while fetching server API version"), False),
+        *((error, False) for error in SILENT),
     ],
 )
 def test_an_image_is_there_only_if_an_engine_says_so(
@@ -251,11 +268,12 @@ def test_no_engine_at_all_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 REFUSALS = [
     docker.errors.APIError("driver failed programming external connectivity: port is already allocated"),
-    docker.errors.DockerException("Error while fetching server API version"),
+    *SILENT,
 ]
+REFUSED = ["refused", "no engine", "it hangs"]
 
 
-@pytest.mark.parametrize("error", REFUSALS, ids=["refused", "no engine"])
+@pytest.mark.parametrize("error", REFUSALS, ids=REFUSED)
 def test_a_refusal_to_start_is_a_sentence_with_the_engines_words(
     monkeypatch: pytest.MonkeyPatch, launch: Launch, error: Exception
 ) -> None:
@@ -265,7 +283,7 @@ def test_a_refusal_to_start_is_a_sentence_with_the_engines_words(
     assert str(error) in str(caught.value)
 
 
-@pytest.mark.parametrize("error", REFUSALS, ids=["refused", "no engine"])
+@pytest.mark.parametrize("error", REFUSALS, ids=REFUSED)
 def test_a_refusal_to_remove_is_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     use(monkeypatch, FakeDocker(error=error))
     with pytest.raises(ServerError, match=r"Docker did not remove container abc: .*'docker rm -f abc' removes it"):
@@ -278,6 +296,19 @@ def test_a_container_that_the_engine_does_not_start_is_not_left_behind(engine: F
     with pytest.raises(ServerError, match=f"Docker did not start {IMAGE}: port is already allocated"):
         place_docker.start(launch)
     assert engine.container.removed == [{"force": True}]
+
+
+def test_a_container_that_the_engine_neither_starts_nor_removes_is_named(
+    monkeypatch: pytest.MonkeyPatch, engine: FakeDocker, launch: Launch
+) -> None:
+    def hangs(**_: Any) -> None:
+        raise SILENT[-1]
+
+    assert engine.container is not None
+    engine.container.refusal = SILENT[-1]
+    monkeypatch.setattr(engine.container, "remove", hangs)
+    with pytest.raises(ServerError, match=f"did not start .*'docker rm -f {FakeContainer.id}' removes it by hand"):
+        place_docker.start(launch)
 
 
 # What engines say of a port that another container has, of one that a process has, and Docker 28 of either.
@@ -332,12 +363,20 @@ def test_an_image_that_is_not_there_is_named_with_what_to_do_and_not_pulled(
 
 
 def test_a_log_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    contained = server(place="docker", container="gone")
     use(monkeypatch, FakeDocker())
-    assert "No such container" in place_docker.last_lines(server(place="docker", container="gone"))
+    assert "No such container" in place_docker.last_lines(contained)
+    use(monkeypatch, FakeDocker(error=SILENT[-1]))
+    assert "Read timed out" in place_docker.last_lines(contained)
 
 
-def test_asking_for_the_version_of_an_image_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, FakeDocker(error=docker.errors.ImageNotFound("no such image")))
+@pytest.mark.parametrize(
+    "error", [docker.errors.ImageNotFound("no such image"), SILENT[-1]], ids=["absent", "it hangs"]
+)
+def test_asking_for_the_version_of_an_image_that_is_not_there_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    use(monkeypatch, FakeDocker(error=error))
     with pytest.raises(ServerError, match=IMAGE):
         tensorflow_serving.engine_version("docker")
 

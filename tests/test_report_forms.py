@@ -174,7 +174,11 @@ def test_stages_of_one_name_are_compared_only_where_they_sent_the_same() -> None
     other = base.model_copy(update={"stages": [rows]})
     reports = [samples.report(variants=[base]), samples.report(id="b", variants=[other])]
     alone, both = p99_lines(*reports)
-    assert (alone.payloads, alone.entries[1].value, alone.entries[1].note) == ("", None, "not measured with these requests")
+    assert (alone.payloads, alone.entries[1].value, alone.entries[1].note) == (
+        "",
+        None,
+        "not measured with these requests",
+    )
     assert (both.payloads, both.entries[1].change) == ("rows-8", 0.0)
     assert "open-200 (rows-8) p99, ms" in render_terminal(side_by_side(reports))
 

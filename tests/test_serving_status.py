@@ -87,7 +87,11 @@ def test_endpoints_of_the_one_server_that_is_gone_are_told_apart_from_those_that
     assert main(["status", "--workspace", str(workspace.root)]) == 0
     *_, ready, down = capsys.readouterr().out.splitlines()
     assert ready.startswith(f"ready  {on_other.id}")
-    assert down.startswith(f"down   {endpoint().id}") and "triton does not run; 'make serve' starts all" in down
+    assert down.startswith(f"down   {endpoint().id}")
+    assert down.endswith("triton does not run, and nobody saw it go; the same 'make serve' starts all anew")
+    append_event(workspace.events, happened("died", "triton", None, "again"))
+    assert main(["status", "--workspace", str(workspace.root)]) == 0
+    assert capsys.readouterr().out.endswith("triton does not run; what happened is told above\n")
 
 
 def test_a_person_reads_the_same(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from contract.errors import ServerError
 from contract.events import read_events
 from contract.files import read_model, write_json
 from contract.workspace import Workspace
+from serving.places import process as place_process
 from serving.places.launch import Launch
 from serving.places.starting import launch_file, remember
 from serving.watch import lacking, supervision
@@ -135,6 +136,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
+def tfserving_too(world: World, **changes: Any) -> ServerRecord:
+    """A TF Serving before the Triton that there is."""
+    other = server(engine="tfserving", engine_kind="embedded", shm_prefix=None, pid=4712, **changes)
+    known = read_model(world.workspace.servers, Servers, "make serve").servers
+    write_json(world.workspace.servers, Servers(schema_version=1, servers=[other, *known]))
+    launch = read_model(launch_file(world.workspace, "triton"), Launch, "make serve")
+    write_json(launch_file(world.workspace, "tfserving"), launch.model_copy(update={"engine": "tfserving"}))
+    return other
+
+
 def test_servers_that_live_are_left_alone(world: World) -> None:
     watcher = world.supervisor()
     assert all(watcher.look() for _ in range(3))
@@ -158,10 +169,7 @@ def test_a_server_that_died_is_told_started_as_it_was_and_asked_again(world: Wor
 
 
 def test_of_two_that_died_together_both_are_told_before_the_first_is_brought_back(world: World) -> None:
-    other = server(engine="tfserving", engine_kind="embedded", shm_prefix=None, pid=4712)
-    write_json(world.workspace.servers, Servers(schema_version=1, servers=[other, server()]))
-    launch = read_model(launch_file(world.workspace, "triton"), Launch, "make serve")
-    write_json(launch_file(world.workspace, "tfserving"), launch.model_copy(update={"engine": "tfserving"}))
+    tfserving_too(world)
     watcher = world.supervisor()
     world.living = False
     assert watcher.look()
@@ -257,6 +265,24 @@ def test_a_port_that_somebody_took_meanwhile_is_waited_for(world: World, monkeyp
     assert world.supervisor().look()
     assert world.happened == ["died", "restarted"]
     assert len(world.starts) == 3
+
+
+def test_the_log_of_a_crash_is_kept_however_often_a_port_is_taken_afterwards(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begins(launch: Launch, *others: Any) -> tuple[ServerRecord, float]:
+        with pytest.raises(ServerError, match="no-such-program"):  # it has a log of its own all the same
+            place_process.start(launch.model_copy(update={"command": ["no-such-program"]}))
+        return world.start_once(launch, *others)
+
+    monkeypatch.setattr(supervision, "PORT_WAIT_S", 0.0)
+    monkeypatch.setattr(supervision, "start_once", begins)
+    log = world.workspace.live / "log"
+    log.write_text("the crash")
+    world.living, world.refusal, world.refusals = False, "Socket '127.0.0.1:8001' already in use", 2
+    assert world.supervisor().look()
+    assert len(world.starts) == 3
+    assert (log.read_text(), log.with_name("log.previous").read_text()) == ("", "the crash")
 
 
 def test_what_cannot_be_written_now_is_told_when_there_is_room_again(world: World) -> None:
@@ -447,16 +473,38 @@ def test_an_engine_that_does_not_say_whether_a_container_runs_is_no_death_of_it(
 ) -> None:
     world = contained(tmp_path, monkeypatch)
     watcher = world.supervisor()
-    world.silent_engine = "Docker does not say whether triton runs"
-    for _ in range(2):
-        with pytest.raises(ServerError, match="does not say"):  # which whoever calls it says, and looks again
-            watcher.look()
-    world.silent_engine = None
+    silent = world.silent_engine = "Docker does not say whether triton runs"
+    world.hanging = True  # nor is it asked itself: it could not be started again
+    assert watcher.look() and watcher.look()
+    assert world.said == [silent], "once"
+    world.silent_engine, world.hanging = None, False
     assert watcher.look()
     assert (world.happened, world.stopped) == ([], [])
-    world.living = False
+    world.silent_engine = silent
+    assert watcher.look()
+    assert world.said == [silent] * 2, "once each time"
+    world.silent_engine, world.living = None, False
     assert watcher.look()
     assert world.happened == ["died", "restarted"]
+
+
+def test_an_engine_that_says_nothing_of_a_container_keeps_no_other_server_from_being_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = contained(tmp_path, monkeypatch)
+    gone = tfserving_too(world, place="process")
+
+    def alive(server: ServerRecord) -> bool:
+        if server.place == "docker":
+            raise ServerError("Docker does not say whether triton runs")
+        return server.pid != gone.pid
+
+    monkeypatch.setattr(world, "alive", alive)
+    assert world.supervisor().look()
+    assert [(event.what, event.engine) for event in read_events(world.workspace.events)] == [
+        ("died", "tfserving"),
+        ("restarted", "tfserving"),
+    ]
 
 
 def test_a_server_that_hangs_in_its_container_is_told_ended_and_started_again(world: World) -> None:

@@ -181,12 +181,14 @@ def test_half_a_request_is_neither_answered_nor_handled(dial: Dial, raw: bytes) 
     door.opened.set()
     server = HttpServer("127.0.0.1", number, door)
     server.start()
-    client = dial(number)
-    client.send(raw)
-    client.end()
-    assert client.at_end()
-    assert not door.entered.is_set()
-    server.stop(5)
+    try:
+        client = dial(number)
+        client.send(raw)
+        client.end()
+        assert client.at_end()
+        assert not door.entered.is_set()
+    finally:
+        server.stop(5)
 
 
 def test_stopping_answers_what_has_arrived_and_closes_what_idles(dial: Dial) -> None:

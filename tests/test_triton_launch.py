@@ -10,7 +10,6 @@ from typing import Any
 import docker.errors
 import pytest
 
-import docker
 from contract.errors import UsageError
 from serving.choosing import choice_of
 from serving.engines import triton
@@ -34,10 +33,6 @@ def test_a_container_gets_only_flags_that_its_release_knows(tmp_path: Path, targ
     assert "--disable-auto-complete-config" in made.command
 
 
-def test_an_image_of_ones_own_takes_the_place_of_nvidias(tmp_path: Path) -> None:
-    assert docker_launch(tmp_path, image="triton-tensorflow:26.08").image == "triton-tensorflow:26.08"
-
-
 class Images:
     """An engine that has one image, whose variables are these."""
 
@@ -49,6 +44,11 @@ class Images:
         if name != "mine:1":
             raise docker.errors.ImageNotFound(name)
         return self
+
+
+def test_an_image_of_ones_own_takes_the_place_of_nvidias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place_docker, "_client", Images)
+    assert docker_launch(tmp_path, image="mine:1").image == "mine:1"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ class Images:
 def test_an_image_gets_the_flags_of_the_release_that_it_says_it_is_and_else_of_the_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: list[str], target: str, knows: bool
 ) -> None:
-    monkeypatch.setattr(docker, "from_env", lambda: Images(*variables))
+    monkeypatch.setattr(place_docker, "_client", lambda: Images(*variables))
     command = docker_launch(tmp_path, target, "mine:1").command
     assert any(word.startswith("--http-max-input-size") for word in command) == knows
 
@@ -72,7 +72,7 @@ def test_an_image_gets_the_flags_of_the_release_that_it_says_it_is_and_else_of_t
 def test_an_image_that_is_not_there_is_left_to_the_start_to_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker, "from_env", Images)
+    monkeypatch.setattr(place_docker, "_client", Images)
     assert docker_launch(tmp_path, image="mine:2").image == "mine:2"
 
 

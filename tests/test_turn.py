@@ -72,10 +72,14 @@ def test_what_a_command_does_within_its_turn_takes_no_second_one(place: Workspac
         pass
 
 
-def test_whoever_stops_everything_interrupts_who_has_the_turn(place: Workspace, other: Other) -> None:
+def test_whoever_stops_everything_interrupts_who_has_the_turn(
+    place: Workspace, other: Other, capsys: pytest.CaptureFixture[str]
+) -> None:
     holder = other()
     with last_turn(place, "stop"):
         assert holder.wait(10) == 7
+        said = capsys.readouterr().err
+        assert f"'up' (process {holder.pid}) is changing the servers: interrupting it and waiting for its end" in said
         with pytest.raises(AssertionError):  # the turn is taken meanwhile: nobody else gets it
             other()
 

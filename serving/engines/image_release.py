@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from serving.layout.releases import RELEASE
+from serving.places.docker import variables_of
 
 VARIABLE = "NVIDIA_TRITON_SERVER_VERSION"  # set by docker/triton-cpu.Dockerfile, inherited by docker/triton.Dockerfile
 
 
 def release_of(image: str) -> str | None:
     """Like 26.08; None where the image does not say, and where no engine has it, which its start will tell."""
-    import docker.errors
-
-    try:
-        words = docker.from_env().images.get(image).attrs["Config"].get("Env") or []
-    except docker.errors.DockerException:
-        return None
-    said = dict(word.partition("=")[::2] for word in words).get(VARIABLE, "")
+    said = variables_of(image).get(VARIABLE, "")
     return said if RELEASE.match(said) else None

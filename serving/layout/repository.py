@@ -166,14 +166,15 @@ def _not_servable(form: str, record: FormatRecord, manifest: Manifest) -> str | 
     return None
 
 
-def lay_out(served: list[Served], workspace: Workspace, release: str | None = None) -> None:
-    """Write both trees. Raises UsageError as `check` does, and where another command is changing the servers that read
-    them.
+def lay_out(served: list[Served], workspace: Workspace, release: str | None = None, checked: bool = False) -> None:
+    """Write both trees. Raises UsageError as `check` does, which is not done twice where it was ``checked``, and where
+    another command is changing the servers that read them.
 
     ``release`` is the Triton that will read its tree, where that is known: a tree for production, with what the release
     knows beyond the others. Without it the tree is one that the local server (24.10) reads too.
     """
-    check(served, workspace)
+    if not checked:
+        check(served, workspace)
     for_triton = partial(_lay_out_triton, release=release)
     by_engine = {engine: [item for item in served if item.engine == engine] for engine in ("triton", "tfserving")}
     with turn(workspace, "repository"):
@@ -286,7 +287,7 @@ def copy_whole(source: Path, target: Path) -> None:
         else:
             shutil.copy2(source, fresh)
         fresh.rename(target)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.unlink(missing_ok=True)
         raise

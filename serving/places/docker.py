@@ -1,5 +1,9 @@
 """Run a Launch as a container: published on loopback only, with a root file system and a repository that are read-only,
-as a user without rights who can read them."""
+as a user without rights who can read them.
+
+Where the engine hangs after it was reached, the SDK raises errors of its HTTP library, which are OSErrors: each call to
+it is guarded against both.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ GRACE_S = {"triton": 20, "tfserving": 5}
 # TF Serving's would add flags of its own.
 WITH_ENTRYPOINT = ("triton",)
 NEXT_STEP = "'docker info' tells whether the engine runs, 'journalctl -u docker' what it says of this"
+BY_HAND = "'docker rm -f {}' removes it by hand"
 SCRATCH = {"/tmp": "rw,nosuid,nodev,size=1g,mode=1777"}  # noqa: S108 - the container's own, and all that it may write to
 
 
@@ -36,7 +41,7 @@ def has_image(image: str) -> bool:
 
     try:
         _client().images.get(image)
-    except docker.errors.DockerException:
+    except (docker.errors.DockerException, OSError):
         return False
     return True
 
@@ -47,25 +52,38 @@ def image_label(image: str) -> str:
 
     try:
         found = _client().images.get(image)
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise ServerError(f"Docker has no image {image} ({error}); run 'docker pull {image}'") from None
     return str(found.tags[0] if found.tags else found.short_id)
 
 
-def user_of(mounts: list[Path]) -> str:
-    """``uid:gid`` of who may read what is mounted: its owner, or nobody where that is root.
+def variables_of(image: str) -> dict[str, str]:
+    """The environment that an image sets; none where there is no such image, or no engine that says so."""
+    import docker.errors
 
-    Raises ServerError where root owns it and lets nobody else in.
+    try:
+        words = _client().images.get(image).attrs["Config"].get("Env") or []
+    except (docker.errors.DockerException, OSError):
+        return {}
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def user_of(mounts: list[Path]) -> str:
+    """``uid:gid`` of who may read what is mounted and the trees in it: their owner, or nobody where that is root.
+
+    Raises ServerError where root owns them and lets nobody else in.
     """
-    for path in mounts:
-        found = path.stat()
-        if found.st_uid != 0:
-            return f"{found.st_uid}:{found.st_gid}"
-        if not found.st_mode & stat.S_IROTH or not found.st_mode & stat.S_IXOTH:
-            raise ServerError(
-                f"{path} belongs to root, who alone may read it, and the container does not run as root: "
-                f"'chmod -R o+rX {path}', or run this as another user"
-            )
+    for mount in mounts:
+        trees = [child for child in sorted(mount.iterdir()) if child.is_dir()]
+        for path in (*trees, mount):
+            found = path.stat()
+            if found.st_uid != 0:
+                return f"{found.st_uid}:{found.st_gid}"
+            if not found.st_mode & stat.S_IROTH or not found.st_mode & stat.S_IXOTH:
+                raise ServerError(  # a tree is laid out anew by each start, under its umask
+                    f"{path} belongs to root, who alone may read it, and the container does not run as root: "
+                    f"'chmod -R o+rX {mount}', and 'umask 022' before the next start; or run this as another user"
+                )
     return f"{NOBODY}:{NOBODY}"
 
 
@@ -73,21 +91,22 @@ def start(launch: Launch) -> ServerRecord:
     """Start the container; its image has to be there. Raises ServerError when the engine refuses."""
     import docker.errors
 
+    options = _options(launch)
     try:
         image = _client().images.get(launch.image)
-        container = _client().containers.create(launch.image, **_options(launch))
+        container = _client().containers.create(launch.image, **options)
     except docker.errors.ImageNotFound:
         raise ServerError(
             f"Docker has no image {launch.image}, and nothing is pulled unasked: run 'docker pull {launch.image}', "
             "or build it ('make image')"
         ) from None
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise ServerError(f"Docker did not start {launch.image}: {error}; {NEXT_STEP}") from None
     try:
         container.start()
-    except docker.errors.DockerException as error:
-        container.remove(force=True)  # a container whose port is taken is there nevertheless
-        raise ServerError(f"Docker did not start {launch.image}: {error}; {NEXT_STEP}") from None
+    except (docker.errors.DockerException, OSError) as error:
+        left = _left(container)
+        raise ServerError(f"Docker did not start {launch.image}: {error}; {NEXT_STEP}{left}") from None
     return ServerRecord(
         engine=launch.engine,
         engine_kind=launch.engine_kind,
@@ -104,6 +123,17 @@ def start(launch: Launch) -> ServerRecord:
         image=f"{launch.image} ({image.short_id})",
         gpus=launch.gpus,
     )
+
+
+def _left(container: Any) -> str:
+    """Remove a container that did not start: one whose port is taken is there nevertheless. Empty, or what to do."""
+    import docker.errors
+
+    try:
+        container.remove(force=True)
+    except (docker.errors.DockerException, OSError):
+        return f"; {BY_HAND.format(container.id)}"
+    return ""
 
 
 def _options(launch: Launch) -> dict[str, Any]:
@@ -146,7 +176,7 @@ def alive(server: ServerRecord) -> bool:
         return bool(_client().containers.get(server.container).status == "running")
     except docker.errors.NotFound:
         return False
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise ServerError(f"Docker does not say whether {server.engine} runs: {error}; {NEXT_STEP}") from None
 
 
@@ -165,10 +195,10 @@ def stop(server: ServerRecord) -> None:
         container.remove(force=True)
     except docker.errors.NotFound:
         return
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise ServerError(
             f"Docker did not remove container {server.container}: {error}; {NEXT_STEP}; "
-            f"'docker rm -f {server.container}' removes it by hand"
+            f"{BY_HAND.format(server.container)}"
         ) from None
 
 
@@ -178,6 +208,6 @@ def last_lines(server: ServerRecord) -> str:
 
     try:
         text = _client().containers.get(server.container).logs(tail=LAST_LINES).decode(errors="replace")
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         text = str(error)
     return "\n".join(f"  | {line}" for line in text.splitlines())

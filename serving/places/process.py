@@ -31,7 +31,7 @@ def start(launch: Launch) -> ServerRecord:
     """
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        launch.log.replace(launch.log.with_name(f"{launch.log.name}{PREVIOUS}"))
+        launch.log.replace(_previous(launch.log))
     with launch.log.open("wb") as log:
         try:
             with on_cores(launch.cores, "affinity.servers"):
@@ -59,6 +59,16 @@ def start(launch: Launch) -> ServerRecord:
         log=str(launch.log),
         shm_prefix=launch.shm_prefix,
     )
+
+
+def put_back_previous(log: Path) -> None:
+    """Forget the log of a start that came to nothing, so that the next start keeps the one before it."""
+    with contextlib.suppress(FileNotFoundError):
+        _previous(log).replace(log)
+
+
+def _previous(log: Path) -> Path:
+    return log.with_name(f"{log.name}{PREVIOUS}")
 
 
 def alive(server: ServerRecord) -> bool:

@@ -18,6 +18,7 @@ from contract.table import choose
 from contract.workspace import Workspace
 from serving.places.launch import Launch
 from serving.places.ports import host_port
+from serving.places.process import put_back_previous
 
 MOST_STARTS = 3
 # In the last lines of a server, and in Docker's own refusal.
@@ -62,6 +63,7 @@ def start(make: Callable[[], Launch], place: str, workspace: Workspace, version:
                     f"start again. The last time, {error}"
                 ) from None
             attempt += 1
+            put_back_previous(launch.log)
             say(f"{launch.engine}: one of its ports was taken meanwhile; trying others")
             continue
         server = server.model_copy(update={"engine_version": version(server)})

@@ -17,11 +17,12 @@ import psutil
 
 from contract.errors import ServerError, UsageError
 from contract.progress import say
+from contract.triton_control import LOAD_S
 from contract.workspace import Workspace
 from serving.places.processes import find
 
 LOOK_S = 0.1
-END_S = 60.0  # an `up` that is interrupted stops its servers first
+END_S = LOAD_S + 60.0  # who is interrupted first brings back what was served, or stops what it started
 
 _ours: set[Path] = set()  # the turns that this process has: what a command does takes no second one
 
@@ -97,7 +98,8 @@ def _take(handle: int) -> bool:
 
 def _interrupt(file: Path, handle: int, what: str) -> None:
     """Take the turn from whoever has it: it is asked to end, unless it does ``what`` too."""
-    say(f"{_holder(file)} is changing the servers: {'waiting for' if _does(file, what) else 'interrupting'} it")
+    asking = "" if _does(file, what) else "interrupting it and "
+    say(f"{_holder(file)} is changing the servers: {asking}waiting for its end, {END_S:.0f} s at most")
     deadline = time.monotonic() + END_S
     asked: set[int] = set()
     while not _take(handle):

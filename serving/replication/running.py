@@ -108,7 +108,7 @@ def _servers(workspace: Workspace) -> list[ServerRecord]:
 
 def _change(workspace: Workspace, add: Sequence[ServerRecord] = (), remove: Sequence[ServerRecord] = ()) -> None:
     if not workspace.servers.is_file():
-        return  # 'make stop' was here: it has stopped and forgotten everything
+        return  # somebody has removed live/: there is nothing to keep up to date ('make stop' waits for the turn)
     known = read_model(workspace.servers, Servers, "make serve")
     gone = {_identity(server) for server in remove}
     kept = [server for server in known.servers if _identity(server) not in gone]

@@ -23,6 +23,7 @@ from serving.engines.model_processes import model_processes
 from serving.engines.tfserving_state import LOAD_S, TfServingState
 from serving.places.launch import Launch
 from serving.places.ports import host_port
+from serving.places.process import put_back_previous
 from serving.places.starting import PORT_TAKEN, launch_file, place_of, remember, start_once
 from serving.proof.rechecking import recheck
 from serving.watch.diary import Diary
@@ -32,7 +33,11 @@ from serving.watch.silence import Silence
 
 PORT_TRIES = 4
 PORT_WAIT_S = 3.0
-BRING_BACK = "'python -m serving load NAME' brings one back, 'make up' or 'make serve' all"
+# Said of servers at an address, which a plain 'make serve' knows nothing of.
+BRING_BACK = (
+    "'python -m serving load NAME' brings one back, "
+    "the same 'make serve PLACE=…' (or 'make up', for its containers) all"
+)
 
 
 class Control(Counting, Protocol):
@@ -62,6 +67,7 @@ class Supervisor:
         self._tries: Counter[str] = Counter()
         self._down: set[str] = set()
         self._dead: set[str] = set()  # whose death is told, and who is not back yet
+        self._unknown: set[str] = set()  # of whom it is told that nobody says whether they run
         self._diary = Diary(workspace.events, say)
         self._proven = Proven(workspace)
         self._silence = Silence()
@@ -85,16 +91,31 @@ class Supervisor:
         return watched or not self._diary.complete
 
     def _well(self, server: ServerRecord) -> bool:
-        if place_of(server).alive(server):
+        runs = self._runs(server)
+        if runs is None:  # no death of it; nor is its silence counted, for nobody could start it again now
+            return True
+        if runs:
             return not self._silence.too_long(server)
         self._silence.forget(server)
         return False
+
+    def _runs(self, server: ServerRecord) -> bool | None:
+        """Whether it runs; None, and said once, where its place does not say: the others are looked at all the same."""
+        try:
+            runs = bool(place_of(server).alive(server))
+        except ServerError as error:
+            if server.engine not in self._unknown:
+                self._unknown.add(server.engine)
+                self._say(str(error))
+            return None
+        self._unknown.discard(server.engine)
+        return runs
 
     def _tell_death(self, server: ServerRecord) -> None:
         if server.engine in self._dead:
             return
         lines = place_of(server).last_lines(server)
-        silent = server.place == "url" or place_of(server).alive(server)
+        silent = server.place == "url" or self._runs(server) is not False
         what = "stopped answering" if silent else "died"
         self._dead.add(server.engine)
         self._diary.note(happened("died", server.engine, None, f"{server.engine} {what}", lines))
@@ -147,6 +168,7 @@ class Supervisor:
             except ServerError as error:
                 if not PORT_TAKEN.search(str(error)):
                     raise
+                put_back_previous(launch.log)  # that of the crash, which is what it is kept for
                 self._say(f"{launch.engine}: one of its ports is taken; trying again in {PORT_WAIT_S:g} s")
                 time.sleep(PORT_WAIT_S)
         return start_once(launch, place, self._workspace)[0]
