@@ -28,7 +28,7 @@ import numpy as np
 
 from bench.hop.clocks import Split, between, counters
 from bench.hop.floor import Floor
-from bench.hop.repository import EMBEDDED, EMPTY_NAME, FORMATS, PEERS
+from bench.hop.repository import EMBEDDED, EMPTY, FORMATS, PEERS
 from bench.hop.servers import Addresses, in_embedded, in_triton
 from bench.peers import protocols
 from bench.peers.asking import Question, answered_with_zeros, ask
@@ -96,7 +96,7 @@ def question(rig: Rig, name: str, rows: int) -> Question:
     outputs = {key: np.repeat(array, rows, axis=0) for key, array in rig.example.outputs.items()}
     form = FORMATS.get(name, "savedmodel" if name == EMBEDDED else "onnx")
     asked = Question(Example(rig.example.key, inputs, outputs), rig.manifest.formats[form].tolerance)
-    return answered_with_zeros(asked) if name == EMPTY_NAME else asked
+    return answered_with_zeros(asked) if name == EMPTY else asked
 
 
 def measure(rig: Rig, name: str, cell: Cell) -> Measured:

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.hop.repository import EMPTY
 from bench.peers import contenders, environments, figures, floor
 from bench.peers.asking import Question, answered_with_zeros, ask
-from bench.peers.contenders import EMPTY, OURS, PEERS, Stage
+from bench.peers.contenders import OURS, PEERS, Stage
 from bench.peers.figures import Ratio
 from bench.peers.window import Window
 from bench.preparing import MODEL, one_row, prepare

@@ -14,7 +14,7 @@ from contract.progress import say
 from contract.table import choose
 from loadtest.certification.of_run import certify_run
 from loadtest.driving import drive, total_seconds
-from loadtest.group import of_group
+from loadtest.group import missed_in_group, of_group
 from loadtest.interruption import kept
 from loadtest.launching import MASTER_PORT
 from loadtest.options import chosen_endpoints, overridden
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps, options.processes)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = of_group(chosen_endpoints(endpoints, options.variant), config, options.group)
+    endpoints = missed_in_group(endpoints, config, options.group)
     allowed, joining = options.allow_host, options.workers > 0
     typed = ["python", "-m", "loadtest", *arguments]
     plan, results = prepare(config, workspace, endpoints, chosen, options.plan, allowed, joining=joining, command=typed)

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from contract.errors import LoadproofError, ServerError
+from contract.files import read_model
 from contract.progress import say
-from contract.records import Plan
+from contract.records import Observation, Plan
 from loadtest.launching import HERE, PROGRESS, Locust
 from loadtest.patience import run_limit_s
 from loadtest.plan.planning import seconds
@@ -32,11 +33,20 @@ def drive(plan: Plan, results: Path, live: Path, view: View, workers: int = 0, b
     sockets = max(stage.in_flight for item in plan.variants for stage in item.stages)
     with Locust(plan, results, live, sockets, workers=workers, bind=bind, watched=view.wants_figures) as locust:
         _watch(locust, plan, results, view, run_limit_s(plan, workers))
-    missing = [item.id for item in plan.variants if not (results / f"server-stats-{item.id}.json").is_file()]
-    if len(missing) == len(plan.variants):
-        raise ServerError(f"nothing was recorded for {', '.join(missing)}; see {locust.log}")
-    if missing:
-        say(f"not measured: {', '.join(missing)}; the reason is in {locust.log}, and in the report")
+    say_what_is_missing(plan, results, locust.log)
+
+
+def say_what_is_missing(plan: Plan, results: Path, log: Path) -> None:
+    """Of a run that has ended. Raises ServerError where no variant was measured."""
+    observed = {item.id: results / f"server-stats-{item.id}.json" for item in plan.variants}
+    missing = [name for name, file in observed.items() if not file.is_file()]
+    if len(missing) == len(observed):
+        raise ServerError(f"nothing was recorded for {', '.join(missing)}; see {log}")
+    files = {name: file for name, file in observed.items() if name not in missing}
+    partly = [name for name, file in files.items() if not read_model(file, Observation, "make loadtest").complete]
+    for what, names in (("not measured", missing), ("not measured in every round", partly)):
+        if names:
+            say(f"{what}: {', '.join(names)}; the reason is in {log}, and in the report")
 
 
 def _watch(locust: Locust, plan: Plan, results: Path, view: View, limit_s: float) -> None:

@@ -8,7 +8,7 @@ end runs that are well. Everything is in seconds.
 from __future__ import annotations
 
 from contract.records import Plan, Stage
-from contract.triton_control import LOAD_S
+from contract.triton_control import LOAD_S, UNLOAD_S
 from loadtest.launching import WAIT_FOR_OTHERS_S, WAIT_S
 from loadtest.process.window import DRAIN_S, GRACE_S
 from loadtest.watching.counters import TIMEOUT_S
@@ -21,7 +21,8 @@ def run_limit_s(plan: Plan, workers: int = 0) -> float:
     """For a whole plan, from Locust's start; ``workers`` load processes of others are waited for, if any."""
     joining_s = WAIT_FOR_OTHERS_S if workers else WAIT_S
     measuring_s = sum(_measuring_s(stage) for item in plan.variants for stage in item.stages)
-    return joining_s + plan.rounds * (plan.attempts * measuring_s + _loading_s(plan)) + end_limit_s(plan)
+    loading_s = 2 * _loading_s(plan)  # what a round repeats at its end (A/A) has to be loaded once more
+    return joining_s + plan.rounds * (plan.attempts * measuring_s + loading_s) + end_limit_s(plan)
 
 
 def step_limit_s(plan: Plan, stage: Stage) -> float:
@@ -39,5 +40,6 @@ def _measuring_s(stage: Stage) -> float:
 
 
 def _loading_s(plan: Plan) -> float:
-    """For the models of all variants, one after the other; none where they stay loaded."""
-    return LOAD_S * len(plan.variants) if plan.loads else 0.0
+    """For all models that Triton may hold, of the plan or not, one after the other; none where they stay loaded."""
+    models = sum(name.endswith(" on triton") for name in plan.resident)
+    return (LOAD_S + UNLOAD_S) * models if plan.loads else 0.0

@@ -18,6 +18,7 @@ from gevent import socket as gevent_socket
 from contract.client import Client
 from contract.errors import UsageError
 from loadtest.clients import Connection, connect
+from loadtest.clients.ceiling import Ceiling
 from loadtest.clients.deadline import with_deadline
 from tests.clients_peers import Step, answer, in_pieces, nobody, reset, scripted, until_closed
 
@@ -235,12 +236,27 @@ def test_retries_end_with_the_time_that_a_request_has() -> None:
 def test_nothing_is_sent_again_without_room_under_the_ceiling() -> None:
     busy = answer(b"", status="503 Service Unavailable")
     with scripted([busy] * 20) as server, client(server.address, settings=Client(retries=10)) as ours:
-        ours.keep_below(2.0)
+        ours.keep_below(Ceiling(2.0))
         assert [ours(b"", HEADERS).retries for _ in range(3)] == [0, 0, 0]
         assert len(server.requests) == 3
     with scripted([busy] * 20) as server, client(server.address, settings=Client(retries=4)) as ours:
-        ours.keep_below(1000.0)
+        ours.keep_below(Ceiling(1000.0))
         assert (ours(b"", HEADERS).retries, len(server.requests)) == (4, 5)
+
+
+def test_what_one_connection_sends_leaves_no_room_for_the_retries_of_another_below_the_same_ceiling() -> None:
+    busy = answer(b"", status="503 Service Unavailable")
+    shared, well = Ceiling(0.5), [answer(b"")]
+    with (
+        scripted(well, [busy] * 9) as server,
+        client(server.address) as first,
+        client(server.address, settings=Client(retries=8)) as second,
+    ):
+        for ours in (first, second):
+            ours.keep_below(shared)
+        assert first(b"", HEADERS).error == ""
+        assert second(b"", HEADERS)[1] == "http 503"
+        assert len(server.requests) == 2
 
 
 def test_as_many_connections_as_requests_in_flight_and_no_more() -> None:

@@ -412,6 +412,19 @@ def test_while_one_load_process_is_still_at_it_the_window_goes_on(tmp_path: Path
     assert observed(tmp_path, plan).stages[0].lost == ["b"]
 
 
+def test_whoever_asks_for_a_closed_stage_that_was_aborted_is_told_no_rate(tmp_path: Path) -> None:
+    plan = plan_of({"shape": "closed", "users": 1}, attempts=1)
+    write_json(tmp_path / "plan.json", plan)
+    append(tmp_path / ASKED, Asked(number=1))
+    append(tmp_path / ASKED, Asked(number=2, end=True))
+    crew = Crew(plan, tmp_path, lambda order, name: replace(steady(order, name), aborted=True))
+    crew.conductor = Conductor(AskedFor(plan, tmp_path, no_pause), tmp_path, tell=crew.take)
+    crew.run()
+    told = Lines(tmp_path / TOLD).next(Told)
+    assert told is not None and told.measured is not None
+    assert (told.measured.good, told.measured.answered_rps) == (60, 0.0)
+
+
 def test_a_closed_stage_that_was_aborted_shows_no_maximum(tmp_path: Path) -> None:
     """What was answered in the instant before would be a rate that nobody ever sent."""
     plan = plan_of({"shape": "closed", "users": 1}, {"shape": "steady", "of_maximum": 1.5})

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from contract.certificate import Certificate, Setting
+from contract.errors import ServerError
+from contract.files import write_json
 from contract.load import Affinity
-from contract.records import VariantPlan
+from contract.records import Observation, VariantPlan
 from loadtest.certification import measuring
-from loadtest.driving import Shown
+from loadtest.driving import Shown, say_what_is_missing
 from loadtest.launching import PROGRESS
 from loadtest.showing.live import Live
 from tests.builders import closed_stage, endpoint, open_stage, plan
@@ -85,3 +87,28 @@ def test_a_certificate_that_is_measured_again_is_told_with_the_reason(
     wanted: Setting = setting()
     assert measuring.certify(endpoint(), tmp_path, tmp_path / "c", tmp_path / "answer", wanted, Affinity()) == busy
     assert capsys.readouterr().err == "certify, again (2 of 2): other work on the machine was the limit\n"
+
+
+@pytest.mark.parametrize(
+    ("complete", "said"),
+    [
+        ({"a": True, "b": True}, ""),
+        ({"a": True}, "not measured: b; the reason is in locust.log, and in the report\n"),
+        ({"a": True, "b": False}, "not measured in every round: b; the reason is in locust.log, and in the report\n"),
+    ],
+)
+def test_a_variant_that_was_not_measured_in_every_round_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], complete: dict[str, bool], said: str
+) -> None:
+    for name, whole in complete.items():
+        seen = Observation(schema_version=1, variant=name, complete=whole, stages=[])
+        write_json(tmp_path / f"server-stats-{name}.json", seen)
+    variants = [VariantPlan(id=name, endpoint=endpoint(), stages=[], repeat_of=None) for name in ("a", "b")]
+    say_what_is_missing(plan(*variants), tmp_path, Path("locust.log"))
+    assert capsys.readouterr().err == said
+
+
+def test_a_run_of_which_nothing_was_measured_is_an_error(tmp_path: Path) -> None:
+    only = VariantPlan(id="a", endpoint=endpoint(), stages=[], repeat_of=None)
+    with pytest.raises(ServerError, match=r"nothing was recorded for a; see locust\.log"):
+        say_what_is_missing(plan(only), tmp_path, Path("locust.log"))

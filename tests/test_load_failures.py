@@ -90,11 +90,11 @@ def test_a_stage_ends_by_itself_when_too_many_of_its_requests_fail(known: Known)
 
 
 def test_a_stage_that_fails_in_its_warm_up_is_reported_as_one_in_which_nothing_was_measured(known: Known) -> None:
-    configure(known, "abort_error_rate = 0.1\nin_flight = 500", rate=5_000.0)
+    configure(known, "abort_error_rate = 0.1\nin_flight = 500", rate=5_000.0, open_s=60.0)
     move(known, free_port())
     seen, _ = load(known)
     opened = next(stage for stage in seen.stages if stage.stage == 1)
-    assert opened.aborted and opened.window_end_ns > opened.window_start_ns
+    assert opened.aborted and 0 < opened.window_end_ns - opened.window_start_ns < 15e9  # of a minute
     assert reported(known).verdict == "INVALID"
 
 
@@ -105,7 +105,7 @@ def test_closed_loops_keep_below_the_ceiling_too(known: Known) -> None:
     closed = next(stage for stage in seen.stages if stage.stage == 0)
     rows = [row for row in read_records(folder, VARIANT).to_pylist() if row["stage"] == 0]
     inside = [row for row in rows if closed.window_start_ns <= row["intended_ns"] < closed.window_end_ns]
-    assert 10 <= len(inside) <= 48  # in one second; each of the eight users may be one request off, or held up
+    assert 10 <= len(inside) <= 42  # in one second: 40 turns, and what is made up for
 
 
 @pytest.mark.parametrize("processes", [1, 2])

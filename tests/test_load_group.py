@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from contract.config import ModelsFile, read_config
-from contract.endpoints import Endpoint
+from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
-from contract.files import write_json
+from contract.files import read_model, write_json
 from contract.workspace import Workspace
 from loadtest import __main__ as loading
-from loadtest.group import of_group
+from loadtest.group import missed_in_group, of_group
 from tests.builders import endpoint, endpoints, server
 from tests.conftest import ROOT
 from tests.known_latency import Known, known_latency
@@ -80,10 +80,25 @@ def test_a_group_keeps_its_models_and_without_one_everything_stays(
 
 
 def test_of_two_groups_that_are_up_the_one_that_is_named_is_loaded(served: Known) -> None:
+    file = Workspace(served.root).endpoints
+    unserved = {"images savedmodel": "failed: why", "words savedmodel": "failed: why"}
+    write_json(file, read_model(file, Endpoints, "make serve").model_copy(update={"unserved": unserved}))
     words = [*served.command(), "--group", "vision"]
     ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
     assert ended.returncode == 0, ended.stderr
     assert {item.endpoint.model for item in served.plan().variants} == {"images"}
+    assert served.plan().unserved.keys() == {"images savedmodel"}
+
+
+@pytest.mark.parametrize(
+    ("group", "left"), [(None, {"words", "images"}), ("default", {"words"}), ("vision", {"images"})]
+)
+def test_an_export_that_is_not_served_is_missed_in_its_group_alone(
+    served: Known, group: str | None, left: set[str]
+) -> None:
+    up = endpoints(unserved={f"{model} savedmodel": "failed: why" for model in ("words", "images")})
+    missed = missed_in_group(up, config(served), group).unserved
+    assert {name.split()[0] for name in missed} == left
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -93,6 +108,12 @@ def test_a_group_of_which_nothing_is_meant_is_refused_with_what_to_do(served: Kn
         flags += ["--variant", WORDS]
     with pytest.raises(UsageError, match=rf"none of the endpoints {WORDS} is of group 'vision', which has images: "):
         COMMANDS[command](flags)
+
+
+def test_scale_refuses_an_endpoint_that_is_up_and_of_another_group(served: Known) -> None:
+    flags = ["--workspace", str(served.root), "--config", str(served.root / "models.toml"), "--group", "vision"]
+    with pytest.raises(UsageError, match=rf"none of the endpoints {WORDS} is of group 'vision', which has images: "):
+        scaling.main([WORDS, *flags])
 
 
 def test_scale_offers_the_endpoints_of_the_group(served: Known) -> None:

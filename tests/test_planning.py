@@ -219,6 +219,18 @@ def test_the_plan_carries_what_a_reader_needs_to_judge_it_alone() -> None:
     assert plan.versions == {"locust": "2.47.0"}
 
 
+def test_what_is_not_served_of_a_model_that_was_left_out_is_not_missed() -> None:
+    words, images = endpoint(), endpoint(model="images")
+    unserved = {"words torchscript": "failed: why", "images savedmodel": "unsupported", "gone onnx": "failed: NaN"}
+    up = endpoints(words, images, unserved=unserved)
+
+    def missed(*chosen: Endpoint) -> set[str]:
+        return set(make_plan("x", "x", Load(), up, list(chosen), MACHINE, {}).unserved)
+
+    assert missed(words, images) == unserved.keys()
+    assert missed(words) == {"words torchscript", "gone onnx"}  # of what is nowhere up nobody could leave out anything
+
+
 @pytest.mark.parametrize(
     ("addresses", "expected"),
     [(["127.0.0.1:1", "127.0.0.1:2"], True), (["127.0.0.1:1", "10.1.1.1:2"], False), (["10.1.1.1:2"], False)],

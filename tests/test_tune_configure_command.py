@@ -79,3 +79,16 @@ def test_a_search_is_not_resumed_from_another_start(
     monkeypatch.setattr(configuring, "check", lambda *_: None)  # nothing runs here
     with pytest.raises(UsageError, match="begin a new one without --resume"):
         configuring.main(["--resume", str(tmp_path / "old"), *flags])
+
+
+def test_a_search_is_resumed_with_all_of_its_endpoints(flags: list[str], tmp_path: Path) -> None:
+    toml = tmp_path / "models.toml"
+    other = MODELS.partition("[models.words]")[2].replace("zoo.words", "zoo.images")
+    toml.write_text(f'{MODELS}\n[models.images]\ngroup = "vision"{other}')
+    images = endpoint(model="images")
+    write_json(Workspace(tmp_path).endpoints, endpoints(endpoint(), images))
+    fields: dict[str, Any] = {"start": {}, "best": None, "gain": None, "noise": 0.1, "trials": [], "ended": ""}
+    climbs = [Climb(endpoint=item, model=item.split("__")[0], **fields) for item in (ON_TRITON, images.id)]
+    write_json(tmp_path / "old" / FILE, Trials(schema_version=1, objective="rate", at_rate=None, climbs=climbs))
+    with pytest.raises(UsageError, match="--resume goes on with all endpoints of that search; leave --group out"):
+        configuring.main(["--resume", str(tmp_path / "old"), "--group", "vision", *flags])

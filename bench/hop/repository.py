@@ -32,7 +32,7 @@ class TritonPythonModel:
         return responses
 """
 # As most examples do: one call for each request.
-SIMPLE = """
+SIMPLE_SOURCE = """
     def prepare(self):
         import onnxruntime
         options = onnxruntime.SessionOptions()
@@ -43,15 +43,15 @@ SIMPLE = """
         return self.session.run(self.outputs, asked)
 """
 # Zeros: what no backend in Python can undercut.
-EMPTY = """
+EMPTY_SOURCE = """
     def prepare(self):
         pass
     def answer(self, asked):
         rows = len(asked[self.inputs[0]])
         return [numpy.zeros((rows, *dims), kind) for kind, dims in self.made]
 """
-EMPTY_NAME = "empty"
-PEERS = {"simple": NAMES + SIMPLE, EMPTY_NAME: NAMES + EMPTY}
+EMPTY = "empty"  # its name: a Triton without a model
+PEERS = {"simple": NAMES + SIMPLE_SOURCE, EMPTY: NAMES + EMPTY_SOURCE}
 
 
 def lay_out(repository: Path, artifacts: Path, manifest: Manifest) -> None:
@@ -63,7 +63,7 @@ def lay_out(repository: Path, artifacts: Path, manifest: Manifest) -> None:
 def add(repository: Path, name: str, form: str, file: Path, manifest: Manifest) -> None:
     """One model, a backend of ours or a peer by its name. Raises UsageError for one that `empty` cannot be."""
     dynamic = [spec.name for spec in manifest.outputs if -1 in spec.shape[1:]]
-    if name == EMPTY_NAME and dynamic:
+    if name == EMPTY and dynamic:
         raise UsageError(f"output {', '.join(dynamic)} has more dynamic axes than the batch: give another --model")
     batching = Batching(max_batch_size=LARGEST, threads=1)
     config = model_config(name, form, manifest.inputs, manifest.outputs, batching, [], "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.hop.repository import EMPTY_NAME, add
+from bench.hop.repository import EMPTY, add
 from bench.peers import environments, ours, protocols
 from bench.peers.protocols import Protocol
 from bench.peers.running import Running
@@ -17,11 +17,9 @@ from contract.manifest import Manifest
 from contract.tensors import TensorSpec
 from contract.workspace import Workspace
 from serving.engines import triton
-from serving.engines.triton import library_folder
 from serving.places.ports import LOOPBACK, choose_ports, host_port
 
 OURS = "loadproof"
-EMPTY = EMPTY_NAME  # our Triton without a model: a backend that answers zeros, which no backend in Python can undercut
 SERVED = "sentiment"  # the model's name where a peer's protocol asks for one
 
 
@@ -88,7 +86,8 @@ def start(name: str, stage: Stage) -> Started:
 
 
 def compared_with(label: str) -> list[str]:
-    """Which rows of ours stand beside a peer's: the same protocol where both have it, else both of ours."""
+    """Which rows of ours stand beside a peer's: the same protocol where both have it, else both of ours, and of
+    our Triton without a model."""
     protocol = label.split("/")[1]
     same = {"grpc": ["grpc"], "http": ["http"], "json": ["http"]}
     beside = same.get(protocol)
@@ -110,7 +109,7 @@ def _start_peer(name: str, stage: Stage, folder: Path) -> Started:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": "",
         "BENTOML_DO_NOT_TRACK": "True",
-        "LD_LIBRARY_PATH": library_folder(),  # which PyTriton asks for
+        "LD_LIBRARY_PATH": triton.library_folder(),  # which PyTriton asks for
     }
     server = Running(
         name,

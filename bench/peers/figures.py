@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.hop.repository import EMPTY
+
 # concurrency -> peer -> ours over the peer's requests per second, at least
 WANTED: dict[int, dict[str, float]] = {
     16: {"fastapi": 1.3},
@@ -62,7 +64,7 @@ def rotated(names: Sequence[str], number: int) -> list[str]:
 
 def wanted(ours: str, peer: str, users: int) -> float | None:
     """What is wanted over this peer; of a Triton that computes nothing it is nothing."""
-    return None if ours.startswith("empty/") else WANTED.get(users, {}).get(peer.split("/")[0])
+    return None if ours.split("/")[0] == EMPTY else WANTED.get(users, {}).get(peer.split("/")[0])
 
 
 def ratios(

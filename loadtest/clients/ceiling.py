@@ -1,7 +1,8 @@
-"""How many requests a connection may send per second, those that are sent again included. Pure; nanoseconds.
+"""How many requests connections may send per second together, those that are sent again included. Pure; nanoseconds.
 
-What is planned keeps below the ceiling by itself (`admission.py`; a closed loop's users pause), and leaves on time. A
-request that failed may be sent again only into the room that the planned ones leave: at the ceiling there is none.
+What is planned keeps below the ceiling by itself (`admission.py`; a closed loop's users take turns), and leaves on
+time. A request that failed may be sent again only into the room that the planned ones leave: at the ceiling there is
+none.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ class Ceiling:
     """
 
     def __init__(self, rps: float) -> None:
-        self._interval = round(1e9 / rps)
+        self.interval_ns = round(1e9 / rps)  # from one to the next, at the rate
         self._saved = round(SAVED_S * 1e9)
         self._paid_until = 0
 
     def sent(self, now_ns: int, requests: int = 1) -> None:
         """Note what is sent, whether or not there is room."""
-        self._paid_until = max(self._paid_until, now_ns - self._saved) + requests * self._interval
+        self._paid_until = max(self._paid_until, now_ns - self._saved) + requests * self.interval_ns
 
     def take(self, when_ns: int) -> bool:
         """Whether there is room to send one more then, or soon after; if so it is noted."""

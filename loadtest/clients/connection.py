@@ -25,9 +25,9 @@ class Connection(ABC):
         self._timeout_ns = int(client.timeout_s * 1e9)
         self._ceiling: Ceiling | None = None
 
-    def keep_below(self, rps: float) -> None:
-        """Send nothing again that would make it more than ``rps`` requests per second."""
-        self._ceiling = Ceiling(rps)
+    def keep_below(self, ceiling: Ceiling) -> None:
+        """Send nothing again for which ``ceiling`` has no room; connections may share one."""
+        self._ceiling = ceiling
 
     @abstractmethod
     def prepare(self, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -30,7 +30,7 @@ class Measured:
     over: dict[str, int]  # percentile of the SLO -> failed, or slower than its objective, from the intended send
     late: int  # sent late though there was room
     good: int  # good answers that came within the window
-    answered_rps: float  # `good` per second of the window
+    answered_rps: float  # `good` per second of the window; 0 where it was aborted
     client_cpu: float  # share of one core that the busiest load process used
     lost: list[str]  # load processes that did not report
     aborted: bool  # too many requests failed, so nothing more was sent

@@ -132,7 +132,7 @@ class Conductor:
         if not seen.interrupted:
             self._observed.add(self._steps.plan, step.variant, seen)
             measured = figures(seen, done, cut, time.monotonic() - began)
-            if stage.mode == "closed" and not seen.aborted:  # what fails shows no maximum
+            if stage.mode == "closed":
                 self._best[step.variant] = max(measured.answered_rps, self._best.get(step.variant, 0.0))
             # What failed speaks against the server: such a measurement is not thrown away for another.
             spoiled = bool(done) and not trusted(stage, done) and not seen.aborted and not measured.failed
@@ -179,7 +179,8 @@ class Conductor:
         share = getattr(stage.shape, "of_maximum", None)
         if share is None:
             return stage.rate
-        # Nothing was answered in the closed stages: one request per second shows that it still is so.
+        # Nothing was answered in the closed stages, or they were ended for their failures: one request per second shows
+        # whether it still is so.
         rate: float = max(1.0, share * self._best.get(step.variant, 0.0))
         return min(rate, self._steps.plan.max_rps or rate)
 

@@ -56,7 +56,7 @@ def figures(seen: StageObservation, done: list[Done], cut: Cut, seconds: float) 
         over={name: sum(item.over.get(name, 0) for item in done) for name in names},
         late=sum(item.late for item in done),
         good=good,
-        answered_rps=good / window_s if window_s else 0.0,
+        answered_rps=good / window_s if window_s and not seen.aborted else 0.0,  # what fails shows no maximum
         client_cpu=seen.client_cpu,
         lost=seen.lost,
         aborted=seen.aborted,

@@ -199,6 +199,7 @@ def make_plan(
     if repeated and (twice or choice.asked) and choice.name not in ONCE:
         again = repeated.model_copy(update={"id": repeated.id + REPEAT, "stages": twice, "repeat_of": repeated.id})
         variants.append(again)
+    left_out = {endpoint.model for endpoint in endpoints.endpoints} - {endpoint.model for endpoint in chosen}
     return Plan(
         schema_version=1,
         id=run_id,
@@ -221,7 +222,7 @@ def make_plan(
         servers=endpoints.servers,
         resident=endpoints.resident,
         one_at_a_time=endpoints.one_at_a_time,
-        unserved=endpoints.unserved,
+        unserved={name: why for name, why in endpoints.unserved.items() if name.split()[0] not in left_out},
         variants=variants,
     )
 

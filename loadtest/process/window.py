@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from loadtest.clients.ceiling import Ceiling
 from loadtest.plan.admission import Abort
 from loadtest.plan.payloads import Request
 from loadtest.process.orders import Done, Order, Progress
@@ -29,6 +30,7 @@ class Window:
     pending: int = 0  # open loop: requests whose time has come and that are not over
     abandoned: bool = False  # what is still in flight was given up and recorded; late answers do not count
     drain_s: float = DRAIN_S
+    ceiling: Ceiling | None = None  # of all that this load process sends in it, retries included
     abort: Abort | None = None  # when to stop for failures
     aborted: bool = False  # nothing more is sent: too many requests failed
     in_flight: dict[int, tuple[Request, int, int, bool]] = field(default_factory=dict)  # request, intended, sent, held

@@ -17,6 +17,7 @@ import psutil
 from contract.records import Plan, Stage
 from contract.trust import late_limit_ms
 from loadtest.clients import Connection, Reply, connect
+from loadtest.clients.ceiling import Ceiling
 from loadtest.plan.admission import Abort
 from loadtest.plan.payloads import Request, Requests, requests_of
 from loadtest.plan.seeds import ROUND_SEED
@@ -68,6 +69,7 @@ class Worker:
             end_ns=order.end_ns - shift,
             late_ns=late_limit_ms(slo.tightest_ms) * 1e6,
             limits_ns={name: limit_ms * 1e6 for name, limit_ms in slo.latency_ms.items()},
+            ceiling=self._ceiling(order),
             abort=Abort(most) if most else None,
         )
 
@@ -86,7 +88,8 @@ class Worker:
         window = self.window
         if window is None or window.order is not order:
             return None
-        sleep_until(window.start_ns)
+        while not window.aborted and (now := time.monotonic_ns()) < window.start_ns:
+            sleep_until(min(window.start_ns, now + int(FLUSH_S * 1e9)))
         before, began = self._cpu_seconds(), time.monotonic_ns()
         pause_ns = int((TELL_S if order.early else FLUSH_S) * 1e9)
         while not window.ended(time.monotonic_ns()):
@@ -113,8 +116,8 @@ class Worker:
         window, stage = self._current()
         requests = self._requests_of(window.order)
         drawn = picks(self._plan.seeds, window.order, self._name, user, requests)
-        connection = self._connect(window.order, requests.target, connections=1, sharing=stage.in_flight)
-        interval_ns = self._interval_ns(window)
+        connection = self._connect(window.order, requests.target, connections=1, ceiling=window.ceiling)
+        interval_ns = window.ceiling.interval_ns if window.ceiling else 0
         try:
             while not window.ended(now := self._turns.wait(interval_ns, window.ended)):
                 reply, sent, done = self._send(window, next(drawn), now, connection)
@@ -131,9 +134,8 @@ class Worker:
             return
         window.dispatched = True
         requests = self._requests_of(window.order)
-        processes = len(window.order.workers)
-        limit = max(1, stage.in_flight // processes)
-        connection = self._connect(window.order, requests.target, limit, sharing=processes)
+        limit = max(1, stage.in_flight // len(window.order.workers))
+        connection = self._connect(window.order, requests.target, limit, window.ceiling)
 
         def send(intended_ns: int, request: Request, held: bool) -> None:
             self._one(window, stage.name, request, intended_ns, connection, held)
@@ -160,19 +162,21 @@ class Worker:
         assert self.window is not None
         return self.window, self.window.order.plan
 
-    def _interval_ns(self, window: Window) -> int:
-        """Between two requests of this process' closed loop, so that all keep below the ceiling; 0 without one."""
+    def _ceiling(self, order: Order) -> Ceiling | None:
+        """This process' part of the run's ceiling; None without one."""
         if self._plan.max_rps is None:
-            return 0
-        sharing = min(len(window.order.workers), window.order.plan.in_flight)  # who has no user sends nothing
-        return int(sharing / self._plan.max_rps * 1e9)
+            return None
+        sharing, stage = len(order.workers), order.plan
+        if stage.mode == "closed":
+            sharing = min(sharing, stage.in_flight)  # who has no user sends nothing
+        return Ceiling(self._plan.max_rps / sharing)
 
-    def _connect(self, order: Order, target: str, connections: int, sharing: int = 1) -> Connection:
-        """Connections of one user, or of one load process; so many of them are ``sharing`` the run's ceiling."""
+    def _connect(self, order: Order, target: str, connections: int, ceiling: Ceiling | None = None) -> Connection:
+        """Connections of one user, or of one load process."""
         endpoint = order.item.endpoint
         connection = connect(endpoint.protocol, endpoint.address, target, connections, self._plan.client)
-        if self._plan.max_rps is not None:
-            connection.keep_below(self._plan.max_rps / sharing)
+        if ceiling is not None:
+            connection.keep_below(ceiling)
         return connection
 
     def _requests_of(self, order: Order) -> Requests:

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     earlier = _earlier(options)
     named = choose(endpoints, options.names or [climb.endpoint for climb in earlier.climbs])
     chosen = of_group(named, config, options.group)
+    if options.resume and len(chosen) < len(named):
+        raise UsageError("--resume goes on with all endpoints of that search; leave --group out")
     for endpoint in chosen:
         check(config, endpoint, workspace)
     begun = earlier.model_copy(update={"climbs": [_begun(earlier, endpoint, config) for endpoint in chosen]})

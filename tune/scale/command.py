@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from contract.cli import Parser, add_common, workspace_of
-from contract.config import read_config
+from contract.config import ModelsFile, read_config
 from contract.endpoints import Endpoint, Endpoints
 from contract.errors import UsageError
 from contract.files import read_model, write_json
 from contract.progress import say
 from contract.scaling import FILE, Point, Scaling
 from contract.table import load
+from contract.workspace import Workspace
 from loadtest.group import of_group
 from loadtest.interruption import kept
 from loadtest.options import overridden
@@ -51,8 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     config, workspace = read_config(options.config, options.use), workspace_of(options)
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
-    offered = of_group(endpoints.endpoints, config, options.group)
-    endpoint = chosen(options.variant, endpoints.model_copy(update={"endpoints": offered}), workspace)
+    endpoint = _meant(options, config, endpoints, workspace)
     refuse_foreign([endpoint.address], options.allow_host)  # before anything is asked, started or scaled for it
     refuse_unbounded([endpoint.address], config.load.max_rps)
     subject = Subject(
@@ -84,6 +84,14 @@ def main(arguments: Sequence[str]) -> int:
         raise
     print("\n".join(filter(None, [cost_of_proxy(found), found.reason, str(run.results)])))
     return 0
+
+
+def _meant(options: argparse.Namespace, config: ModelsFile, endpoints: Endpoints, workspace: Workspace) -> Endpoint:
+    """The endpoint that is named, if it is of the group; where none is, the recommended one of the group."""
+    if options.variant:
+        return of_group([chosen(options.variant, endpoints, workspace)], config, options.group)[0]
+    offered = of_group(endpoints.endpoints, config, options.group)
+    return chosen("", endpoints.model_copy(update={"endpoints": offered}), workspace)
 
 
 class Watcher(Protocol):

@@ -18,7 +18,7 @@ from contract.files import read_model
 from contract.progress import say
 from contract.records import Plan, VariantPlan
 from loadtest.certification.of_run import certify_run
-from loadtest.group import of_group
+from loadtest.group import missed_in_group, of_group
 from loadtest.interruption import kept
 from loadtest.options import chosen_endpoints, overridden
 from loadtest.plan.preparing import prepare
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     config = config.model_copy(update={"load": overridden(config.load, options.max_rps)})
     endpoints = read_model(workspace.endpoints, Endpoints, "make serve")
     chosen = of_group(_chosen(endpoints, options.variant), config, options.group)
+    endpoints = missed_in_group(endpoints, config, options.group)
     repeats = any(item.engine_kind == "real" for item in chosen)  # the first real one is sought twice: the noise
     method = fitting(method, len(chosen) + repeats, options.budget_s)
     allowed, typed = options.allow_host, ["python", "-m", "tune", NAME, *arguments]
