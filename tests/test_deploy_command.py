@@ -260,7 +260,7 @@ def test_unmeasured_tells_why_and_which_numbers_are_missing(place: Site, capsys:
     told = capsys.readouterr().out
     assert "unmeasured: words__onnx__triton__grpc was measured on a stand-in" in told
     assert "required: --replicas\nrequired: --queue-us\n" in told
-    assert "next: the same with --replicas 1 --fixed, to measure one pod" in told
+    assert "next: the same with --replicas 1 --fixed, to measure a pod" in told
     assert place.deploy(*UNMEASURED, "--queue-us", "900") == 0
     assert "next: the same with --replicas 1 --fixed but without --queue-us, to" in capsys.readouterr().out
     assert place.deploy(*UNMEASURED, "--replicas", "1", "--fixed") == 0

@@ -27,7 +27,7 @@ def steps(plan: Plan, out: Path) -> Iterator[str]:
     yield f"wrote {out}"
     if plan.missing:
         but = " but without --queue-us" if plan.case.wanted.queue_us is not None else ""
-        yield f"next: the same with --replicas 1 --fixed{but}, to measure one pod; the cluster refuses words for numbers"
+        yield f"next: the same with --replicas 1 --fixed{but}, to measure a pod; the cluster refuses words for numbers"
         return
     yield from _before(plan)
     brought = f"{plan.laid.folder}, artifacts/ and models.toml" if unmeasured else str(plan.laid.folder)
