@@ -63,7 +63,7 @@ def test_where_they_cannot_be_kept_nothing_is_begun(
         raise OSError(28, "No space left on device")
 
     before = files(place)
-    monkeypatch.setattr("serving.proof.payloads.shutil.copyfile", full)
+    monkeypatch.setattr("shutil.copy2", full)
     with pytest.raises(OSError, match="No space left"), put_back_where_it_fails(old, place.live):
         pytest.fail("it was begun")
     assert files(place) == before
