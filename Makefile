@@ -164,7 +164,7 @@ test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, w
 	@$(RUN) -m pytest -q -m "alone and not slow"
 
 test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones and the containers too (40 minutes on two cores)
-	@$(RUN) -m pytest -q -m "not alone" -n 2 --dist loadfile
+	@$(RUN) -m pytest -q -m "not alone" -n 3 --dist loadfile
 	@$(RUN) -m pytest -q -m alone
 
 test-gpu: $(STAMP) ## the suite for a machine with a GPU and NVIDIA's Triton; fails on a CPU
