@@ -30,10 +30,6 @@ TOGETHER = 16  # requests in flight while the engine's own batching is proven
 MOST_REFUSALS = 20  # of one request, where the queue policy lets fewer or shorter waits in
 
 
-class Overloaded(ServerError):
-    """The server sheds load: it refused a request that it may take a moment later."""
-
-
 @dataclass(frozen=True)
 class Probed:
     """What the golden requests showed."""
@@ -109,42 +105,32 @@ def ask(
     entry: PayloadEntry,
     folder: Path,
 ) -> Tensors:
-    """The decoded answer to one golden request. Raises ServerError where there is none.
-
-    Asked again where the queue policy refused: what is proven here are answers, not patience, and others may be asking
-    as well.
-    """
-    refusals = 0
-    while True:
-        try:
-            return _ask_once(send, engine, name, outputs, index, entry, folder)
-        except Overloaded:
-            refusals += 1
-            if refusals == MOST_REFUSALS:
-                raise
-            time.sleep(0.01 * refusals)
-
-
-def _ask_once(
-    send: Send,
-    engine: str,
-    name: str,
-    outputs: list[TensorSpec],
-    index: PayloadIndex,
-    entry: PayloadEntry,
-    folder: Path,
-) -> Tensors:
+    """The decoded answer to one golden request. Raises ServerError where there is none."""
     request = f"golden request {entry.key} of {name} over {index.protocol}"
     try:
-        body, headers = send((folder / entry.file).read_bytes(), entry.headers)
+        body, headers = _patiently(send, (folder / entry.file).read_bytes(), entry.headers)
     except (OSError, http.client.HTTPException, grpc.RpcError, RuntimeError) as error:
-        detail = error.details() if isinstance(error, grpc.RpcError) and hasattr(error, "details") else error
-        kind = Overloaded if str(detail).startswith("HTTP 503") or _code(error) == "UNAVAILABLE" else ServerError
-        raise kind(f"{engine} did not answer {request}: {detail}") from None
+        raise ServerError(f"{engine} did not answer {request}: {_detail(error)}") from None
     try:
         return codec_for(engine, index.protocol).decode(body, headers, outputs)
     except MalformedAnswer as error:
         raise ServerError(f"{engine} answered {request}: {error}") from None
+
+
+def _patiently(send: Send, body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    """Send again where the queue policy refused: what is proven are answers, and others may be asking as well."""
+    for refusals in range(1, MOST_REFUSALS):
+        try:
+            return send(body, headers)
+        except (grpc.RpcError, RuntimeError) as error:
+            if not (_detail(error).startswith("HTTP 503") or _code(error) == "UNAVAILABLE"):
+                raise
+            time.sleep(0.01 * refusals)
+    return send(body, headers)
+
+
+def _detail(error: Exception) -> str:
+    return str(error.details() if isinstance(error, grpc.RpcError) and hasattr(error, "details") else error)
 
 
 def _code(error: Exception) -> str:
