@@ -159,11 +159,11 @@ format: $(STAMP) ## let ruff format the code and mend what it can
 	@$(RUN) -m ruff check --fix .
 
 # A file's tests stay together: what its fixtures start is started once. Those that measure time have the machine for themselves.
-test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, without the slow ones (8 minutes on two cores)
+test: $(STAMP) | $(call asked,check loadtest) ## the tests, with real servers, without the slow ones (14 minutes on two cores)
 	@$(RUN) -m pytest -q -m "not slow and not alone" -n 2 --dist loadfile
 	@$(RUN) -m pytest -q -m "alone and not slow"
 
-test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones and the containers too (40 minutes on two cores)
+test-all: $(STAMP) | $(call asked,check loadtest) ## every test, the slow ones and the containers too (43 minutes on two cores)
 	@$(RUN) -m pytest -q -m "not alone" -n 3 --dist loadfile
 	@$(RUN) -m pytest -q -m alone
 
